@@ -1,0 +1,112 @@
+"""From a model and features to probabilities, events and scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from pytorch.compute import Compute
+from utils import config
+from utils.data_generator import evaluation_batches
+from utils.errors import SedError
+from utils.feature_file import Features, Scalar
+from utils.log import logger
+from utils.metadata import Clip, read_clips, write_strong_table
+from utils.scoring import DetectionScores, describe_scores, mean_average_precision, score_events
+from utils.vad import detect_events
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What a model says of clips: framewise (clips, frames, classes) and clipwise (clips, classes)."""
+
+    framewise: np.ndarray
+    clipwise: np.ndarray
+
+
+@dataclass(frozen=True)
+class ValidationSet:
+    """The validation clips: their features, and their reference in the same order."""
+
+    features: Features
+    reference: list[Clip]
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """The scores of a model on the validation clips."""
+
+    mean_average_precision: float
+    detection: DetectionScores
+    clips_listed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as nested dictionaries, for a line of statistics."""
+        return {
+            "mean_average_precision": self.mean_average_precision,
+            "clips_listed": self.clips_listed,
+            **self.detection.to_json(),
+        }
+
+
+def predict(model: nn.Module, features: Features, scalar: Scalar, compute: Compute) -> Probabilities:
+    """Run the model over all clips, in their order."""
+    framewise, clipwise = [], []
+    model.eval()
+    for batch in evaluation_batches(features, scalar, batch_size=config.evaluation_batch_size):
+        with torch.inference_mode(), compute.autocast():
+            output = model(compute.tensor(batch.logmel))
+        framewise.append(output.framewise_output.cpu().numpy())
+        clipwise.append(output.clipwise_output.cpu().numpy())
+    return Probabilities(np.concatenate(framewise), np.concatenate(clipwise))
+
+
+def predicted_clips(names: list[str], probabilities: Probabilities) -> list[Clip]:
+    """Turn probabilities into clips with events."""
+    return [
+        Clip(name, events=detect_events(framewise, clipwise))
+        for name, framewise, clipwise in zip(
+            names, probabilities.framewise, probabilities.clipwise, strict=True
+        )
+    ]
+
+
+def read_reference(dataset_dir: Path, names: list[str]) -> list[Clip]:
+    """Read the validation clips that there are features of."""
+    by_name = {clip.name: clip for clip in read_clips(dataset_dir, "validation")}
+    for name in names:
+        if name not in by_name:
+            raise SedError(
+                f"{name}: there are features of this clip, but the validation table of {dataset_dir} does "
+                "not list it; make the features again from this data set"
+            )
+    return [by_name[name] for name in names]
+
+
+def validate(
+    model: nn.Module, validation: ValidationSet, scalar: Scalar, compute: Compute, submission_path: Path
+) -> ValidationScores:
+    """Write the model's submission, score it against the reference, and log the scores."""
+    features = validation.features
+    probabilities = predict(model, features, scalar, compute)
+    return score_probabilities(probabilities, validation, submission_path)
+
+
+def score_probabilities(
+    probabilities: Probabilities, validation: ValidationSet, submission_path: Path
+) -> ValidationScores:
+    """Turn probabilities into a submission, score it, and log the scores."""
+    features = validation.features
+    logger.info("validate statistics:")
+    mean_ap = mean_average_precision(features.weak_target, probabilities.clipwise)
+    logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
+    submission = predicted_clips(features.names, probabilities)
+    write_strong_table(submission_path, submission, list_eventless=False)
+    logger.info(f"    Write submission file to {submission_path}")
+    scores = score_events(validation.reference, submission)
+    for line in describe_scores(scores):
+        logger.info(f"    {line}")
+    return ValidationScores(mean_ap, scores, features.clips_listed)

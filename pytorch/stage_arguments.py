@@ -1,0 +1,54 @@
+"""The arguments that tell a run, shared by training and inference."""
+
+import argparse
+
+from pytorch.losses import LOSSES
+from pytorch.models import DESIGNS
+from utils import command_line, config
+from utils.workspace import Run
+
+TRAINING_DATA_TYPES = ("train_weak", "train_synthetic")
+HOLDOUT_FOLDS = ("1", "none")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments whose values make up a `Run`, and --dataset_dir, --workspace and --cuda."""
+    command_line.add_dataset_dir(parser)
+    command_line.add_workspace(parser)
+    parser.add_argument("--data_type", required=True, choices=TRAINING_DATA_TYPES, help="subset to train on")
+    parser.add_argument(
+        "--holdout_fold",
+        required=True,
+        choices=HOLDOUT_FOLDS,
+        help="1: validate on the validation set; none: train on the training and the validation clips",
+    )
+    parser.add_argument(
+        "--model_type", default=config.model_type, choices=DESIGNS, help=f"default {config.model_type}"
+    )
+    parser.add_argument(
+        "--loss_type", default=config.loss_type, choices=LOSSES, help=f"default {config.loss_type}"
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=command_line.positive_int,
+        default=config.batch_size,
+        help=f"clips; default {config.batch_size}",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=config.seed, help=f"of weights and shuffling; default {config.seed}"
+    )
+    command_line.add_mini_data(parser)
+    parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
+
+
+def run_of(arguments: argparse.Namespace) -> Run:
+    """Return the run that the arguments tell."""
+    return Run(
+        arguments.data_type,
+        arguments.holdout_fold,
+        arguments.model_type,
+        arguments.loss_type,
+        arguments.batch_size,
+        arguments.seed,
+        arguments.mini_data,
+    )

@@ -1,0 +1,78 @@
+"""From a recording to the samples that the features are computed from."""
+
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from utils import config
+from utils.errors import SedError
+
+# A recording is read a little further than the clip reaches, so that the resampling filter sees at the
+# clip's end what it would see if the whole recording were resampled. The filter is shorter than 0.1 s.
+READ_MARGIN = 1.0  # s
+
+
+def read_audio(path: Path) -> tuple[np.ndarray, int]:
+    """Read the start of a recording.
+
+    Parameters
+    ----------
+    path : Path
+        Any file that soundfile reads.
+
+    Returns
+    -------
+    audio : np.ndarray, shape (samples, channels), float64, full scale = 1
+    sample_rate : int, in Hz
+
+    Raises
+    ------
+    SedError
+        If the file cannot be read, holds no samples, or holds numbers that are not finite.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            samples = int((config.clip_seconds + READ_MARGIN) * file.samplerate)
+            audio = file.read(samples, dtype="float64", always_2d=True)
+            sample_rate = file.samplerate
+    except (soundfile.SoundFileError, OSError) as error:
+        raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
+    if audio.shape[0] == 0:
+        raise SedError(f"{path}: holds no samples; replace or remove the file")
+    if not np.isfinite(audio).all():
+        raise SedError(f"{path}: holds samples that are NaN or infinite; replace or remove the file")
+    return audio, sample_rate
+
+
+def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
+    """Cut the samples, or pad them with zeros at the end, to `length` samples."""
+    cut = samples[:length]
+    return np.pad(cut, (0, length - len(cut)))
+
+
+def clip_samples(audio: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Make of a recording the samples of a clip: one channel, the config's rate and length.
+
+    Parameters
+    ----------
+    audio : np.ndarray, shape (samples, channels)
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    np.ndarray, shape (config.clip_samples,)
+        The mean of the channels, resampled (soxr, high quality, as librosa's default), in double
+        precision: above a low-rate recording's band there is little but rounding.
+    """
+    mono = audio.mean(axis=1)
+    if sample_rate != config.sample_rate:
+        mono = soxr.resample(mono, sample_rate, config.sample_rate, quality="HQ")
+    return fit_length(mono, config.clip_samples)
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """Read a recording as the samples of a clip, shape (config.clip_samples,)."""
+    return clip_samples(*read_audio(path))

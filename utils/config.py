@@ -1,0 +1,78 @@
+"""Every hyperparameter of the system, once, with its unit and its reason.
+
+Edit the values here, or leave this file alone and let the environment variable SED_CONFIG name a Python
+file whose values replace those of the first part before the derived values are computed.
+"""
+
+from utils.config_overrides import apply_overrides
+
+# --- Labels -----------------------------------------------------------------------------------------
+# The order is the order of the model's outputs. These are the classes of DCASE 2019 Task 4.
+labels = [
+    "Speech",
+    "Dog",
+    "Cat",
+    "Alarm_bell_ringing",
+    "Dishes",
+    "Frying",
+    "Blender",
+    "Running_water",
+    "Vacuum_cleaner",
+    "Electric_shaver_toothbrush",
+]
+
+# --- Audio and log-mel features ---------------------------------------------------------------------
+sample_rate = 32000  # Hz; every recording is resampled to this
+clip_seconds = 10.0  # s; shorter recordings are padded with zeros, longer ones are cut
+window_size = 1024  # samples; length of the Hann window and of the FFT (32 ms)
+hop_size = 500  # samples between frames; 32000 / 500 = 64 frames a second
+mel_bins = 64  # mel bands
+mel_min_frequency = 50  # Hz; lower edge of the lowest band
+mel_max_frequency = 14000  # Hz; upper edge of the highest band, below the cut-off of lossy recordings
+log_floor = 1e-10  # power; smaller mel powers count as this one, so silence is -100 dB
+
+# --- Training ---------------------------------------------------------------------------------------
+model_type = "Cnn_9layers_MaxPooling"  # the model behind the published results; see pytorch/models.py
+loss_type = "clipwise_binary_crossentropy"  # see pytorch/losses.py
+iterations = 5000  # optimizer steps
+batch_size = 32  # clips; take fewer when memory runs out
+learning_rate = 0.001  # of Adam at the first iteration
+learning_rate_decay = 0.9  # the learning rate is multiplied by this ...
+learning_rate_decay_interval = 200  # ... every so many iterations
+adam_betas = (0.9, 0.999)  # decay of Adam's running averages
+adam_epsilon = 1e-8  # added to Adam's denominator
+weight_decay = 0.0
+seed = 1234  # of the initial weights and of the shuffling
+precision = "auto"  # "auto": bfloat16 where the processor computes in it, else float32; "bf16"; "fp32"
+
+evaluation_interval = 200  # iterations
+checkpoint_interval = 1000  # iterations; the last iteration is always saved
+log_interval = 20  # iterations between two points of the loss curve, and two lines of the log
+evaluation_batch_size = 32  # clips in one forward pass without gradients
+
+visualized_clips = 10  # clips that inference draws a figure of, where --visualize gives no number
+
+mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the commands out
+mini_data_seed = 1234  # of the choice of these clips
+
+# --- From frame probabilities to events -------------------------------------------------------------
+clip_threshold = 0.5  # a class is looked at in a clip whose clip probability is above this
+high_threshold = 0.9  # an event has at least one frame above this ...
+low_threshold = 0.5  # ... and reaches as far as the frames stay at or above this
+join_gap = 0.25  # s; events of one class with a gap of at most this between them are one event
+drop_length = 0.25  # s; events of at most this length are dropped
+
+# --- Scoring ----------------------------------------------------------------------------------------
+onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores
+offset_collar_fraction = 0.2  # of the event's length; the offset's tolerance is the larger one of the two
+segment_lengths = (0.2, 1.0)  # s; the system's own log used 0.2 s, the challenge 1 s
+
+apply_overrides(globals())
+
+# --- Derived values: do not edit --------------------------------------------------------------------
+classes_num = len(labels)
+clip_samples = round(clip_seconds * sample_rate)
+frames_per_second = sample_rate / hop_size
+clip_frames = clip_samples // hop_size
+join_gap_frames = round(join_gap * frames_per_second)
+drop_length_frames = round(drop_length * frames_per_second)

@@ -1,0 +1,199 @@
+"""From recordings to log-mel features, and from features to the scalar that standardizes them."""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import joblib
+import numpy as np
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from utils import command_line, config
+from utils.audio import read_clip
+from utils.errors import SedError
+from utils.feature_file import Scalar, write_features, write_scalar
+from utils.log import logger, start_logging
+from utils.logmel import logmel_of_clip
+from utils.metadata import SUBSETS, Clip, read_clips, write_table
+from utils.progress import progress
+from utils.workspace import Workspace
+
+SCALAR_DATA_TYPES = ("train_weak",)  # every run standardizes by the scalar of the weak clips
+
+
+def features_command(dataset_dir: Path, workspace: Workspace, data_type: str, mini_data: bool) -> str:
+    """Return the command that makes the features of a subset, for error messages."""
+    command = f"python {Path(__file__).resolve()} calculate_feature_for_all_audio_files"
+    arguments = f"--dataset_dir {dataset_dir} --workspace {workspace.root} --data_type {data_type}"
+    return f"{command} {arguments}" + " --mini_data" * mini_data
+
+
+def scalar_command(workspace: Workspace, data_type: str, mini_data: bool) -> str:
+    """Return the command that makes the scalar, for error messages."""
+    return (
+        f"python {Path(__file__).resolve()} calculate_scalar --workspace {workspace.root} "
+        f"--data_type {data_type}" + " --mini_data" * mini_data
+    )
+
+
+def choose_mini_data(clips: list[Clip]) -> list[Clip]:
+    """Return a few clips, always the same ones, in their order."""
+    generator = np.random.default_rng(config.mini_data_seed)
+    count = min(config.mini_data_clips, len(clips))
+    return [clips[index] for index in sorted(generator.choice(len(clips), count, replace=False))]
+
+
+def logmel_of_file(path: Path) -> np.ndarray:
+    """Return the log-mel features of a recording, shape (frames, mel_bins)."""
+    return logmel_of_clip(read_clip(path))
+
+
+def compute_logmels(paths: list[Path], workers: int) -> Iterator[np.ndarray]:
+    """Yield the features of the recordings in their order, computed by several processes."""
+    pool = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="4*n_jobs")
+    yield from pool(joblib.delayed(logmel_of_file)(path) for path in paths)
+
+
+def split_by_recording(clips: list[Clip], audio_folder: Path) -> tuple[list[Clip], list[Clip]]:
+    """Return the clips that there are recordings of, and those whose recordings are missing."""
+    there = {entry.name for entry in os.scandir(audio_folder)} if audio_folder.is_dir() else set()
+    found = [clip for clip in clips if clip.name in there]
+    missing = [clip for clip in clips if clip.name not in there]
+    return found, missing
+
+
+def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: bool) -> None:
+    """Write the list of missing recordings to `path` (none missing: no list), or refuse them."""
+    if not missing:
+        path.unlink(missing_ok=True)
+        return
+    if strict:
+        raise SedError(
+            f"{audio_folder}: {len(missing)} recordings are missing, the first is {missing[0].name}; "
+            "get them, or leave out --strict to go on without them"
+        )
+    write_table(path, ("filename",), [(clip.name,) for clip in missing])
+    logger.info(f"Missing recordings: {len(missing)}, skipped and listed in {path}")
+
+
+def calculate_feature_for_all_audio_files(
+    dataset_dir: Path,
+    workspace: Workspace,
+    data_type: str,
+    *,
+    mini_data: bool = False,
+    workers: int = -1,
+    strict: bool = False,
+) -> None:
+    """Compute the features of a subset's recordings and write them with the targets.
+
+    Parameters
+    ----------
+    dataset_dir : Path
+        Folder of the data set.
+    workspace : Workspace
+        Where the features go to.
+    data_type : str
+        Name of the subset.
+    mini_data : bool
+        Whether to take only a few clips.
+    workers : int
+        Number of processes; -1 takes one for each processor.
+    strict : bool
+        Whether a missing recording is an error; otherwise it is skipped and listed.
+
+    Raises
+    ------
+    SedError
+        If the table is missing or wrong, a recording cannot be read, or no recording is there.
+    """
+    listed = read_clips(dataset_dir, data_type)
+    if mini_data:
+        listed = choose_mini_data(listed)
+    audio_folder = dataset_dir / SUBSETS[data_type].audio_folder
+    clips, missing = split_by_recording(listed, audio_folder)
+    if not clips:
+        raise SedError(f"{audio_folder}: none of the {len(listed)} recordings of {data_type} is there")
+    report_missing(workspace.missing_clips(data_type, mini_data), missing, audio_folder, strict)
+    logmels = compute_logmels([audio_folder / clip.name for clip in clips], workers)
+    path = workspace.features(data_type, mini_data)
+    write_features(path, clips, progress(logmels, f"Features of {data_type}", len(clips)), len(listed))
+    logger.info(f"Features of {len(clips)} clips of {data_type} written to {path}")
+
+
+def calculate_scalar(workspace: Workspace, data_type: str, *, mini_data: bool = False) -> None:
+    """Compute mean and standard deviation of each mel band over all frames of a subset, and write them."""
+    source = workspace.features(data_type, mini_data)
+    if not source.is_file():
+        remedy = features_command(Path("DATASET_DIR"), workspace, data_type, mini_data)
+        raise SedError(f"{source}: there are no features yet; make them with: {remedy}")
+    scalar = scalar_of_features(source)
+    path = workspace.scalar(data_type, mini_data)
+    write_scalar(path, scalar)
+    logger.info(f"Scalar of {data_type} written to {path}")
+
+
+def scalar_of_features(path: Path) -> Scalar:
+    """Compute the scalar of a feature file, reading one clip at a time, in double precision.
+
+    The spread of the clip means is added to the mean of the spreads within the clips, which loses no
+    digits, as the difference of mean square and squared mean would.
+    """
+    with h5py.File(path, "r") as file:
+        logmel = file["feature"]
+        means, variances = np.empty((2, *logmel.shape[::2]))
+        for index in range(len(logmel)):
+            frames = logmel[index].astype(np.float64)
+            means[index], variances[index] = frames.mean(axis=0), frames.var(axis=0)
+    return Scalar(means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0)))
+
+
+def main() -> None:
+    parser = command_line.new_parser(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    extract = commands.add_parser(
+        "calculate_feature_for_all_audio_files", help="recordings of a subset -> log-mel features (HDF5)"
+    )
+    command_line.add_dataset_dir(extract)
+    command_line.add_workspace(extract)
+    extract.add_argument("--data_type", required=True, choices=SUBSETS, help="which subset")
+    command_line.add_mini_data(extract)
+    extract.add_argument(
+        "--num_workers", type=int, default=-1, help="processes; -1, the default, is one for each processor"
+    )
+    extract.add_argument("--strict", action="store_true", help="make a missing recording an error")
+    extract.set_defaults(function=extract_command)
+
+    scalar = commands.add_parser("calculate_scalar", help="features -> mean and deviation of each mel band")
+    command_line.add_workspace(scalar)
+    scalar.add_argument("--data_type", required=True, choices=SCALAR_DATA_TYPES, help="which subset")
+    command_line.add_mini_data(scalar)
+    scalar.set_defaults(function=scalar_command_line)
+    command_line.run(parser)
+
+
+def extract_command(arguments: argparse.Namespace) -> None:
+    start_logging()
+    calculate_feature_for_all_audio_files(
+        arguments.dataset_dir,
+        Workspace(arguments.workspace),
+        arguments.data_type,
+        mini_data=arguments.mini_data,
+        workers=arguments.num_workers,
+        strict=arguments.strict,
+    )
+
+
+def scalar_command_line(arguments: argparse.Namespace) -> None:
+    start_logging()
+    calculate_scalar(Workspace(arguments.workspace), arguments.data_type, mini_data=arguments.mini_data)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""The statistics of a run: its settings as JSON, its scores as JSON lines."""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from utils import config
+from utils.config_overrides import public_values
+from utils.errors import SedError
+from utils.files import make_folder, written_whole
+from utils.workspace import Run
+
+# What may differ between a run and its repetition: it changes when things are looked at, not the weights.
+NOT_OF_THE_WEIGHTS = {
+    "iterations",
+    "evaluation_interval",
+    "checkpoint_interval",
+    "log_interval",
+    "evaluation_batch_size",
+    "clip_threshold",
+    "high_threshold",
+    "low_threshold",
+    "join_gap",
+    "join_gap_frames",
+    "drop_length",
+    "drop_length_frames",
+    "onset_collar",
+    "offset_collar_fraction",
+    "segment_lengths",
+}
+
+
+def finite_or_none(value: Any) -> Any:
+    """Return the value with every NaN replaced by None, as JSON has no NaN."""
+    if isinstance(value, dict):
+        return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def append_record(path: Path, record: dict[str, Any]) -> None:
+    """Append a record as one JSON line."""
+    make_folder(path.parent)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(finite_or_none(record)) + "\n")
+    except OSError as error:
+        raise SedError(f"{path}: cannot be written: {error}") from error
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read the records of a file of JSON lines; none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise SedError(f"{path}: is no file of JSON lines: {error}; remove it") from error
+
+
+def settings_of(run: Run) -> dict[str, Any]:
+    """Return all that determines the run's weights, as JSON holds it."""
+    values = {
+        name: value for name, value in public_values(vars(config)).items() if name not in NOT_OF_THE_WEIGHTS
+    }
+    return json.loads(json.dumps({"run": asdict(run), "config": values}))
+
+
+def claim_run_folder(path: Path, run: Run) -> None:
+    """Write the run's settings to `path`, unless other settings stand there already.
+
+    Raises
+    ------
+    SedError
+        If a run with other values in the config has left its files in the same folders.
+    """
+    settings = settings_of(run)
+    if path.is_file():
+        earlier = json.loads(path.read_text(encoding="utf-8"))["config"]
+        for name, value in settings["config"].items():
+            if earlier.get(name) != value:
+                raise SedError(
+                    f"{path.parent}: holds a run with {name} = {earlier.get(name)}, and now it is {value}; "
+                    "take another --seed or --workspace, or remove that run's folders"
+                )
+    with written_whole(path) as unfinished:
+        unfinished.write_text(json.dumps(settings, indent=1), encoding="utf-8")

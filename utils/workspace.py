@@ -1,0 +1,107 @@
+"""Where everything made from a data set lies: every path below a workspace is built here."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import config
+from utils.metadata import SUBSETS
+
+CHECKPOINT_NAME = "md_{}_iters.pth"
+
+
+def feature_settings(mini_data: bool) -> str:
+    """Return the folder name that tells one kind of features from another."""
+    prefix = "minidata_" if mini_data else ""
+    return f"{prefix}logmel_{config.frames_per_second:g}frames_{config.mel_bins}melbins"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The settings that tell one training run from another."""
+
+    data_type: str
+    holdout_fold: str
+    model_type: str
+    loss_type: str
+    batch_size: int
+    seed: int
+    mini_data: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Path of the run below `checkpoints/`, `statistics/` and the others."""
+        return Path(
+            feature_settings(self.mini_data),
+            self.data_type,
+            f"holdout_fold={self.holdout_fold}",
+            self.model_type,
+            self.loss_type,
+            f"batch_size={self.batch_size}",
+            f"seed={self.seed}",
+        )
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A workspace folder and the paths of the files in it."""
+
+    root: Path
+
+    def _subset_file(self, kind: str, data_type: str, mini_data: bool, suffix: str) -> Path:
+        subset = SUBSETS[data_type]
+        return self.root / kind / feature_settings(mini_data) / f"{subset.relative_path}{suffix}"
+
+    def features(self, data_type: str, mini_data: bool) -> Path:
+        return self._subset_file("features", data_type, mini_data, ".h5")
+
+    def missing_clips(self, data_type: str, mini_data: bool) -> Path:
+        return self._subset_file("features", data_type, mini_data, "_missing.csv")
+
+    def scalar(self, data_type: str, mini_data: bool) -> Path:
+        return self._subset_file("scalars", data_type, mini_data, ".h5")
+
+    def checkpoint(self, run: Run, iteration: int) -> Path:
+        return self.root / "checkpoints" / run.folder / CHECKPOINT_NAME.format(iteration)
+
+    def saved_iterations(self, run: Run) -> list[int]:
+        """Return the iterations that the run has checkpoints of, in ascending order."""
+        before, after = CHECKPOINT_NAME.split("{}")
+        names = [path.name for path in self.checkpoint(run, 0).parent.glob(CHECKPOINT_NAME.format("*"))]
+        numbers = [name.removeprefix(before).removesuffix(after) for name in names]
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def submission(self, run: Run, iteration: int) -> Path:
+        return self.root / "submissions" / run.folder / f"{iteration}_iters_submission.csv"
+
+    @property
+    def statistics(self) -> Path:
+        return self.root / "statistics"
+
+    def run_settings(self, run: Run) -> Path:
+        return self.statistics / run.folder / "run.json"
+
+    def training_statistics(self, run: Run) -> Path:
+        return self.statistics / run.folder / "training.jsonl"
+
+    def loss_statistics(self, run: Run) -> Path:
+        return self.statistics / run.folder / "loss.jsonl"
+
+    def inference_statistics(self, run: Run) -> Path:
+        return self.statistics / run.folder / "inference.jsonl"
+
+    def new_log(self, run: Run, command: str) -> Path:
+        """Return a path in the run's log folder that no earlier command has written to."""
+        folder = self.root / "logs" / run.folder
+        number = len(list(folder.glob("*.log")))
+        return folder / f"{number:04d}_{command}.log"
+
+    def clip_figure(self, run: Run, iteration: int, clip_name: str) -> Path:
+        return self.root / "figures" / run.folder / f"{iteration}_iters" / f"{clip_name}.png"
+
+    @property
+    def training_curves(self) -> Path:
+        return self.root / "figures" / "training_curves.png"
+
+    @property
+    def results_table(self) -> Path:
+        return self.root / "statistics" / "results.tsv"

@@ -15,7 +15,8 @@ from utils.errors import SedError
 from utils.feature_file import Features, Scalar
 from utils.log import logger
 from utils.metadata import Clip, read_clips, write_strong_table
-from utils.scoring import DetectionScores, describe_scores, mean_average_precision, score_events
+from utils.score_report import log_lines
+from utils.scoring import DetectionScores, mean_average_precision, score_events
 from utils.vad import detect_events
 
 
@@ -107,6 +108,6 @@ def score_probabilities(
     write_strong_table(submission_path, submission, list_eventless=False)
     logger.info(f"    Write submission file to {submission_path}")
     scores = score_events(validation.reference, submission)
-    for line in describe_scores(scores):
+    for line in log_lines(scores):
         logger.info(f"    {line}")
     return ValidationScores(mean_ap, scores, features.clips_listed)

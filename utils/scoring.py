@@ -188,23 +188,3 @@ def score_events(
         metric_scores(event_metric),
         {key: metric_scores(metric) for key, metric in segment_metrics.items()},
     )
-
-
-def describe_rates(scores: Rates) -> str:
-    """Return the rates as they stand in the log."""
-    return (
-        f"F score: {scores.f1:.3f}, ER: {scores.error_rate:.3f}, "
-        f"Del: {scores.deletion_rate:.3f}, Ins: {scores.insertion_rate:.3f}"
-    )
-
-
-def describe_scores(scores: DetectionScores) -> list[str]:
-    """Return the scores as lines for the log."""
-    metrics = {"Event-based": scores.event} | {
-        f"Segment based ({key})": metric for key, metric in scores.segment.items()
-    }
-    return [
-        f"{name}, {average} {describe_rates(rates)}"
-        for name, metric in metrics.items()
-        for average, rates in (("classwise", metric.macro), ("overall", metric.micro))
-    ]

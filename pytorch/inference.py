@@ -1,0 +1,153 @@
+"""Writes and scores submissions: of a trained model on the validation clips, or somebody else's."""
+
+import argparse
+import sys
+from pathlib import Path
+
+if not __package__:
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from pytorch.checkpoint import load_model
+from pytorch.compute import choose_compute, keep_freed_memory
+from pytorch.evaluation import Probabilities, ValidationSet, predict, predicted_clips, score_probabilities
+from pytorch.stage_arguments import add_run_arguments, run_of
+from pytorch.stage_inputs import describe_count, load_scalar, load_validation_set
+from utils import command_line, config
+from utils.errors import SedError
+from utils.figures import plot_clip
+from utils.log import logger, start_logging
+from utils.metadata import Clip, read_durations, read_strong_table
+from utils.progress import progress
+from utils.run_statistics import append_record
+from utils.score_report import averages_table, classes_table
+from utils.scoring import score_events
+from utils.workspace import Run, Workspace
+
+
+def inference_validation(arguments: argparse.Namespace) -> None:
+    """Write the submission of a checkpoint, score it, and draw what the model heard."""
+    run = run_of(arguments)
+    workspace = Workspace(arguments.workspace)
+    compute = choose_compute(arguments.cuda)
+    keep_freed_memory()
+    model = load_model(workspace, run, arguments.iteration, compute.device)
+    start_logging(workspace.new_log(run, "inference"))
+    scalar = load_scalar(workspace, run.mini_data)
+    validation = load_validation_set(workspace, arguments.dataset_dir, run)
+    logger.info(f"Validation audio num: {describe_count(validation.features)}")
+    if run.holdout_fold == "none":
+        logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
+
+    probabilities = predict(model, validation.features, scalar, compute)
+    path = workspace.submission(run, arguments.iteration)
+    scores = score_probabilities(probabilities, validation, path)
+    for line in classes_table(scores.detection):
+        logger.info(f"    {line}")
+    record = {"iteration": arguments.iteration, "validation": scores.to_json()}
+    append_record(workspace.inference_statistics(run), record)
+    if arguments.visualize:
+        draw_clips(workspace, run, arguments.iteration, validation, probabilities, arguments.visualize)
+
+
+def draw_clips(
+    workspace: Workspace,
+    run: Run,
+    iteration: int,
+    validation: ValidationSet,
+    probabilities: Probabilities,
+    clips_num: int,
+) -> None:
+    """Draw the figures of the first `clips_num` validation clips."""
+    features = validation.features
+    predicted = predicted_clips(features.names, probabilities)[:clips_num]
+    for index, clip in enumerate(progress(predicted, "Drawing", len(predicted))):
+        plot_clip(
+            workspace.clip_figure(run, iteration, Path(clip.name).stem),
+            features.logmel[index],
+            validation.reference[index],
+            probabilities.framewise[index],
+            probabilities.clipwise[index],
+            clip,
+        )
+    logger.info(f"Figures of {len(predicted)} clips in {workspace.clip_figure(run, iteration, '').parent}")
+
+
+def score(arguments: argparse.Namespace) -> None:
+    """Score any submission against a reference and print the scores."""
+    start_logging()
+    reference = read_strong_table(arguments.reference_csv, config.labels)
+    submission = read_strong_table(arguments.submission_csv, config.labels)
+    durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
+    check_clips(arguments, reference, submission, durations)
+    scores = score_events(reference, submission, durations=durations)
+    logger.info(
+        f"{scores.clips} clips, {count_events(reference)} events in the reference, "
+        f"{count_events(submission)} in the submission"
+    )
+    for line in [*averages_table(scores), "", *classes_table(scores)]:
+        logger.info(line)
+
+
+def count_events(clips: list[Clip]) -> int:
+    """Return the number of events in all clips."""
+    return sum(len(clip.events or ()) for clip in clips)
+
+
+def check_clips(
+    arguments: argparse.Namespace,
+    reference: list[Clip],
+    submission: list[Clip],
+    durations: dict[str, float] | None,
+) -> None:
+    """Refuse tables that do not fit together; mention predictions that cannot count."""
+    if not reference:
+        raise SedError(f"{arguments.reference_csv}: lists no clips, so there is nothing to score against")
+    names = {clip.name for clip in reference}
+    if durations is not None:
+        without = sorted(names - durations.keys())
+        if without:
+            raise SedError(f"{arguments.durations_csv}: no duration of {without[0]} ({len(without)} clips)")
+    strangers = [clip for clip in submission if clip.name not in names]
+    if strangers:
+        logger.info(
+            f"Left out: {count_events(strangers)} predicted events of {len(strangers)} clips that the "
+            f"reference does not list, such as {strangers[0].name}"
+        )
+
+
+def main() -> None:
+    parser = command_line.new_parser(__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    inference = commands.add_parser(
+        "inference_validation", help="checkpoint -> submission, scores and figures of the validation clips"
+    )
+    add_run_arguments(inference)
+    inference.add_argument(
+        "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
+    )
+    inference.add_argument(
+        "--visualize",
+        type=command_line.positive_int,
+        nargs="?",
+        const=config.visualized_clips,
+        metavar="CLIPS",
+        help=f"draw what the model heard in the first CLIPS clips; default {config.visualized_clips}",
+    )
+    inference.set_defaults(function=inference_validation)
+
+    scoring = commands.add_parser("score", help="submission and reference -> scores")
+    scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")
+    scoring.add_argument("--submission_csv", type=Path, required=True, help="table of the predicted events")
+    scoring.add_argument(
+        "--durations_csv",
+        type=Path,
+        help="table of clip durations (filename, duration in s), at which segments end; without it they end "
+        "with a clip's last event",
+    )
+    scoring.set_defaults(function=score)
+    command_line.run(parser)
+
+
+if __name__ == "__main__":
+    main()

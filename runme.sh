@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# Runs every stage, from recordings to the results table. Each variable can be set from the environment:
+#
+#   bash runme.sh                                        a small demonstration data set, made on the spot
+#   DATASET_DIR=... WORKSPACE=... bash runme.sh          a real data set, with the settings of utils/config.py
+set -u -o pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/utils/environment.sh"
+
+stage() { # stage NAME COMMAND ...   runs the command; where it fails, names the stage and stops
+    local name=$1 code
+    shift
+    echo
+    echo "=== $name"
+    "$@" || {
+        code=$?
+        echo "runme.sh: stage '$name' failed with exit code $code" >&2
+        exit "$code"
+    }
+}
+
+config_value() { # config_value NAME   prints a value of utils/config.py
+    PYTHONPATH="$project" "$PYTHON" -c "from utils import config; print(config.$1)"
+}
+
+stage "set-up" prepare_python requirements.txt
+
+# --- Settings ---------------------------------------------------------------------------------------
+if [ -z "${DATASET_DIR:-}" ]; then
+    DEMO=1
+    DATASET_DIR="$project/demo_dataset"
+    WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
+    BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
+    ITERATIONS=${ITERATIONS:-160}   # ... and few, so that two processor cores are enough
+fi
+WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
+MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit
+BATCH_SIZE=${BATCH_SIZE:-$(config_value batch_size)} || exit
+ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
+SEED=${SEED:-$(config_value seed)} || exit
+HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
+NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
+GPU_ID=${GPU_ID:-0}                 # the GPU to use, where torch sees one
+MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out
+VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of
+
+export CUDA_VISIBLE_DEVICES=$GPU_ID
+options=(--workspace "$WORKSPACE")
+[ -n "$MINI_DATA" ] && options+=(--mini_data)
+run_options=(
+    "${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD"
+    --model_type "$MODEL_TYPE" --batch_size "$BATCH_SIZE" --seed "$SEED"
+)
+"$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
+
+# --- Stages -----------------------------------------------------------------------------------------
+if [ -n "${DEMO:-}" ] && [ ! -f "$DATASET_DIR/metadata/validation/validation.csv" ]; then
+    stage "make the demonstration data set" \
+        "$PYTHON" "$project/utils/demo_dataset.py" make --output_dir "$DATASET_DIR"
+fi
+
+stage "check the data set" "$PYTHON" "$project/utils/metadata.py" check --dataset_dir "$DATASET_DIR"
+
+for data_type in train_weak train_synthetic validation; do
+    stage "features of $data_type" \
+        "$PYTHON" "$project/utils/features.py" calculate_feature_for_all_audio_files \
+        "${options[@]}" --dataset_dir "$DATASET_DIR" --data_type "$data_type" --num_workers "$NUM_WORKERS"
+done
+
+stage "scalar" \
+    "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type train_weak
+
+experiment() { # experiment DATA_TYPE LOSS_TYPE
+    local run=("${run_options[@]}" --data_type "$1" --loss_type "$2")
+    stage "train $1 $2" \
+        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS"
+    stage "inference $1 $2" \
+        "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
+        --iteration "$ITERATIONS" --visualize "$VISUALIZE"
+}
+experiment train_weak clipwise_binary_crossentropy
+experiment train_synthetic clipwise_binary_crossentropy
+experiment train_synthetic framewise_binary_crossentropy
+
+stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
+stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"

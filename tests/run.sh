@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Lints the code and runs the tests; further arguments go to pytest.
+set -u -o pipefail
+
+source "$(dirname "${BASH_SOURCE[0]}")/../utils/environment.sh"
+prepare_python requirements.txt tests/requirements.txt || exit
+cd "$project" || exit
+
+"$PYTHON" -m ruff check . || exit
+"$PYTHON" -m ruff format --check . || exit
+"$PYTHON" -m pytest "$@"

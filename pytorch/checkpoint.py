@@ -51,5 +51,8 @@ def load_model(workspace: Workspace, run: Run, iteration: int, device: torch.dev
     except SedError:
         raise
     except Exception as error:  # torch.load raises many kinds, whatever the file holds
-        raise SedError(f"{path}: is no checkpoint of {run.model_type}: {error}") from error
+        raise SedError(
+            f"{path}: is no checkpoint of {run.model_type}, or a damaged one; train again, or take another "
+            "--iteration"
+        ) from error
     return model.to(device)

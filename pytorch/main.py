@@ -128,10 +128,10 @@ def evaluate(
     iteration = record["iteration"]
     logger.info("------------------------------------")
     logger.info(f"iteration: {iteration}")
-    probabilities = predict(model, training, scalar, compute)
-    training_map = mean_average_precision(training.weak_target, probabilities.clipwise)
     logger.info("train statistics:")
     logger.info(f"    Loss: {record['loss']:.4f}")
+    probabilities = predict(model, training, scalar, compute)
+    training_map = mean_average_precision(training.weak_target, probabilities.clipwise)
     logger.info(f"    Audio tagging mAP: {training_map:.3f}")
     results: dict[str, Any] = {"train_mean_average_precision": training_map}
     if run.holdout_fold != "none":

@@ -10,5 +10,5 @@ class SedError(Exception):
 
 def exit_with_error(error: SedError) -> NoReturn:
     """Print the error as one line on standard error and leave with exit code 2."""
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     sys.exit(2)

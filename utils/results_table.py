@@ -10,6 +10,8 @@ from utils.run_statistics import read_records
 from utils.scoring import segment_key
 from utils.workspace import Run, Workspace
 
+MICRO = "micro"  # in the name of a column: all classes counted together
+
 
 @dataclass(frozen=True)
 class RunResults:
@@ -68,10 +70,8 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
 
 def score_columns() -> list[str]:
     """Return the names of the score columns."""
-    columns = ["mAP", "event F1", "event F1 micro"]
-    for seconds in config.segment_lengths:
-        columns += [f"segment F1 {segment_key(seconds)}", f"segment F1 {segment_key(seconds)} micro"]
-    return columns
+    metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in config.segment_lengths)]
+    return ["mAP", *(name for metric in metrics for name in (metric, f"{metric} {MICRO}"))]
 
 
 def percent(value: float | None) -> str:
@@ -120,7 +120,11 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
 
 
 def format_table(rows: list[list[str]]) -> str:
-    """Return the rows with aligned columns: the first to the left, the others to the right."""
+    """Return the rows with aligned columns: the first to the left, the others to the right.
+
+    A micro average stands beside its macro average, so its heading need not repeat the name.
+    """
+    rows = [[MICRO if name.endswith(MICRO) else name for name in rows[0]], *rows[1:]]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -1,8 +1,9 @@
 """Scores: mean average precision of clip probabilities; event- and segment-based scores through sed_eval."""
 
+import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,9 @@ class Rates:
     error_rate: float
     deletion_rate: float
     insertion_rate: float
+
+
+NO_RATES = Rates(*[math.nan] * 6)
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,14 @@ def mean_average_precision(target: np.ndarray, probability: np.ndarray) -> float
     by_class = average_precisions(target, probability)
     without = [label for label, value in zip(config.labels, by_class, strict=True) if np.isnan(value)]
     if without:
-        logger.info(f"Left out of the mAP, as no clip has them: {', '.join(without)}")
+        logger.info(f"    Left out of the mAP, as no clip has them: {', '.join(without)}")
     return float(np.nanmean(by_class)) if len(without) < len(by_class) else float("nan")
 
 
-def rates(results: dict[str, dict[str, float]]) -> Rates:
-    """Take the rates out of sed_eval's results."""
+def rates(results: dict[str, dict[str, float]], reference_count: float) -> Rates:
+    """Take the rates out of sed_eval's results, whose error rates without a reference are around 1e15."""
+    if reference_count == 0:
+        return NO_RATES
     f_measure, error_rate = results["f_measure"], results["error_rate"]
     return Rates(
         float(f_measure["f_measure"]),
@@ -101,13 +107,20 @@ def rates(results: dict[str, dict[str, float]]) -> Rates:
     )
 
 
+def mean_rates(classwise: Iterable[Rates]) -> Rates:
+    """Return the mean of each rate over the classes that have a reference."""
+    with_reference = [astuple(of_class) for of_class in classwise if of_class is not NO_RATES]
+    return Rates(*np.mean(with_reference, axis=0).tolist()) if with_reference else NO_RATES
+
+
 def metric_scores(metric: SoundEventMetrics) -> MetricScores:
     """Take all scores out of a sed_eval metric."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Mean of empty slice")  # no class has a reference event
-        macro = rates(metric.results_class_wise_average_metrics())
-    classwise = {label: rates(results) for label, results in metric.results_class_wise_metrics().items()}
-    return MetricScores(macro, rates(metric.results_overall_metrics()), classwise)
+    classwise = {
+        label: rates(results, results["count"]["Nref"])
+        for label, results in metric.results_class_wise_metrics().items()
+    }
+    micro = rates(metric.results_overall_metrics(), metric.overall["Nref"])
+    return MetricScores(mean_rates(classwise.values()), micro, classwise)
 
 
 def sed_eval_list(events: Sequence[Event], clip_name: str) -> dcase_util.containers.MetaDataContainer:

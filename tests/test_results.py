@@ -1,0 +1,108 @@
+"""The results table: its rows, and when the published results stand beside them."""
+
+from pathlib import Path
+
+import pytest
+
+from utils import config
+from utils.figures import plot_clip, plot_training_curves
+from utils.metadata import Clip, Event
+from utils.results_table import format_table, read_runs, results_rows
+from utils.run_statistics import append_record, claim_run_folder, read_records
+from utils.scoring import score_events
+from utils.workspace import Run, Workspace
+
+WEAK = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
+FRAMEWISE = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 32, 1234)
+REFERENCE = [Clip("a.wav", frozenset(["Dog"]), (Event(1.0, 2.0, "Dog"),))]
+
+
+def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -> dict:
+    """Leave the statistics of a run with a perfect submission."""
+    claim_run_folder(workspace.run_settings(run), run)
+    scores = score_events(REFERENCE, REFERENCE).to_json()
+    validation = {"mean_average_precision": mean_ap, "clips_listed": clips_listed, **scores}
+    record = {"iteration": 200, "loss": 0.1, "train_mean_average_precision": 0.9, "validation": validation}
+    append_record(workspace.training_statistics(run), record)
+    append_record(workspace.loss_statistics(run), {"iteration": 20, "loss": 0.5})
+    return record
+
+
+def test_rows_stand_in_the_order_of_the_published_results(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, FRAMEWISE, 0.25, 60)
+    add_run(workspace, WEAK, 0.5, 60)
+    header, *rows = results_rows(read_runs(workspace))
+    assert header[3:6] == ["mAP", "event F1", "event F1 micro"]
+    assert header[6:] == ["segment F1 0.2s", "segment F1 0.2s micro", "segment F1 1s", "segment F1 1s micro"]
+    assert [row[0] for row in rows] == [
+        "Weak audio, clipwise loss (batch 32, seed 1234)",
+        "Synthetic audio, framewise loss (batch 32, seed 1234)",
+    ]
+    assert [row[3] for row in rows] == ["50.0", "25.0"]
+    assert all(row[4:] == ["100.0"] * 6 for row in rows)
+
+
+def test_published_results_stand_beside_those_on_the_real_set_only(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, WEAK, 0.5, 1168)
+    rows = results_rows(read_runs(workspace))
+    assert [row[0] for row in rows[2:]] == [
+        "published: Official baseline (CRNN, mean teacher)",
+        "published: Official baseline, corrected reference",
+        "published: Weak audio, clipwise loss",
+        "published: Synthetic audio, clipwise loss",
+        "published: Synthetic audio, framewise loss",
+    ]
+    assert rows[4][3:7] == ["78.8", "22.4", "-", "61.3"]
+    add_run(workspace, FRAMEWISE, 0.5, 60)
+    assert len(results_rows(read_runs(workspace))) == 3
+
+
+def test_last_inference_counts_before_the_training_log(tmp_path):
+    workspace = Workspace(tmp_path)
+    record = add_run(workspace, WEAK, 0.5, 60)
+    record["validation"]["mean_average_precision"] = 0.75
+    append_record(workspace.inference_statistics(WEAK), record)
+    assert results_rows(read_runs(workspace))[1][3] == "75.0"
+
+
+def test_scores_that_are_not_defined_show_as_dashes(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, WEAK, float("nan"), 60)
+    assert (
+        read_records(workspace.training_statistics(WEAK))[0]["validation"]["event"]["classwise"]["Cat"]["f1"]
+        is None
+    )
+    assert results_rows(read_runs(workspace))[1][3] == "-"
+
+
+def test_table_is_aligned(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, WEAK, 0.5, 60)
+    lines = format_table(results_rows(read_runs(workspace))).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    assert "Weak audio" in lines[3]
+
+
+@pytest.mark.parametrize(
+    "events", [(), (Event(1.0, 2.0, config.labels[0]), Event(9.5, 10.1, config.labels[-1]))]
+)
+def test_figures_of_odd_clips_are_drawn(tmp_path, events):
+    import numpy as np
+
+    clip = Clip("clip.wav", frozenset(), events)
+    logmel = np.full((config.clip_frames, config.mel_bins), -100, np.float32)
+    framewise = np.zeros((config.clip_frames, config.classes_num), np.float32)
+    path: Path = tmp_path / "figures" / "clip.png"
+    plot_clip(path, logmel, clip, framewise, framewise[0], clip)
+    assert path.stat().st_size > 10_000
+
+
+def test_curves_of_a_run_without_validation_are_drawn(tmp_path):
+    workspace = Workspace(tmp_path)
+    run = Run(**(vars(WEAK) | {"holdout_fold": "none"}))
+    claim_run_folder(workspace.run_settings(run), run)
+    append_record(workspace.training_statistics(run), {"iteration": 2, "train_mean_average_precision": 0.5})
+    plot_training_curves(workspace.training_curves, read_runs(workspace))
+    assert workspace.training_curves.is_file()

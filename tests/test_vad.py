@@ -1,0 +1,123 @@
+"""Events from probabilities, against a plain reading of the definition, frame by frame."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from utils import config
+from utils.vad import detect_events, detect_runs, double_threshold, drop_short_runs, join_close_runs
+
+Run = tuple[int, int]
+
+
+def plain_double_threshold(probability: list[float], high: float, low: float) -> list[Run]:
+    """Widen each frame above `high` both ways while the frames stay at or above `low`; unite what touches."""
+    active = [False] * len(probability)
+    for start, value in enumerate(probability):
+        if value > high:
+            active[start] = True
+            for step in (-1, 1):
+                frame = start + step
+                while 0 <= frame < len(probability) and probability[frame] >= low:
+                    active[frame] = True
+                    frame += step
+    return plain_runs(active)
+
+
+def plain_runs(active: list[bool]) -> list[Run]:
+    runs, start = [], None
+    for frame, is_active in enumerate([*active, False]):
+        if is_active and start is None:
+            start = frame
+        if not is_active and start is not None:
+            runs.append((start, frame))
+            start = None
+    return runs
+
+
+def plain_join(runs: list[Run], gap: int) -> list[Run]:
+    joined: list[Run] = []
+    for first, after in runs:
+        if joined and first - joined[-1][1] <= gap:
+            joined[-1] = (joined[-1][0], after)
+        else:
+            joined.append((first, after))
+    return joined
+
+
+def plain_drop(runs: list[Run], length: int) -> list[Run]:
+    return [(first, after) for first, after in runs if after - first > length]
+
+
+def as_runs(array: np.ndarray) -> list[Run]:
+    return [(int(first), int(after)) for first, after in array]
+
+
+# Few distinct values, the thresholds among them, make runs that touch, meet at a threshold, or fill the clip.
+values = st.sampled_from([0.0, 0.3, 0.5, 0.500001, 0.7, 0.9, 0.900001, 1.0])
+probabilities = st.lists(values, max_size=60)
+# Stretches of equal frames reach the lengths at which joining and dropping decide.
+stretches = st.lists(st.tuples(values, st.integers(1, 40)), min_size=1, max_size=20)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(probabilities, st.sampled_from([0.3, 0.5, 0.9]), st.sampled_from([0.3, 0.5, 0.9]))
+def test_double_threshold_equals_the_plain_reading(probability, high, low):
+    found = double_threshold(np.array(probability), high=high, low=low)
+    assert as_runs(found) == plain_double_threshold(probability, high, low)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.lists(st.booleans(), max_size=60), st.integers(0, 8), st.integers(0, 8))
+def test_joining_and_dropping_equal_the_plain_reading(active, gap, length):
+    runs = plain_runs(active)
+    joined = join_close_runs(np.array(runs, dtype=int).reshape(-1, 2), gap_frames=gap)
+    assert as_runs(joined) == plain_join(runs, gap)
+    kept = drop_short_runs(joined, length_frames=length)
+    assert as_runs(kept) == plain_drop(plain_join(runs, gap), length)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(stretches)
+def test_detected_runs_equal_the_plain_reading(stretches):
+    probability = [value for value, length in stretches for _ in range(length)]
+    expected = plain_drop(plain_join(plain_double_threshold(probability, 0.9, 0.5), 16), 16)
+    assert as_runs(detect_runs(np.array(probability))) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_detected_runs_of_rough_random_curves_equal_the_plain_reading(seed):
+    steps = np.random.default_rng(seed).normal(0, 0.15, 640)
+    probability = 1 / (1 + np.exp(-np.cumsum(steps) * 4))
+    expected = plain_drop(plain_join(plain_double_threshold(probability.tolist(), 0.9, 0.5), 16), 16)
+    assert as_runs(detect_runs(probability)) == expected
+
+
+def test_times_are_frames_by_64_with_exclusive_end():
+    framewise = np.zeros((640, 10))
+    framewise[64:128, 2] = 0.95
+    (event,) = detect_events(framewise, framewise.max(axis=0))
+    assert (event.onset, event.offset, event.label) == (1.0, 2.0, "Cat")
+
+
+def test_class_is_not_looked_at_where_its_clip_output_is_at_the_threshold():
+    framewise = np.full((640, 10), 0.95)
+    clipwise = np.full(10, config.clip_threshold)
+    assert detect_events(framewise, clipwise) == ()
+    clipwise[3] += 1e-6
+    assert [event.label for event in detect_events(framewise, clipwise)] == ["Alarm_bell_ringing"]
+
+
+def test_gap_of_16_frames_is_joined_and_of_17_is_not():
+    for gap, expected in ((16, 1), (17, 2)):
+        probability = np.ones(200)
+        probability[50 : 50 + gap] = 0
+        assert len(detect_runs(probability)) == expected
+
+
+def test_run_of_16_frames_is_dropped_and_of_17_is_kept():
+    for length, expected in ((16, 0), (17, 1)):
+        probability = np.zeros(200)
+        probability[50 : 50 + length] = 1
+        assert len(detect_runs(probability)) == expected

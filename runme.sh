@@ -31,7 +31,7 @@ if [ -z "${DATASET_DIR:-}" ]; then
     DATASET_DIR="$project/demo_dataset"
     WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
     BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
-    ITERATIONS=${ITERATIONS:-160}   # ... and few, so that two processor cores are enough
+    ITERATIONS=${ITERATIONS:-120}   # ... and few, so that two processor cores are enough
 fi
 WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
 MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit

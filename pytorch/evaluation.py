@@ -1,5 +1,6 @@
 """From a model and features to probabilities, events and scores."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from utils.errors import SedError
 from utils.feature_file import Features, Scalar
 from utils.log import logger
 from utils.metadata import Clip, read_clips, write_strong_table
+from utils.run_statistics import append_record
 from utils.score_report import log_lines
 from utils.scoring import DetectionScores, mean_average_precision, score_events
 from utils.vad import detect_events
+from utils.workspace import Run, Workspace
 
 
 @dataclass(frozen=True)
@@ -87,15 +90,6 @@ def read_reference(dataset_dir: Path, names: list[str]) -> list[Clip]:
     return [by_name[name] for name in names]
 
 
-def validate(
-    model: nn.Module, validation: ValidationSet, scalar: Scalar, compute: Compute, submission_path: Path
-) -> ValidationScores:
-    """Write the model's submission, score it against the reference, and log the scores."""
-    features = validation.features
-    probabilities = predict(model, features, scalar, compute)
-    return score_probabilities(probabilities, validation, submission_path)
-
-
 def score_probabilities(
     probabilities: Probabilities, validation: ValidationSet, submission_path: Path
 ) -> ValidationScores:
@@ -111,3 +105,51 @@ def score_probabilities(
     for line in log_lines(scores):
         logger.info(f"    {line}")
     return ValidationScores(mean_ap, scores, features.clips_listed)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores a run's model now and then, into its log and its statistics.
+
+    Attributes
+    ----------
+    workspace, run
+        Where submissions and statistics go to.
+    training : Features
+        Clips to compute the training mAP of.
+    validation : ValidationSet
+        Clips to validate on, unless the run trains on them.
+    scalar, compute
+        How the model is run.
+    """
+
+    workspace: Workspace
+    run: Run
+    training: Features
+    validation: ValidationSet
+    scalar: Scalar
+    compute: Compute
+
+    def evaluate(self, model: nn.Module, iteration: int, loss: float, train_seconds: float) -> None:
+        """Score the model as it is, after `train_seconds` of training with a mean loss of `loss`."""
+        start = time.perf_counter()
+        logger.info("------------------------------------")
+        logger.info(f"iteration: {iteration}")
+        record: dict[str, Any] = {"iteration": iteration, "loss": loss, "train_seconds": train_seconds}
+        record["train_mean_average_precision"] = self.score_training(model, loss)
+        if self.run.holdout_fold != "none":
+            probabilities = predict(model, self.validation.features, self.scalar, self.compute)
+            path = self.workspace.submission(self.run, iteration)
+            record["validation"] = score_probabilities(probabilities, self.validation, path).to_json()
+        record["validate_seconds"] = time.perf_counter() - start
+        logger.info(f"train time: {train_seconds:.3f} s, validate time: {record['validate_seconds']:.3f} s")
+        append_record(self.workspace.training_statistics(self.run), record)
+
+    def score_training(self, model: nn.Module, loss: float) -> float:
+        """Log the loss and the mAP on the training clips, and return the mAP."""
+        logger.info("train statistics:")
+        logger.info(f"    Loss: {loss:.4f}")
+        probabilities = predict(model, self.training, self.scalar, self.compute)
+        mean_ap = mean_average_precision(self.training.weak_target, probabilities.clipwise)
+        logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
+        return mean_ap

@@ -33,7 +33,7 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     model = load_model(workspace, run, arguments.iteration, compute.device)
     start_logging(workspace.new_log(run, "inference"))
     scalar = load_scalar(workspace, run.mini_data)
-    validation = load_validation_set(workspace, arguments.dataset_dir, run)
+    validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
     logger.info(f"Validation audio num: {describe_count(validation.features)}")
     if run.holdout_fold == "none":
         logger.info("The model was trained on these clips too: the scores say nothing about other clips.")

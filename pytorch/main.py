@@ -4,17 +4,15 @@ import argparse
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import save_checkpoint
-from pytorch.compute import Compute, choose_compute, keep_freed_memory, make_repeatable
-from pytorch.evaluation import ValidationSet, predict, validate
+from pytorch.compute import choose_compute, keep_freed_memory, make_repeatable
+from pytorch.evaluation import Evaluation
 from pytorch.losses import LOSSES, Loss
 from pytorch.meter import Meter
 from pytorch.models import create_model
@@ -23,10 +21,9 @@ from pytorch.stage_inputs import describe_count, load_features, load_scalar, loa
 from utils import command_line, config
 from utils.data_generator import concatenate, training_batches
 from utils.errors import SedError
-from utils.feature_file import Features, Scalar
+from utils.feature_file import Features
 from utils.log import logger, start_logging
 from utils.run_statistics import append_record, claim_run_folder
-from utils.scoring import mean_average_precision
 from utils.workspace import Run, Workspace
 
 
@@ -35,7 +32,6 @@ def train(arguments: argparse.Namespace) -> None:
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
     compute = choose_compute(arguments.cuda)
-    claim_run_folder(workspace.run_settings(run), run)
     start_logging(workspace.new_log(run, "train"))
     keep_freed_memory()
     make_repeatable(run.seed)
@@ -44,7 +40,7 @@ def train(arguments: argparse.Namespace) -> None:
     load_start = time.perf_counter()
     scalar = load_scalar(workspace, run.mini_data)
     training = load_features(workspace, arguments.dataset_dir, run.data_type, run.mini_data)
-    validation = load_validation_set(workspace, arguments.dataset_dir, run)
+    validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
     if run.holdout_fold == "none":
         training = concatenate([training, validation.features])
     logger.info(f"Load data time: {time.perf_counter() - load_start:.3f} s")
@@ -69,8 +65,10 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
     # Loop
+    claim_run_folder(workspace.run_settings(run), run)
     workspace.training_statistics(run).unlink(missing_ok=True)
     workspace.loss_statistics(run).unlink(missing_ok=True)
+    evaluation = Evaluation(workspace, run, training, validation, scalar, compute)
     batches = training_batches(training, scalar, batch_size=run.batch_size, seed=run.seed)
     meter = Meter(arguments.iterations)
     for iteration in range(1, arguments.iterations + 1):
@@ -91,9 +89,7 @@ def train(arguments: argparse.Namespace) -> None:
         # Evaluate
         is_last = iteration == arguments.iterations
         if iteration % config.evaluation_interval == 0 or is_last:
-            record = {"iteration": iteration, "loss": meter.mean_loss(), "train_seconds": meter.seconds()}
-            record |= evaluate(model, training, validation, scalar, compute, record, workspace, run)
-            append_record(workspace.training_statistics(run), record)
+            evaluation.evaluate(model, iteration, meter.mean_loss(), meter.seconds())
             meter.restart()
 
         # Save
@@ -111,37 +107,6 @@ def require_target(training: Features, loss: Loss, run: Run) -> None:
             f"--loss_type {run.loss_type} needs events with times, which {run.data_type} does not have; "
             "take --data_type train_synthetic or another loss"
         )
-
-
-def evaluate(
-    model: nn.Module,
-    training: Features,
-    validation: ValidationSet,
-    scalar: Scalar,
-    compute: Compute,
-    record: dict[str, Any],
-    workspace: Workspace,
-    run: Run,
-) -> dict[str, Any]:
-    """Score the model on the training clips and, where they are held out, on the validation clips."""
-    start = time.perf_counter()
-    iteration = record["iteration"]
-    logger.info("------------------------------------")
-    logger.info(f"iteration: {iteration}")
-    logger.info("train statistics:")
-    logger.info(f"    Loss: {record['loss']:.4f}")
-    probabilities = predict(model, training, scalar, compute)
-    training_map = mean_average_precision(training.weak_target, probabilities.clipwise)
-    logger.info(f"    Audio tagging mAP: {training_map:.3f}")
-    results: dict[str, Any] = {"train_mean_average_precision": training_map}
-    if run.holdout_fold != "none":
-        scores = validate(model, validation, scalar, compute, workspace.submission(run, iteration))
-        results["validation"] = scores.to_json()
-    results["validate_seconds"] = time.perf_counter() - start
-    logger.info(
-        f"train time: {record['train_seconds']:.3f} s, validate time: {results['validate_seconds']:.3f} s"
-    )
-    return results
 
 
 def main() -> None:

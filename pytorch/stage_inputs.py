@@ -5,7 +5,7 @@ from pathlib import Path
 from pytorch.evaluation import ValidationSet, read_reference
 from utils.feature_file import Features, Scalar, read_features, read_scalar
 from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
-from utils.workspace import Run, Workspace
+from utils.workspace import Workspace
 
 
 def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_data: bool) -> Features:
@@ -14,9 +14,9 @@ def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_
     return read_features(workspace.features(data_type, mini_data), remedy)
 
 
-def load_validation_set(workspace: Workspace, dataset_dir: Path, run: Run) -> ValidationSet:
+def load_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> ValidationSet:
     """Read the features of the validation clips and their reference."""
-    features = load_features(workspace, dataset_dir, "validation", run.mini_data)
+    features = load_features(workspace, dataset_dir, "validation", mini_data)
     return ValidationSet(features, read_reference(dataset_dir, features.names))
 
 

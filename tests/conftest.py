@@ -78,14 +78,14 @@ class Trained:
         return [word for name, value in values.items() for word in (f"--{name}", value)]
 
 
-def make_features(dataset_dir: Path, workspace: Path, *options: str) -> None:
+def make_features(dataset_dir: Path, workspace: Path, *options: str, **environment: str) -> None:
     """Run the feature stages on all subsets that training and validation need."""
     place = ["--dataset_dir", dataset_dir, "--workspace", workspace]
     for data_type in ("train_weak", "train_synthetic", "validation"):
         command = "calculate_feature_for_all_audio_files"
-        run_well("utils/features.py", command, *place, "--data_type", data_type, *options)
+        run_well("utils/features.py", command, *place, "--data_type", data_type, *options, **environment)
     scalar_place = ["--workspace", workspace, "--data_type", "train_weak"]
-    run_well("utils/features.py", "calculate_scalar", *scalar_place, *options)
+    run_well("utils/features.py", "calculate_scalar", *scalar_place, *options, **environment)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -17,7 +18,16 @@ from tests.conftest import (
 )
 from utils import config
 from utils.feature_file import read_features
-from utils.metadata import read_clips, read_strong_table
+from utils.files import make_folder
+from utils.metadata import (
+    SUBSETS,
+    Clip,
+    Event,
+    read_clips,
+    read_strong_table,
+    write_strong_table,
+    write_weak_table,
+)
 from utils.workspace import Run, Workspace
 
 EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files")
@@ -115,6 +125,40 @@ def test_mini_data_takes_a_few_clips_into_folders_of_its_own(tmp_path):
     run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 1)
 
 
+def test_another_task_needs_nothing_but_a_config(tmp_path):
+    """Two classes of one's own, 16 kHz, 5 s clips, other bands and frames (501 of them, no multiple of 8)."""
+    generator = np.random.default_rng(0)
+    dataset_dir, workspace = tmp_path / "data", tmp_path / "workspace"
+    for subset in [SUBSETS[name] for name in ("train_weak", "train_synthetic", "validation")]:
+        folder = make_folder(dataset_dir / subset.audio_folder)
+        clips = []
+        for index in range(4):
+            event = Event(1.0, 3.0, ("whistle", "hiss")[index % 2])
+            time = np.arange(5 * 16000) / 16000
+            sound = np.sin(2 * np.pi * 1000 * time) if index % 2 else generator.standard_normal(len(time))
+            soundfile.write(folder / f"{index}.wav", 0.1 * sound * ((time > 1) & (time < 3)), 16000)
+            clips.append(Clip(f"{index}.wav", frozenset([event.label]), (event,)))
+        write = write_weak_table if subset.annotation == "weak" else write_strong_table
+        write(dataset_dir / f"{subset.table}.tsv", clips)
+    task = tmp_path / "task.py"
+    task.write_text(
+        "labels = ['whistle', 'hiss']\nsample_rate = 16000\nclip_seconds = 5.01\nhop_size = 160\n"
+        "mel_bins = 40\nmel_max_frequency = 8000\n"
+    )
+    environment = {"SED_CONFIG": str(task)}
+    make_features(dataset_dir, workspace, **environment)
+    place = ["--dataset_dir", dataset_dir, "--workspace", workspace]
+    run = [*place, "--data_type", "train_synthetic", "--holdout_fold", 1, "--batch_size", 2]
+    run += ["--loss_type", "framewise_binary_crossentropy"]
+    run_well("pytorch/main.py", "train", *run, "--iterations", 1, **environment)
+    inference = ["inference_validation", *run, "--iteration", 1, "--visualize", 1]
+    output = run_well("pytorch/inference.py", *inference, **environment)
+    assert "whistle" in output
+    assert (workspace / "features/logmel_100frames_40melbins/train/weak.h5").is_file()
+    result = run_command("pytorch/main.py", "train", *run, "--iterations", 1)
+    assert_user_error(result, "no scalar yet")
+
+
 @pytest.fixture
 def damaged(tiny_dataset, tmp_path) -> Path:
     """A copy of the tiny data set that a test may damage."""
@@ -168,7 +212,7 @@ def test_unreadable_recording_is_a_user_error_with_its_path(damaged, tmp_path, c
 
 def test_recording_without_samples_is_a_user_error_with_its_path(damaged, tmp_path):
     path = sorted((damaged / "audio/validation").iterdir())[0]
-    soundfile.write(path, torch.zeros(0).numpy(), 44100)
+    soundfile.write(path, np.zeros(0), 44100)
     assert_user_error(extract(damaged, tmp_path / "workspace", "validation"), path, "holds no samples")
 
 

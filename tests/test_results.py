@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from utils import config
@@ -85,12 +86,11 @@ def test_table_is_aligned(tmp_path):
     assert "Weak audio" in lines[3]
 
 
-@pytest.mark.parametrize(
-    "events", [(), (Event(1.0, 2.0, config.labels[0]), Event(9.5, 10.1, config.labels[-1]))]
-)
-def test_figures_of_odd_clips_are_drawn(tmp_path, events):
-    import numpy as np
+AT_THE_EDGES = (Event(0.0, 2.0, config.labels[0]), Event(9.5, 10.1, config.labels[-1]))
 
+
+@pytest.mark.parametrize("events", [(), AT_THE_EDGES])
+def test_figures_of_odd_clips_are_drawn(tmp_path, events):
     clip = Clip("clip.wav", frozenset(), events)
     logmel = np.full((config.clip_frames, config.mel_bins), -100, np.float32)
     framewise = np.zeros((config.clip_frames, config.classes_num), np.float32)

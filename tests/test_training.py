@@ -2,6 +2,7 @@
 
 import json
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -86,8 +87,6 @@ def test_step_by_hand_gives_the_trained_weights(trained, tmp_path):
     workspace = copy_inputs(trained, tmp_path)
     arguments = trained.run_arguments(workspace=tmp_path)
     run_well("pytorch/main.py", "train", *arguments, "--iterations", 1, SED_CONFIG=str(tmp_path / "fp32.py"))
-
-    import h5py
 
     with h5py.File(workspace.features("train_weak", False)) as file:
         order = np.random.default_rng(1234).permutation(10)[:4]

@@ -9,10 +9,6 @@ import soxr
 from utils import config
 from utils.errors import SedError
 
-# A recording is read a little further than the clip reaches, so that the resampling filter sees at the
-# clip's end what it would see if the whole recording were resampled. The filter is shorter than 0.1 s.
-READ_MARGIN = 1.0  # s
-
 
 def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """Read the start of a recording.
@@ -34,7 +30,7 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     """
     try:
         with soundfile.SoundFile(path) as file:
-            samples = int((config.clip_seconds + READ_MARGIN) * file.samplerate)
+            samples = int((config.clip_seconds + config.resampling_margin) * file.samplerate)
             audio = file.read(samples, dtype="float64", always_2d=True)
             sample_rate = file.samplerate
     except (soundfile.SoundFileError, OSError) as error:

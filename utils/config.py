@@ -24,6 +24,7 @@ labels = [
 # --- Audio and log-mel features ---------------------------------------------------------------------
 sample_rate = 32000  # Hz; every recording is resampled to this
 clip_seconds = 10.0  # s; shorter recordings are padded with zeros, longer ones are cut
+resampling_margin = 1.0  # s read beyond the clip, so that resampling sees there what the recording has
 window_size = 1024  # samples; length of the Hann window and of the FFT (32 ms)
 hop_size = 500  # samples between frames; 32000 / 500 = 64 frames a second
 mel_bins = 64  # mel bands

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.errors import SedError
 from utils.feature_file import Features, Scalar
 
 
@@ -74,8 +73,6 @@ def training_batches(features: Features, scalar: Scalar, *, batch_size: int, see
     seed : int
         Of the order.
     """
-    if batch_size < 1:
-        raise SedError(f"--batch_size {batch_size}: a batch needs at least one clip")
     generator = np.random.default_rng(seed)
     while True:
         order = generator.permutation(len(features.names))

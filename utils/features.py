@@ -167,7 +167,10 @@ def main() -> None:
     extract.add_argument("--data_type", required=True, choices=SUBSETS, help="which subset")
     command_line.add_mini_data(extract)
     extract.add_argument(
-        "--num_workers", type=int, default=-1, help="processes; -1, the default, is one for each processor"
+        "--num_workers",
+        type=worker_count,
+        default=-1,
+        help="processes; -1, the default, is one for each processor",
     )
     extract.add_argument("--strict", action="store_true", help="make a missing recording an error")
     extract.set_defaults(function=extract_command)
@@ -178,6 +181,11 @@ def main() -> None:
     command_line.add_mini_data(scalar)
     scalar.set_defaults(function=scalar_command_line)
     command_line.run(parser)
+
+
+def worker_count(text: str) -> int:
+    """Return the number of processes that an argument holds; -1 stands for one for each processor."""
+    return -1 if text == "-1" else command_line.positive_int(text)
 
 
 def extract_command(arguments: argparse.Namespace) -> None:

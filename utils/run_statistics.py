@@ -12,23 +12,13 @@ from utils.errors import SedError
 from utils.files import make_folder, written_whole
 from utils.workspace import Run
 
-# What may differ between a run and its repetition: it changes when things are looked at, not the weights.
+# Config values that do not change a run's weights (how often things are looked at, and how they are scored),
+# and those that only give a default to what `Run` holds.
 NOT_OF_THE_WEIGHTS = {
-    "iterations",
-    "evaluation_interval",
-    "checkpoint_interval",
-    "log_interval",
-    "evaluation_batch_size",
-    "clip_threshold",
-    "high_threshold",
-    "low_threshold",
-    "join_gap",
-    "join_gap_frames",
-    "drop_length",
-    "drop_length_frames",
-    "onset_collar",
-    "offset_collar_fraction",
-    "segment_lengths",
+    *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
+    *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
+    *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
+    *("model_type", "loss_type", "batch_size", "seed"),
 }
 
 

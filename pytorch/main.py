@@ -22,6 +22,7 @@ from utils import command_line, config
 from utils.data_generator import concatenate, training_batches
 from utils.errors import SedError
 from utils.feature_file import Features
+from utils.files import remove_file
 from utils.log import logger, start_logging
 from utils.run_statistics import append_record, claim_run_folder
 from utils.workspace import Run, Workspace
@@ -66,8 +67,8 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Loop
     claim_run_folder(workspace.run_settings(run), run)
-    workspace.training_statistics(run).unlink(missing_ok=True)
-    workspace.loss_statistics(run).unlink(missing_ok=True)
+    remove_file(workspace.training_statistics(run))
+    remove_file(workspace.loss_statistics(run))
     evaluation = Evaluation(workspace, run, training, validation, scalar, compute)
     batches = training_batches(training, scalar, batch_size=run.batch_size, seed=run.seed)
     meter = Meter(arguments.iterations)

@@ -1,6 +1,11 @@
 """The stage commands on the demonstration data: what they make, and how they take mistakes."""
 
+import os
+import pty
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +113,7 @@ def test_table_and_curves_of_a_workspace(trained):
 
 def test_mini_data_takes_a_few_clips_into_folders_of_its_own(tmp_path):
     dataset_dir, workspace = tmp_path / "data", tmp_path / "workspace"
-    counts = ["--train_weak", 13, "--train_synthetic", 11, "--validation", 12]
+    counts = ["--train_weak", 13, "--train_synthetic", 11, "--validation", 12, "--train_unlabel_in_domain", 1]
     run_well("utils/demo_dataset.py", "make", "--output_dir", dataset_dir, *counts)
     make_features(dataset_dir, workspace, "--mini_data")
     path = workspace / "features/minidata_logmel_64frames_64melbins/train/weak.h5"
@@ -297,6 +302,38 @@ def test_unwritable_workspace_is_a_user_error(tiny_dataset, trained, tmp_path):
     assert_user_error(extract(tiny_dataset, workspace, "validation"), workspace)
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=workspace))
     assert_user_error(result, workspace)
+
+
+def run_on_terminal(*arguments: object) -> str:
+    """Run a stage command on a pseudo-terminal, and return what it showed."""
+    master, slave = pty.openpty()
+    script, *rest = map(str, arguments)
+    process = subprocess.Popen([sys.executable, PROJECT / script, *rest], stdout=slave, stderr=slave)
+    os.close(slave)
+    shown = b""
+    try:
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(master)
+    assert process.wait() == 0, shown.decode()
+    return shown.decode()
+
+
+def test_progress_bars_are_drawn_on_a_terminal(trained, tmp_path, monkeypatch):
+    (tmp_path / "scalars").symlink_to(trained.workspace.root / "scalars")
+    place = ["--dataset_dir", trained.dataset_dir, "--workspace", tmp_path]
+    for data_type in ("train_weak", "validation"):
+        assert "clip/s" in run_on_terminal(*EXTRACT, *place, "--data_type", data_type)
+    config_path = tmp_path / "config.py"
+    config_path.write_text("log_interval = 1")
+    monkeypatch.setenv("SED_CONFIG", str(config_path))
+    arguments = trained.run_arguments(workspace=tmp_path)
+    shown = run_on_terminal("pytorch/main.py", "train", *arguments, "--iterations", 2)
+    assert re.search(r"Training: 100%.*2/2.*loss=0?\.?\d+.*ms_per_iteration=\d+", shown)
+    assert "Scoring: 100%" in shown
+    assert "iteration: 1, loss" not in shown, "the bar shows it already"
 
 
 def test_workspace_without_results_is_a_user_error(tmp_path):

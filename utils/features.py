@@ -17,7 +17,7 @@ from utils import command_line, config
 from utils.audio import read_clip
 from utils.errors import SedError
 from utils.feature_file import Scalar, write_features, write_scalar
-from utils.files import make_folder
+from utils.files import remove_file
 from utils.log import logger, start_logging
 from utils.logmel import logmel_of_clip
 from utils.metadata import SUBSETS, Clip, read_clips, write_table
@@ -71,8 +71,7 @@ def split_by_recording(clips: list[Clip], audio_folder: Path) -> tuple[list[Clip
 def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: bool) -> None:
     """Write the list of missing recordings to `path` (none missing: no list), or refuse them."""
     if not missing:
-        make_folder(path.parent)
-        path.unlink(missing_ok=True)
+        remove_file(path)
         return
     if strict:
         raise SedError(

@@ -16,6 +16,16 @@ def make_folder(path: Path) -> Path:
     return path
 
 
+def remove_file(path: Path) -> None:
+    """Remove the file if there is one."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        pass  # then there is no such file either
+    except OSError as error:
+        raise SedError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` when all went well.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from utils.errors import SedError
 from utils.files import make_folder
 
 logger = logging.getLogger("sed")  # one logger, so that the libraries' own lines stay out
@@ -19,6 +20,15 @@ class ScreenHandler(logging.Handler):
         sys.stdout.flush()
 
 
+def new_file_handler(path: Path) -> logging.FileHandler:
+    """Open a log file for writing."""
+    make_folder(path.parent)
+    try:
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise SedError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def start_logging(path: Path | None = None) -> None:
     """Send the log lines to the screen and, where `path` is given, to that file too."""
     for handler in list(logger.handlers):
@@ -26,7 +36,6 @@ def start_logging(path: Path | None = None) -> None:
         handler.close()
     logger.addHandler(ScreenHandler())
     if path is not None:
-        make_folder(path.parent)
-        logger.addHandler(logging.FileHandler(path, encoding="utf-8"))
+        logger.addHandler(new_file_handler(path))
     logger.setLevel(logging.INFO)
     logger.propagate = False

@@ -13,9 +13,9 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
-# and tests/run.sh is what runs this one.
-SET_UP = ("source .venv/bin/activate", "export DATASET_DIR=")
-RUN_ELSEWHERE = ("bash runme.sh", "bash tests/run.sh")
+# tests/run.sh is what runs this one, and HomeMix is beside the project only where the team works.
+SET_UP = ("source .venv/bin/activate", "export ")
+RUN_ELSEWHERE = ("bash runme.sh", "bash tests/run.sh", "../shared/homemix")
 
 
 def commands_to_run() -> str:

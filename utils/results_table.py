@@ -54,7 +54,7 @@ class RunResults:
 def read_runs(workspace: Workspace) -> list[RunResults]:
     """Read the statistics of all runs in a workspace, in the order of the published results."""
     results = []
-    for path in sorted(workspace.statistics.rglob("run.json")):
+    for path in workspace.all_run_settings():
         run = Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
         results.append(
             RunResults(

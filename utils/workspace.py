@@ -7,6 +7,7 @@ from utils import config
 from utils.metadata import SUBSETS
 
 CHECKPOINT_NAME = "md_{}_iters.pth"
+RUN_SETTINGS_NAME = "run.json"
 
 
 def feature_settings(mini_data: bool) -> str:
@@ -78,7 +79,11 @@ class Workspace:
         return self.root / "statistics"
 
     def run_settings(self, run: Run) -> Path:
-        return self.statistics / run.folder / "run.json"
+        return self.statistics / run.folder / RUN_SETTINGS_NAME
+
+    def all_run_settings(self) -> list[Path]:
+        """Return the settings files of all runs that have left statistics."""
+        return sorted(self.statistics.rglob(RUN_SETTINGS_NAME))
 
     def training_statistics(self, run: Run) -> Path:
         return self.statistics / run.folder / "training.jsonl"
@@ -104,4 +109,4 @@ class Workspace:
 
     @property
     def results_table(self) -> Path:
-        return self.root / "statistics" / "results.tsv"
+        return self.statistics / "results.tsv"

@@ -137,7 +137,7 @@ def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
     loss.set_yscale("log")
     for axes, title, _ in panels:
         axes.set_title(title)
-        axes.set_ylim(0, 1)
+        axes.set_ylim(0, 1.02)
     tagging.plot([], [], "k.-", label="validation")
     tagging.plot([], [], "k.:", label="training")
     tagging.legend(fontsize="small")

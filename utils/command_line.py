@@ -23,7 +23,7 @@ def run(parser: argparse.ArgumentParser) -> None:
 
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that shows defaults in its help."""
+    """Return a parser that keeps the line breaks of its description and takes no abbreviated options."""
     return argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

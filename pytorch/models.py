@@ -1,12 +1,15 @@
 """The convolutional networks: log-mel frames in, frame and clip probabilities out."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from utils import config
 
 
 class ModelOutput(NamedTuple):
@@ -130,17 +133,22 @@ class Cnn(nn.Module):
             x = block(x)
         return self.design.reduce_bands(x).transpose(1, 2)
 
+    def classify(self, vectors: Tensor) -> Tensor:
+        """Return the class probabilities of vectors (..., channels), as float32."""
+        autocast = torch.autocast(vectors.device.type, enabled=False)
+        with autocast if config.outputs_in_float32 else nullcontext():
+            return torch.sigmoid(self.classifier(vectors)).float()
+
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
         vectors = self.frame_vectors(logmel)
-        # In float32 from here on: a bfloat16 probability near 1 has steps of 0.004.
-        with torch.autocast(logmel.device.type, enabled=False):
+        if config.outputs_in_float32:
             vectors = vectors.float()
-            frame_outputs = torch.sigmoid(self.classifier(vectors))
-            if self.clip_output_from == "frame_vectors":
-                clipwise_output = torch.sigmoid(self.classifier(vectors.amax(dim=1)))
-            else:
-                clipwise_output = frame_outputs.amax(dim=1)
+        frame_outputs = self.classify(vectors)
+        if self.clip_output_from == "frame_vectors":
+            clipwise_output = self.classify(vectors.amax(dim=1))
+        else:
+            clipwise_output = frame_outputs.amax(dim=1)
         return ModelOutput(repeat_frames(frame_outputs, logmel.shape[1]), clipwise_output)
 
 

@@ -8,4 +8,4 @@ cd "$project" || exit
 
 "$PYTHON" -m ruff check . || exit
 "$PYTHON" -m ruff format --check . || exit
-"$PYTHON" -m pytest "$@"
+"$PYTHON" -m pytest --numprocesses 2 "$@"   # most tests wait for one command after the other

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -307,6 +308,7 @@ def test_unwritable_workspace_is_a_user_error(tiny_dataset, trained, tmp_path):
 def run_on_terminal(*arguments: object) -> str:
     """Run a stage command on a pseudo-terminal, and return what it showed."""
     master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 100))
     script, *rest = map(str, arguments)
     process = subprocess.Popen([sys.executable, PROJECT / script, *rest], stdout=slave, stderr=slave)
     os.close(slave)

@@ -103,6 +103,18 @@ def test_clip_output_is_what_the_loss_needs(clip_output_from):
     np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
 
 
+@pytest.mark.parametrize("in_float32", [True, False])
+def test_outputs_have_the_steps_of_the_precision_that_the_config_says(monkeypatch, in_float32):
+    monkeypatch.setattr("utils.config.outputs_in_float32", in_float32)
+    model = create_model("Cnn_5layers_AvgPooling", 10, "frame_vectors").eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        output = model(torch.randn(1, 64, 64))
+    for probability in output:
+        assert probability.dtype == torch.float32
+        fits_bfloat16 = torch.equal(probability, probability.bfloat16().float())
+        assert fits_bfloat16 == (not in_float32)
+
+
 def test_initial_weights_are_kaiming_uniform_and_biases_zero():
     model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors")
     for layer in model.modules():

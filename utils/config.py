@@ -45,6 +45,9 @@ adam_epsilon = 1e-8  # added to Adam's denominator
 weight_decay = 0.0
 seed = 1234  # of the initial weights and of the shuffling
 precision = "auto"  # "auto": bfloat16 where the processor computes in it, else float32; "bf16"; "fp32"
+# Whether the output layer computes in float32 where the rest is in bfloat16. In bfloat16, a probability above
+# 0.998 is 1 and gives no gradient, which on HomeMix keeps a model from growing overconfident.
+outputs_in_float32 = True
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved

@@ -27,7 +27,7 @@ prepare_python() { # prepare_python REQUIREMENTS_FILE ...   (paths relative to t
             "$base" -m venv "$venv" || return
         fi
         echo "Installing $file into .venv (a few minutes, once)"
-        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$project/$file" || return
+        "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check -r "$project/$file" || return
         mkdir -p "$venv/installed"
         cp "$project/$file" "$record"
     done

@@ -32,10 +32,12 @@ if [ -z "${DATASET_DIR:-}" ]; then
     WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
     BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
     ITERATIONS=${ITERATIONS:-120}   # ... and few, so that two processor cores are enough
+    MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-16}
 fi
 WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
 MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit
 BATCH_SIZE=${BATCH_SIZE:-$(config_value batch_size)} || exit
+MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-$(config_value mean_teacher_batch_size)} || exit
 ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
@@ -49,7 +51,7 @@ options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
 run_options=(
     "${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD"
-    --model_type "$MODEL_TYPE" --batch_size "$BATCH_SIZE" --seed "$SEED"
+    --seed "$SEED"
 )
 "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
 
@@ -61,7 +63,15 @@ fi
 
 stage "check the data set" "$PYTHON" "$project/utils/metadata.py" check --dataset_dir "$DATASET_DIR"
 
-for data_type in train_weak train_synthetic validation; do
+data_types=(train_weak train_synthetic validation)
+unlabelled_table="$DATASET_DIR/metadata/train/unlabel_in_domain"
+if [ -f "$unlabelled_table.csv" ] || [ -f "$unlabelled_table.tsv" ]; then
+    data_types+=(train_unlabel_in_domain)
+else
+    echo "There are no unlabelled clips ($unlabelled_table.csv): mean teacher is left out."
+fi
+
+for data_type in "${data_types[@]}"; do
     stage "features of $data_type" \
         "$PYTHON" "$project/utils/features.py" calculate_feature_for_all_audio_files \
         "${options[@]}" --dataset_dir "$DATASET_DIR" --data_type "$data_type" --num_workers "$NUM_WORKERS"
@@ -70,17 +80,20 @@ done
 stage "scalar" \
     "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type train_weak
 
-experiment() { # experiment DATA_TYPE LOSS_TYPE
-    local run=("${run_options[@]}" --data_type "$1" --loss_type "$2")
+experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
+    local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
     stage "train $1 $2" \
         "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS"
     stage "inference $1 $2" \
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
         --iteration "$ITERATIONS" --visualize "$VISUALIZE"
 }
-experiment train_weak clipwise_binary_crossentropy
-experiment train_synthetic clipwise_binary_crossentropy
-experiment train_synthetic framewise_binary_crossentropy
+experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+if [[ " ${data_types[*]} " == *" train_unlabel_in_domain "* ]]; then
+    experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn "$MEAN_TEACHER_BATCH_SIZE"
+fi
 
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
 stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"

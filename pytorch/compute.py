@@ -8,11 +8,23 @@ import numpy as np
 import torch
 
 from utils import config
+from utils.data_generator import Batch
 from utils.errors import SedError
 
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")  # what torch calls a processor's bfloat16 arithmetic
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
 LARGEST_THRESHOLD = 2**31 - 1  # bytes; mallopt takes an int
+
+
+@dataclass(frozen=True)
+class TensorBatch:
+    """A `Batch` on the device that computes; the targets are those of the clips in the rows."""
+
+    logmel: torch.Tensor
+    weak_target: torch.Tensor | None
+    strong_target: torch.Tensor | None
+    weak_rows: slice
+    strong_rows: slice
 
 
 @dataclass(frozen=True)
@@ -29,6 +41,20 @@ class Compute:
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         """Return the array as a tensor on the device."""
         return torch.from_numpy(array).to(self.device)
+
+    def batch(self, batch: Batch) -> TensorBatch:
+        """Return the batch on the device."""
+
+        def tensor_or_none(array: np.ndarray | None) -> torch.Tensor | None:
+            return None if array is None else self.tensor(array)
+
+        return TensorBatch(
+            self.tensor(batch.logmel),
+            tensor_or_none(batch.weak_target),
+            tensor_or_none(batch.strong_target),
+            batch.weak_rows,
+            batch.strong_rows,
+        )
 
     def __str__(self) -> str:
         return f"{self.device.type}, {str(self.dtype).removeprefix('torch.')}"

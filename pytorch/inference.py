@@ -18,10 +18,10 @@ from utils.figures import plot_clip
 from utils.log import logger, start_logging
 from utils.metadata import Clip, read_durations, read_strong_table
 from utils.progress import progress
-from utils.run_statistics import append_record
+from utils.run_statistics import append_record, validation_key
 from utils.score_report import averages_table, classes_table
 from utils.scoring import score_events
-from utils.workspace import Run, Workspace
+from utils.workspace import STUDENT, TEACHER, Workspace
 
 
 def inference_validation(arguments: argparse.Namespace) -> None:
@@ -30,7 +30,7 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     workspace = Workspace(arguments.workspace)
     compute = choose_compute(arguments.cuda)
     keep_freed_memory()
-    model = load_model(workspace, run, arguments.iteration, compute.device)
+    model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
     start_logging(workspace.new_log(run, "inference"))
     scalar = load_scalar(workspace, run.mini_data)
     validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
@@ -39,37 +39,34 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
 
     probabilities = predict(model, validation.features, scalar, compute)
-    path = workspace.submission(run, arguments.iteration)
-    scores = score_probabilities(probabilities, validation, path)
+    path = workspace.submission(run, arguments.iteration, arguments.weights)
+    logger.info("validate statistics:")
+    scores = score_probabilities(probabilities, validation, path, run.model_type)
     for line in classes_table(scores.detection):
         logger.info(f"    {line}")
-    record = {"iteration": arguments.iteration, "validation": scores.to_json()}
+    record = {"iteration": arguments.iteration, validation_key(arguments.weights): scores.to_json()}
     append_record(workspace.inference_statistics(run), record)
     if arguments.visualize:
-        draw_clips(workspace, run, arguments.iteration, validation, probabilities, arguments.visualize)
+        folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
+        draw_clips(folder, run.model_type, validation, probabilities, arguments.visualize)
 
 
 def draw_clips(
-    workspace: Workspace,
-    run: Run,
-    iteration: int,
-    validation: ValidationSet,
-    probabilities: Probabilities,
-    clips_num: int,
+    folder: Path, model_type: str, validation: ValidationSet, probabilities: Probabilities, clips_num: int
 ) -> None:
     """Draw the figures of the first `clips_num` validation clips."""
     features = validation.features
-    predicted = predicted_clips(features.names, probabilities)[:clips_num]
+    predicted = predicted_clips(features.names, probabilities, model_type)[:clips_num]
     for index, clip in enumerate(progress(predicted, "Drawing", len(predicted))):
         plot_clip(
-            workspace.clip_figure(run, iteration, Path(clip.name).stem),
+            folder / f"{Path(clip.name).stem}.png",
             features.logmel[index],
             validation.reference[index],
             probabilities.framewise[index],
             probabilities.clipwise[index],
             clip,
         )
-    logger.info(f"Figures of {len(predicted)} clips in {workspace.clip_figure(run, iteration, '').parent}")
+    logger.info(f"Figures of {len(predicted)} clips in {folder}")
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -125,6 +122,12 @@ def main() -> None:
     add_run_arguments(inference)
     inference.add_argument(
         "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
+    )
+    inference.add_argument(
+        "--weights",
+        choices=(STUDENT, TEACHER),
+        default=STUDENT,
+        help=f"of a model trained with mean_teacher; default {STUDENT}",
     )
     inference.add_argument(
         "--visualize",

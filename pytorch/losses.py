@@ -1,4 +1,4 @@
-"""The losses, by the names that the command line knows."""
+"""The supervised losses, by the names that the command line knows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,33 +7,88 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from pytorch.compute import TensorBatch
 from pytorch.models import ModelOutput
+from utils.errors import SedError
+from utils.metadata import SUBSETS
+from utils.workspace import Run, join_data_types
+
+WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 
 
-def clipwise_binary_crossentropy(output: ModelOutput, target: Tensor) -> Tensor:
-    """Compare the clip probabilities with the clip labels, both (batch, classes)."""
-    return F.binary_cross_entropy(output.clipwise_output, target)
+def clipwise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
+    """Compare the clip probabilities with the clip labels, where the batch has them."""
+    return F.binary_cross_entropy(output.clipwise_output[batch.weak_rows], batch.weak_target)
 
 
-def framewise_binary_crossentropy(output: ModelOutput, target: Tensor) -> Tensor:
-    """Compare the frame probabilities with the events, both (batch, frames, classes)."""
-    return F.binary_cross_entropy(output.framewise_output, target)
+def framewise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
+    """Compare the frame probabilities with the events, where the batch has their times."""
+    return F.binary_cross_entropy(output.framewise_output[batch.strong_rows], batch.strong_target)
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss: its function, the target it compares with, and how its model derives the clip output.
+    """A loss: its terms, the clips it needs, and how a CNN derives the clip output for it.
 
     A model trained on clip labels must let the loss of a clip reach its strongest frame vector, so it
-    classifies the maximum of the frame vectors; one trained on frames has reliable frame outputs already.
+    classifies the maximum of the frame vectors; one trained on frames alone has reliable frame outputs.
+
+    Attributes
+    ----------
+    terms : dict of callable
+        What is added up, by the name in the log.
+    clip_output_from : {"frame_vectors", "frame_outputs"}
+        See `Cnn`.
+    batch_shares : dict of float, or None
+        The share of a batch that is drawn from each subset, in the batch's order; None where the clips of any
+        subsets are shuffled together.
+    has_teacher : bool
+        Whether consistency with a mean teacher is added.
     """
 
-    function: Callable[[ModelOutput, Tensor], Tensor]
-    target: Literal["weak_target", "strong_target"]
+    terms: dict[str, Callable[[ModelOutput, TensorBatch], Tensor]]
     clip_output_from: Literal["frame_vectors", "frame_outputs"]
+    batch_shares: dict[str, float] | None = None
+    has_teacher: bool = False
+
+    def require_fit(self, run: Run) -> None:
+        """Raise SedError where the run's clips lack what the loss compares with, or its batches cannot be."""
+        annotations = {data_type: SUBSETS[data_type].annotation for data_type in run.data_types}
+        needed = f"--loss_type {run.loss_type} needs"
+        if self.batch_shares is not None:
+            if set(annotations) != set(self.batch_shares):
+                data_type = join_data_types(self.batch_shares)
+                raise SedError(f"{needed} --data_type {data_type}, but it is {run.data_type}")
+            parts = round(1 / min(self.batch_shares.values()))
+            if run.batch_size % parts:
+                raise SedError(f"{needed} a --batch_size that {parts} divides, but it is {run.batch_size}")
+            return
+        for data_type, annotation in annotations.items():
+            if annotation == "none":
+                raise SedError(f"{needed} labels, which {data_type} does not have; take other clips")
+            if annotation == "weak" and "framewise" in self.terms:
+                raise SedError(
+                    f"{needed} events with times, which {data_type} does not have; take --data_type "
+                    f"{SYNTHETIC} or another loss"
+                )
+
+    def compute_terms(self, output: ModelOutput, batch: TensorBatch) -> dict[str, Tensor]:
+        """Return the value of each term."""
+        return {name: term(output, batch) for name, term in self.terms.items()}
 
 
+CLIPWISE = {"clipwise": clipwise_binary_crossentropy}
+FRAMEWISE = {"framewise": framewise_binary_crossentropy}
 LOSSES = {
-    "clipwise_binary_crossentropy": Loss(clipwise_binary_crossentropy, "weak_target", "frame_vectors"),
-    "framewise_binary_crossentropy": Loss(framewise_binary_crossentropy, "strong_target", "frame_outputs"),
+    "clipwise_binary_crossentropy": Loss(CLIPWISE, "frame_vectors"),
+    "framewise_binary_crossentropy": Loss(FRAMEWISE, "frame_outputs"),
+    "weak_and_strong": Loss(
+        CLIPWISE | FRAMEWISE, "frame_vectors", batch_shares={WEAK: 1 / 2, SYNTHETIC: 1 / 2}
+    ),
+    "mean_teacher": Loss(
+        CLIPWISE | FRAMEWISE,
+        "frame_vectors",
+        batch_shares={WEAK: 1 / 4, UNLABELLED: 1 / 2, SYNTHETIC: 1 / 4},
+        has_teacher=True,
+    ),
 }

@@ -10,6 +10,11 @@ from utils.log import logger
 from utils.progress import on_terminal
 
 
+def mean(values: list[torch.Tensor]) -> float:
+    """Return the mean of scalar tensors."""
+    return torch.stack(values).mean().item()
+
+
 class Meter:
     """Counts iterations, adds up losses, and measures the time spent on training.
 
@@ -22,21 +27,27 @@ class Meter:
     def __init__(self, iterations: int) -> None:
         self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=not on_terminal())
         self.losses: list[torch.Tensor] = []
+        self.terms: list[dict[str, torch.Tensor]] = []
         self.started_at = time.perf_counter()
 
-    def add(self, loss: torch.Tensor) -> None:
-        """Count an iteration and its loss."""
+    def add(self, loss: torch.Tensor, terms: dict[str, torch.Tensor]) -> None:
+        """Count an iteration, its loss, and what the loss is made of."""
         self.losses.append(loss.detach())
+        self.terms.append({name: term.detach() for name, term in terms.items()})
         self.bar.update()
 
-    def report(self, iteration: int) -> float:
-        """Show the mean loss of the last `config.log_interval` iterations, and return it."""
-        recent = torch.stack(self.losses[-config.log_interval :]).mean().item()
+    def report(self, iteration: int) -> dict[str, float]:
+        """Show and return the mean loss, and its terms, of the last `config.log_interval` iterations."""
+        means = {"loss": mean(self.losses[-config.log_interval :])}
+        recent_terms = self.terms[-config.log_interval :]
+        if len(recent_terms[0]) > 1:
+            means |= {name: mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
         milliseconds = 1000 * self.seconds() / len(self.losses)
-        self.bar.set_postfix(loss=f"{recent:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
+        self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
         if self.bar.disable:
-            logger.info(f"iteration: {iteration}, loss: {recent:.4f}, {milliseconds:.0f} ms/iteration")
-        return recent
+            values = ", ".join(f"{name}: {value:.4f}" for name, value in means.items())
+            logger.info(f"iteration: {iteration}, {values}, {milliseconds:.0f} ms/iteration")
+        return means
 
     def seconds(self) -> float:
         """Return the seconds since the start or the last restart."""
@@ -44,11 +55,12 @@ class Meter:
 
     def mean_loss(self) -> float:
         """Return the mean loss since the start or the last restart."""
-        return torch.stack(self.losses).mean().item()
+        return mean(self.losses)
 
     def restart(self) -> None:
         """Forget the losses and the time so far."""
         self.losses.clear()
+        self.terms.clear()
         self.started_at = time.perf_counter()
 
     def close(self) -> None:

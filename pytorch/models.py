@@ -1,7 +1,7 @@
-"""The convolutional networks: log-mel frames in, frame and clip probabilities out."""
+"""The networks: log-mel frames in, frame and clip probabilities out."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pytorch.dropout import Dropout
 from utils import config
 
 
@@ -52,13 +53,46 @@ def mean_over_bands(x: Tensor) -> Tensor:
     return x.mean(dim=-1)
 
 
-DESIGNS = {
+@dataclass(frozen=True)
+class CrnnDesign:
+    """What a CRNN is made of; the values are those of the challenge's official baseline.
+
+    Attributes
+    ----------
+    channels : tuple of int
+        Output channels of each convolution.
+    kernel_size : int
+        Of each convolution, in frames and in bands.
+    pooling : tuple of int
+        Frames and bands that the average pooling after each convolution makes one of.
+    norm_epsilon, norm_momentum : float
+        Of the batch normalization. torch's momentum is the share of the newest batch.
+    recurrent_layers, recurrent_cells : int
+        Layers of the bidirectional GRU, and cells in each direction.
+    dropout : float
+        Share of the values set to 0 in training, after each convolution and after the GRU.
+    """
+
+    channels: tuple[int, ...] = (64, 64, 64)
+    kernel_size: int = 3
+    pooling: tuple[int, int] = (2, 4)
+    norm_epsilon: float = 0.001
+    norm_momentum: float = 0.99
+    recurrent_layers: int = 2
+    recurrent_cells: int = 64
+    dropout: float = 0.5
+
+
+DESIGNS: dict[str, CnnDesign | CrnnDesign] = {
     "Cnn_5layers_AvgPooling": CnnDesign((64, 128, 256, 512), 1, 5, F.avg_pool2d, mean_over_bands),
     "Cnn_9layers_AvgPooling": CnnDesign((64, 128, 256, 512), 2, 3, F.avg_pool2d, max_over_bands),
     "Cnn_9layers_MaxPooling": CnnDesign((64, 128, 256, 512), 2, 3, F.max_pool2d, max_over_bands),
     "Cnn_13layers_AvgPooling": CnnDesign((64, 128, 256, 512, 1024, 2048), 2, 3, F.avg_pool2d, max_over_bands),
+    "Crnn": CrnnDesign(),
 }
-POOLING_FACTOR = 2  # of a pooling layer, in frames and in bands
+POOLING_FACTOR = 2  # of a CNN's pooling layer, in frames and in bands
+NORM_WEIGHT_DEVIATION, LINEAR_WEIGHT_DEVIATION = 0.02, 0.01  # of the initial weights of Crnn
+SMALLEST_ATTENTION = 1e-7  # keeps the attention's sum over time from being 0
 
 
 class ConvolutionBlock(nn.Sequential):
@@ -91,6 +125,16 @@ def repeat_frames(x: Tensor, frames: int) -> Tensor:
     repeated = x.repeat_interleave(frames // x.shape[1], dim=1)
     rest = repeated[:, -1:].expand(-1, frames - repeated.shape[1], -1)
     return torch.cat([repeated, rest], dim=1)
+
+
+def output_autocast(device: torch.device) -> AbstractContextManager:
+    """Return the context of the output layers, after `config.outputs_in_float32`."""
+    return torch.autocast(device.type, enabled=False) if config.outputs_in_float32 else nullcontext()
+
+
+def in_output_precision(x: Tensor) -> Tensor:
+    """Return x as the output layers take it, after `config.outputs_in_float32`."""
+    return x.float() if config.outputs_in_float32 else x
 
 
 class Cnn(nn.Module):
@@ -133,28 +177,148 @@ class Cnn(nn.Module):
             x = block(x)
         return self.design.reduce_bands(x).transpose(1, 2)
 
+    @property
+    def stride_frames(self) -> int:
+        """Frames of the input that share one output."""
+        return POOLING_FACTOR ** (len(self.blocks) - 1)
+
     def classify(self, vectors: Tensor) -> Tensor:
         """Return the class probabilities of vectors (..., channels), as float32."""
-        autocast = torch.autocast(vectors.device.type, enabled=False)
-        with autocast if config.outputs_in_float32 else nullcontext():
-            return torch.sigmoid(self.classifier(vectors)).float()
+        return torch.sigmoid(self.classifier(vectors)).float()
 
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
-        vectors = self.frame_vectors(logmel)
-        if config.outputs_in_float32:
-            vectors = vectors.float()
-        frame_outputs = self.classify(vectors)
-        if self.clip_output_from == "frame_vectors":
-            clipwise_output = self.classify(vectors.amax(dim=1))
-        else:
-            clipwise_output = frame_outputs.amax(dim=1)
+        vectors = in_output_precision(self.frame_vectors(logmel))
+        with output_autocast(logmel.device):
+            frame_outputs = self.classify(vectors)
+            if self.clip_output_from == "frame_vectors":
+                clipwise_output = self.classify(vectors.amax(dim=1))
+            else:
+                clipwise_output = frame_outputs.amax(dim=1)
         return ModelOutput(repeat_frames(frame_outputs, logmel.shape[1]), clipwise_output)
+
+
+class GatedLinearUnit(nn.Module):
+    """A linear layer over the channels of x (batch, channels, frames, bands), times the sigmoid of x."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels, channels)
+        initialize_baseline_linear(self.linear)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) * torch.sigmoid(x)
+
+
+class GatedBlock(nn.Sequential):
+    """Convolution, batch normalization, gated linear unit, dropout and average pooling."""
+
+    def __init__(self, in_channels: int, out_channels: int, design: CrnnDesign) -> None:
+        convolution = nn.Conv2d(
+            in_channels, out_channels, design.kernel_size, padding=design.kernel_size // 2
+        )
+        nn.init.xavier_uniform_(convolution.weight, gain=nn.init.calculate_gain("relu"))
+        nn.init.zeros_(convolution.bias)
+        norm = nn.BatchNorm2d(out_channels, eps=design.norm_epsilon, momentum=design.norm_momentum)
+        nn.init.normal_(norm.weight, 1.0, NORM_WEIGHT_DEVIATION)
+        super().__init__(convolution, norm, GatedLinearUnit(out_channels), Dropout(design.dropout))
+        self.pooling = design.pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        frames, bands = self.pooling
+        return F.avg_pool2d(x, (frames, min(bands, x.shape[-1])))  # few mel bands are used up before the end
+
+
+def initialize_baseline_linear(layer: nn.Linear) -> None:
+    """Draw the weights from a narrow normal distribution, and set the biases to 0."""
+    nn.init.normal_(layer.weight, 0.0, LINEAR_WEIGHT_DEVIATION)
+    nn.init.zeros_(layer.bias)
+
+
+class Crnn(nn.Module):
+    """The official baseline's network: gated convolutions, a bidirectional GRU, attention pooling.
+
+    Each frame's outputs are the sigmoids of a linear layer. A second linear layer's softmax over the classes
+    weights them in the average over time that is the clip output.
+
+    Parameters
+    ----------
+    design : CrnnDesign
+        The sizes.
+    classes_num : int
+        Number of classes.
+    """
+
+    def __init__(self, design: CrnnDesign, classes_num: int) -> None:
+        super().__init__()
+        self.design = design
+        in_channels = (1, *design.channels[:-1])
+        self.blocks = nn.ModuleList(
+            GatedBlock(before, after, design)
+            for before, after in zip(in_channels, design.channels, strict=True)
+        )
+        self.recurrent = nn.GRU(
+            design.channels[-1],
+            design.recurrent_cells,
+            design.recurrent_layers,
+            batch_first=True,
+            bidirectional=True,
+        )
+        for parameter in self.recurrent.parameters():
+            if parameter.dim() > 1:  # a matrix, not a bias
+                nn.init.orthogonal_(parameter)
+        self.dropout = Dropout(design.dropout)
+        self.classifier = nn.Linear(2 * design.recurrent_cells, classes_num)
+        self.attention = nn.Linear(2 * design.recurrent_cells, classes_num)
+        initialize_baseline_linear(self.classifier)
+        initialize_baseline_linear(self.attention)
+
+    @property
+    def stride_frames(self) -> int:
+        """Frames of the input that share one output."""
+        return self.design.pooling[0] ** len(self.blocks)
+
+    def frame_vectors(self, logmel: Tensor) -> Tensor:
+        """Return the vectors (batch, frames / pooling, channels) of logmel (batch, frames, mel_bins)."""
+        x = logmel[:, None].contiguous(memory_format=torch.channels_last)
+        for block in self.blocks:
+            x = block(x)
+        return mean_over_bands(x).transpose(1, 2)
+
+    def forward(self, logmel: Tensor) -> ModelOutput:
+        """Classify logmel (batch, frames, mel_bins), standardized."""
+        vectors = in_output_precision(self.frame_vectors(logmel))
+        with output_autocast(logmel.device):
+            states = self.dropout(self.recurrent(vectors)[0])
+            frame_outputs = torch.sigmoid(self.classifier(states)).float()
+            clipwise_output = attention_pooling(frame_outputs, self.attention(states).float())
+        return ModelOutput(repeat_frames(frame_outputs, logmel.shape[1]), clipwise_output)
+
+
+def attention_pooling(frame_outputs: Tensor, scores: Tensor) -> Tensor:
+    """Average frame outputs over time by weights: the softmax over the classes of the scores.
+
+    Parameters
+    ----------
+    frame_outputs, scores : Tensor, shape (batch, frames, classes)
+
+    Returns
+    -------
+    Tensor, shape (batch, classes)
+    """
+    weights = scores.softmax(dim=-1).clamp(SMALLEST_ATTENTION, 1)
+    return (frame_outputs * weights).sum(dim=1) / weights.sum(dim=1)
 
 
 def create_model(
     model_type: str, classes_num: int, clip_output_from: Literal["frame_vectors", "frame_outputs"]
-) -> Cnn:
-    """Create the model of that name, in the memory layout that its convolutions are fastest in."""
-    model = Cnn(DESIGNS[model_type], classes_num, clip_output_from)
-    return model.to(memory_format=torch.channels_last)
+) -> Cnn | Crnn:
+    """Create the model of that name, in the memory layout that its convolutions are fastest in.
+
+    `clip_output_from` is for the CNNs; a CRNN pools its frame outputs by attention.
+    """
+    design = DESIGNS[model_type]
+    if isinstance(design, CrnnDesign):
+        return Crnn(design, classes_num).to(memory_format=torch.channels_last)
+    return Cnn(design, classes_num, clip_output_from).to(memory_format=torch.channels_last)

@@ -5,9 +5,10 @@ import argparse
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
 from utils import command_line, config
-from utils.workspace import Run
+from utils.metadata import SUBSETS
+from utils.workspace import DATA_TYPE_SEPARATOR, Run, join_data_types
 
-TRAINING_DATA_TYPES = ("train_weak", "train_synthetic")
+TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 HOLDOUT_FOLDS = ("1", "none")
 
 
@@ -15,7 +16,12 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments whose values make up a `Run`, and --dataset_dir, --workspace and --cuda."""
     command_line.add_dataset_dir(parser)
     command_line.add_workspace(parser)
-    parser.add_argument("--data_type", required=True, choices=TRAINING_DATA_TYPES, help="subset to train on")
+    parser.add_argument(
+        "--data_type",
+        required=True,
+        type=training_data_types,
+        help=f"subsets to train on, joined by +: {', '.join(TRAINING_DATA_TYPES)}",
+    )
     parser.add_argument(
         "--holdout_fold",
         required=True,
@@ -39,6 +45,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     command_line.add_mini_data(parser)
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
+
+
+def training_data_types(text: str) -> str:
+    """Return the subsets named in the text, in the challenge's order."""
+    names = text.split(DATA_TYPE_SEPARATOR)
+    for name in names:
+        if name not in TRAINING_DATA_TYPES:
+            known = ", ".join(TRAINING_DATA_TYPES)
+            raise argparse.ArgumentTypeError(f"invalid choice: '{name}' (choose from {known}, joined by +)")
+    return join_data_types(set(names))
 
 
 def run_of(arguments: argparse.Namespace) -> Run:

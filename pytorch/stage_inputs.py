@@ -1,11 +1,15 @@
 """What training and inference read from the workspace, with the command that makes it where it is missing."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytorch.evaluation import ValidationSet, read_reference
+from pytorch.losses import SYNTHETIC, Loss
+from utils.data_generator import Batch, BatchPart, concatenate, mixed_batches, training_batches
 from utils.feature_file import Features, Scalar, read_features, read_scalar
 from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
-from utils.workspace import Workspace
+from utils.metadata import SUBSETS
+from utils.workspace import Run, Workspace
 
 
 def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_data: bool) -> Features:
@@ -20,6 +24,37 @@ def load_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool
     return ValidationSet(features, read_reference(dataset_dir, features.names))
 
 
+def load_training_subsets(
+    workspace: Workspace, dataset_dir: Path, run: Run, validation: Features
+) -> dict[str, Features]:
+    """Read the features of the subsets that a run trains on.
+
+    Where the run holds nothing out, the validation clips join the subset that is annotated most like them.
+    """
+    subsets = {name: load_features(workspace, dataset_dir, name, run.mini_data) for name in run.data_types}
+    if run.holdout_fold == "none":
+        host = SYNTHETIC if SYNTHETIC in subsets else run.data_types[0]
+        subsets[host] = concatenate([subsets[host], validation])
+    return subsets
+
+
+def labelled_clips(subsets: dict[str, Features]) -> Features:
+    """Return those clips of the subsets whose labels are known."""
+    return concatenate([features for features in subsets.values() if features.weak_target is not None])
+
+
+def batches_of(subsets: dict[str, Features], loss: Loss, run: Run, scalar: Scalar) -> Iterator[Batch]:
+    """Yield the batches of a run without end, mixed as its loss needs them."""
+    if loss.batch_shares is None:
+        together = concatenate(list(subsets.values()))
+        return training_batches(together, scalar, batch_size=run.batch_size, seed=run.seed)
+    parts = [
+        BatchPart(subsets[name], round(share * run.batch_size), SUBSETS[name].annotation)
+        for name, share in loss.batch_shares.items()
+    ]
+    return mixed_batches(parts, scalar, seed=run.seed)
+
+
 def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:
     """Read the scalar that every run standardizes by."""
     data_type = SCALAR_DATA_TYPES[0]
@@ -31,3 +66,10 @@ def describe_count(features: Features) -> str:
     """Return how many clips there are, and how many are missing."""
     there, listed = len(features.names), features.clips_listed
     return f"{there}" if there == listed else f"{there} of {listed} ({listed - there} recordings are missing)"
+
+
+def describe_counts(subsets: dict[str, Features]) -> str:
+    """Return how many clips there are of each subset; where there is one, without its name."""
+    if len(subsets) == 1:
+        return describe_count(*subsets.values())
+    return ", ".join(f"{describe_count(features)} of {name}" for name, features in subsets.items())

@@ -3,17 +3,20 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from utils.demo_dataset import make_demo_dataset
+from utils.metadata import SUBSETS
 from utils.workspace import Run, Workspace
 
 PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
-TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 2, "validation": 5}
+TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 4, "validation": 5}
+LABELLED_SUBSETS = ("train_weak", "train_synthetic", "validation")
 TINY_RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 4, 1234)
 
 
@@ -72,16 +75,23 @@ class Trained:
             "workspace": self.workspace.root,
             "data_type": self.run.data_type,
             "holdout_fold": self.run.holdout_fold,
+            "model_type": self.run.model_type,
             "loss_type": self.run.loss_type,
             "batch_size": self.run.batch_size,
         } | changes
         return [word for name, value in values.items() for word in (f"--{name}", value)]
 
 
-def make_features(dataset_dir: Path, workspace: Path, *options: str, **environment: str) -> None:
-    """Run the feature stages on all subsets that training and validation need."""
+def make_features(
+    dataset_dir: Path,
+    workspace: Path,
+    *options: str,
+    data_types: Iterable[str] = LABELLED_SUBSETS,
+    **environment: str,
+) -> None:
+    """Run the feature stages: those of the subsets, and the scalar's."""
     place = ["--dataset_dir", dataset_dir, "--workspace", workspace]
-    for data_type in ("train_weak", "train_synthetic", "validation"):
+    for data_type in data_types:
         command = "calculate_feature_for_all_audio_files"
         run_well("utils/features.py", command, *place, "--data_type", data_type, *options, **environment)
     scalar_place = ["--workspace", workspace, "--data_type", "train_weak"]
@@ -96,11 +106,18 @@ def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def copy_inputs(trained: Trained, root: Path) -> Workspace:
+    """A new workspace with the features and the scalar of another."""
+    for kind in ("features", "scalars"):
+        (root / kind).symlink_to(trained.workspace.root / kind)
+    return Workspace(root)
+
+
 @pytest.fixture(scope="session")
 def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The tiny data set's features, scalar, and a run of two iterations."""
     workspace = Workspace(tmp_path_factory.mktemp("workspace"))
-    make_features(tiny_dataset, workspace.root)
+    make_features(tiny_dataset, workspace.root, data_types=SUBSETS)
     trained = Trained(tiny_dataset, workspace, TINY_RUN, "")
     output = run_well("pytorch/main.py", "train", *trained.run_arguments(), "--iterations", 2)
     return Trained(tiny_dataset, workspace, TINY_RUN, output)

@@ -8,4 +8,5 @@ cd "$project" || exit
 
 "$PYTHON" -m ruff check . || exit
 "$PYTHON" -m ruff format --check . || exit
-"$PYTHON" -m pytest --numprocesses 2 "$@"   # most tests wait for one command after the other
+# Most tests wait for one command after the other: two at once, each on one core.
+OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 2 "$@"

@@ -15,6 +15,7 @@ import soundfile
 import torch
 
 from tests.conftest import (
+    LABELLED_SUBSETS,
     PROJECT,
     Trained,
     assert_user_error,
@@ -98,7 +99,7 @@ def test_visualize_draws_the_clips(trained):
     assert result.returncode == 0, result.stderr
     names = [clip.name for clip in read_clips(trained.dataset_dir, "validation")[:2]]
     for name in names:
-        figure = trained.workspace.clip_figure(trained.run, 2, Path(name).stem)
+        figure = trained.workspace.clip_figures(trained.run, 2) / f"{Path(name).stem}.png"
         assert figure.read_bytes().startswith(b"\x89PNG")
     assert len(list(figure.parent.iterdir())) == 2
 
@@ -135,7 +136,7 @@ def test_another_task_needs_nothing_but_a_config(tmp_path):
     """Two classes of one's own, 16 kHz, 5 s clips, other bands and frames (501 of them, no multiple of 8)."""
     generator = np.random.default_rng(0)
     dataset_dir, workspace = tmp_path / "data", tmp_path / "workspace"
-    for subset in [SUBSETS[name] for name in ("train_weak", "train_synthetic", "validation")]:
+    for subset in [SUBSETS[name] for name in LABELLED_SUBSETS]:
         folder = make_folder(dataset_dir / subset.audio_folder)
         clips = []
         for index in range(4):
@@ -247,7 +248,7 @@ def test_missing_features_and_scalar_say_which_command_makes_them(trained, tmp_p
     assert_user_error(result, "there is no scalar yet", "calculate_scalar --workspace")
     (tmp_path / "scalars").symlink_to(trained.workspace.root / "scalars")
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path))
-    assert_user_error(result, "there are no features yet", "--data_type train_weak")
+    assert_user_error(result, "there are no features yet", "--data_type validation")
 
 
 def test_the_named_command_makes_what_is_missing(trained, tmp_path):
@@ -369,7 +370,7 @@ def test_score_refuses_tables_that_do_not_fit(tiny_dataset, tmp_path):
 
 def test_demonstration_data_is_in_the_challenges_layout(tiny_dataset):
     output = run_well("utils/metadata.py", "check", "--dataset_dir", tiny_dataset)
-    for number in (10, 2, 5):
+    for number in (10, 4, 5):
         assert f"found: {number}\n" in output
     assert "missing: 0\n" in output
     assert output.count("unreadable: 0\n") == 4

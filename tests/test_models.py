@@ -6,8 +6,18 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pytorch.losses import LOSSES
-from pytorch.models import DESIGNS, Cnn, CnnDesign, ModelOutput, create_model, repeat_frames
+from pytorch.dropout import Dropout
+from pytorch.models import (
+    DESIGNS,
+    Cnn,
+    CnnDesign,
+    Crnn,
+    CrnnDesign,
+    GatedLinearUnit,
+    attention_pooling,
+    create_model,
+    repeat_frames,
+)
 
 # Blocks, convolutions in all, channels of the last block, output frames before they are repeated.
 REFERENCE_DESIGNS = {
@@ -19,7 +29,7 @@ REFERENCE_DESIGNS = {
 
 
 def test_the_models_are_the_references():
-    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys()
+    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn"}
 
 
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])
@@ -33,7 +43,7 @@ def test_output_shapes_and_ranges(model_type, clip_output_from):
         assert ((probability >= 0) & (probability <= 1)).all()
 
 
-@pytest.mark.parametrize("model_type", DESIGNS)
+@pytest.mark.parametrize("model_type", REFERENCE_DESIGNS)
 def test_layers_and_output_frames(model_type):
     blocks, convolutions, channels, frames = REFERENCE_DESIGNS[model_type]
     model = create_model(model_type, 10, "frame_vectors").eval()
@@ -46,6 +56,7 @@ def test_layers_and_output_frames(model_type):
         framewise = model(torch.randn(1, 640, 64)).framewise_output[0]
     assert vectors.shape == (1, frames, channels)
     repeats = 640 // frames
+    assert model.stride_frames == repeats
     assert torch.equal(framewise, framewise[::repeats].repeat_interleave(repeats, dim=0))
 
 
@@ -140,18 +151,154 @@ def test_models_take_any_number_of_frames_and_bands():
     assert output.framewise_output.shape == (2, 101, 3)
 
 
-@pytest.mark.parametrize("name", LOSSES)
-def test_loss_equals_the_formula(name):
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def test_gated_linear_unit_equals_the_plain_computation():
     generator = np.random.default_rng(0)
-    framewise, clipwise = generator.uniform(0.01, 0.99, (2, 5, 3)), generator.uniform(0.01, 0.99, (2, 3))
-    output = ModelOutput(torch.tensor(framewise), torch.tensor(clipwise))
-    p = {"strong_target": framewise, "weak_target": clipwise}[LOSSES[name].target]
-    y = (generator.uniform(size=p.shape) > 0.5).astype(float)
-    expected = -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
-    assert LOSSES[name].function(output, torch.tensor(y)).item() == pytest.approx(expected)
+    unit = GatedLinearUnit(3)
+    nn.init.normal_(unit.linear.weight)
+    nn.init.normal_(unit.linear.bias)
+    weight, bias = (parameter.detach().numpy() for parameter in (unit.linear.weight, unit.linear.bias))
+    x = generator.normal(size=(2, 3, 5, 4)).astype(np.float32)
+    expected = np.empty_like(x)
+    for clip, frame, band in np.ndindex(2, 5, 4):
+        channels = x[clip, :, frame, band]
+        expected[clip, :, frame, band] = (weight @ channels + bias) * sigmoid(channels)
+    np.testing.assert_allclose(unit(torch.from_numpy(x)).detach().numpy(), expected, rtol=1e-4, atol=1e-6)
 
 
-def test_losses_are_the_references():
-    assert LOSSES["clipwise_binary_crossentropy"].target == "weak_target"
-    assert LOSSES["framewise_binary_crossentropy"].target == "strong_target"
-    assert len(LOSSES) == 2
+def plain_attention_pooling(frame_outputs: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The formula of the baseline, one clip and class after the other."""
+    clips, frames, classes = frame_outputs.shape
+    pooled = np.empty((clips, classes))
+    for clip in range(clips):
+        weights = np.empty((frames, classes))
+        for frame in range(frames):
+            powers = np.exp(scores[clip, frame])
+            weights[frame] = np.clip(powers / powers.sum(), 1e-7, 1)  # over the classes
+        for label in range(classes):
+            weighted = frame_outputs[clip, :, label] * weights[:, label]
+            pooled[clip, label] = weighted.sum() / weights[:, label].sum()
+    return pooled
+
+
+@pytest.mark.parametrize("spread", [1, 30])
+def test_attention_pooling_equals_the_plain_computation(spread):
+    generator = np.random.default_rng(0)
+    frame_outputs = generator.uniform(size=(2, 7, 4))
+    scores = generator.normal(scale=spread, size=(2, 7, 4))
+    pooled = attention_pooling(torch.from_numpy(frame_outputs), torch.from_numpy(scores)).numpy()
+    np.testing.assert_allclose(pooled, plain_attention_pooling(frame_outputs, scores))
+
+
+def plain_gru(gru: nn.GRU, x: np.ndarray) -> np.ndarray:
+    """The states (frames, 2 × cells) of a bidirectional GRU over x (frames, channels), step by step."""
+    parameters = {name: value.detach().numpy().astype(float) for name, value in gru.named_parameters()}
+    cells = gru.hidden_size
+    for layer in range(gru.num_layers):
+        directions = []
+        for suffix, step in (("", 1), ("_reverse", -1)):
+            names = [f"{kind}_l{layer}{suffix}" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+            input_weight, state_weight, input_bias, state_bias = (parameters[name] for name in names)
+            state, states = np.zeros(cells), []
+            for frame in x[::step]:
+                from_input = np.split(input_weight @ frame + input_bias, 3)
+                from_state = np.split(state_weight @ state + state_bias, 3)
+                reset, update = (sigmoid(from_input[gate] + from_state[gate]) for gate in (0, 1))
+                candidate = np.tanh(from_input[2] + reset * from_state[2])
+                state = (1 - update) * candidate + update * state
+                states.append(state)
+            directions.append(np.array(states)[::step])
+        x = np.concatenate(directions, axis=1)
+    return x
+
+
+def test_crnn_equals_the_layers_written_out():
+    torch.manual_seed(0)
+    model = create_model("Crnn", 3, "frame_vectors").eval()
+    assert isinstance(model, Crnn)
+    logmel = torch.randn(1, 64, 64)
+    x = logmel[:, None]
+    with torch.inference_mode():
+        output = model(logmel)
+        for block in model.blocks:
+            convolution, norm, unit = list(block)[:3]
+            x = F.conv2d(x, convolution.weight, convolution.bias, padding=1)
+            x = norm.weight[:, None, None] * x / (1 + 0.001) ** 0.5  # as nothing has been seen yet
+            linear = torch.einsum("oc,bcfm->bofm", unit.linear.weight, x) + unit.linear.bias[:, None, None]
+            x = linear * torch.sigmoid(x)
+            batch, channels, frames, bands = x.shape
+            x = x.reshape(batch, channels, frames // 2, 2, bands // 4, 4).mean((3, 5))
+        assert x.shape == (1, 64, 8, 1)
+    states = plain_gru(model.recurrent, x[0, :, :, 0].T.numpy().astype(float))
+    layers = [
+        (layer.weight.detach().numpy(), layer.bias.detach().numpy())
+        for layer in (model.classifier, model.attention)
+    ]
+    outputs, scores = (states @ weight.T + bias for weight, bias in layers)
+    frame_outputs = sigmoid(outputs)[None]
+    clip_output = plain_attention_pooling(frame_outputs, scores[None])
+    np.testing.assert_allclose(output.clipwise_output.numpy(), clip_output, rtol=1e-4)
+    np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
+
+
+def test_crnn_has_the_sizes_and_first_weights_of_the_baseline():
+    torch.manual_seed(0)
+    model = create_model("Crnn", 10, "frame_vectors")
+    assert model.stride_frames == 8
+    for block, fan_in, fan_out in zip(model.blocks, (9, 576, 576), (576,) * 3, strict=True):
+        convolution, norm, unit, dropout = block
+        bound = (2 * 6 / (fan_in + fan_out)) ** 0.5
+        assert convolution.weight.abs().max() <= bound
+        assert convolution.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+        assert (convolution.bias == 0).all()
+        assert (norm.eps, norm.momentum) == (0.001, 0.99)
+        assert norm.weight.mean().item() == pytest.approx(1, abs=0.01)
+        assert norm.weight.std().item() == pytest.approx(0.02, rel=0.3)
+        assert (norm.bias == 0).all()
+        assert dropout.share == model.dropout.share == 0.5
+    for layer in (model.classifier, model.attention, *(block[2].linear for block in model.blocks)):
+        assert layer.weight.std().item() == pytest.approx(0.01, rel=0.1)
+        assert (layer.bias == 0).all()
+    gru = model.recurrent
+    assert (gru.num_layers, gru.hidden_size, gru.bidirectional, gru.dropout) == (2, 64, True, 0)
+    for matrix in (parameter.detach() for parameter in gru.parameters() if parameter.dim() == 2):
+        torch.testing.assert_close(matrix.T @ matrix, torch.eye(matrix.shape[1]), atol=1e-5, rtol=0)
+
+
+def test_crnn_takes_any_number_of_frames_and_bands():
+    for frames, bands in ((101, 40), (640, 128)):
+        output = Crnn(CrnnDesign(), 3)(torch.randn(2, frames, bands))
+        assert output.framewise_output.shape == (2, frames, 3)
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 0.5])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dropout_drops_its_share_and_keeps_the_mean(share, memory_format):
+    torch.manual_seed(0)
+    x = torch.ones(8, 16, 50, 33).contiguous(memory_format=memory_format).requires_grad_()
+    dropout = Dropout(share)
+    dropped = dropout(x)
+    assert dropped.is_contiguous(memory_format=memory_format)
+    kept = dropped[dropped != 0]
+    assert kept.tolist() == pytest.approx([1 / (1 - share)] * len(kept))
+    assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    dropped.sum().backward()
+    assert torch.equal(x.grad, dropped.detach()), "the gradient passes where the value does"
+    for dimension in range(4):  # no position is dropped more than another
+        rest = [other for other in range(4) if other != dimension]
+        assert (dropped == 0).float().mean(rest).tolist() == pytest.approx(
+            [share] * x.shape[dimension], abs=0.05
+        )
+
+
+def test_dropout_is_new_at_every_call_and_repeats_with_torchs_seed():
+    x, dropout = torch.ones(1000), Dropout(0.5)
+    torch.manual_seed(3)
+    first, second = dropout(x), dropout(x)
+    assert not torch.equal(first, second)
+    torch.manual_seed(3)
+    assert torch.equal(dropout(x), first)
+    assert torch.equal(dropout.eval()(x), x)

@@ -15,6 +15,7 @@ from utils.workspace import Run, Workspace
 
 WEAK = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
 FRAMEWISE = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 32, 1234)
+BASELINE = Run("train_weak+train_synthetic+train_unlabel_in_domain", "1", "Crnn", "mean_teacher", 24, 1234)
 REFERENCE = [Clip("a.wav", frozenset(["Dog"]), (Event(1.0, 2.0, "Dog"),))]
 
 
@@ -44,20 +45,47 @@ def test_rows_stand_in_the_order_of_the_published_results(tmp_path):
     assert all(row[4:] == ["100.0"] * 6 for row in rows)
 
 
-def test_published_results_stand_beside_those_on_the_real_set_only(tmp_path):
+def test_published_results_stand_beside_ones_own_on_the_real_set_only(tmp_path):
     workspace = Workspace(tmp_path)
     add_run(workspace, WEAK, 0.5, 1168)
-    rows = results_rows(read_runs(workspace))
-    assert [row[0] for row in rows[2:]] == [
-        "published: Official baseline (CRNN, mean teacher)",
-        "published: Official baseline, corrected reference",
-        "published: Weak audio, clipwise loss",
-        "published: Synthetic audio, clipwise loss",
-        "published: Synthetic audio, framewise loss",
+    header, *rows = results_rows(read_runs(workspace))
+    assert header[-3:] == ["published mAP", "published event F1", "published segment F1"]
+    assert [[row[0], *row[3:5], *row[-3:]] for row in rows] == [
+        ["Weak audio, clipwise loss (batch 32, seed 1234)", "50.0", "100.0", "78.8", "22.4", "61.3"],
+        ["Official baseline (CRNN, mean teacher)", "-", "-", "-", "23.5", "54.7"],
+        ["Synthetic audio, clipwise loss", "-", "-", "56.4", "12.3", "38.6"],
+        ["Synthetic audio, framewise loss", "-", "-", "50.8", "11.7", "40.9"],
     ]
-    assert rows[4][3:7] == ["78.8", "22.4", "-", "61.3"]
     add_run(workspace, FRAMEWISE, 0.5, 60)
-    assert len(results_rows(read_runs(workspace))) == 3
+    header, *rows = results_rows(read_runs(workspace))
+    assert header[-1] == "segment F1 1s micro"
+    assert len(rows) == 2
+
+
+def test_the_baseline_is_the_first_row_and_its_teacher_has_one_where_it_was_asked_for(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, WEAK, 0.5, 1168)
+    record = add_run(workspace, BASELINE, 0.25, 1168)
+    record["teacher_validation"] = record["validation"] | {"mean_average_precision": 0.75}
+    append_record(workspace.training_statistics(BASELINE), record)
+    rows = results_rows(read_runs(workspace))[1:]
+    assert [row[3] for row in rows[:2]] == ["25.0", "50.0"]
+    asked = {"iteration": 200, "teacher_validation": record["teacher_validation"]}
+    append_record(workspace.inference_statistics(BASELINE), asked)
+    rows = results_rows(read_runs(workspace))[1:]
+    name = "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 24, seed 1234)"
+    assert [(row[0], row[3], row[-2]) for row in rows[:2]] == [
+        (name, "25.0", "23.5"),
+        (f"{name}, teacher", "75.0", "23.5"),
+    ]
+
+
+def test_another_model_has_no_published_result_beside_it(tmp_path):
+    workspace = Workspace(tmp_path)
+    add_run(workspace, Run(**(vars(WEAK) | {"model_type": "Cnn_5layers_AvgPooling"})), 0.5, 1168)
+    rows = results_rows(read_runs(workspace))[1:]
+    assert rows[0][-3:] == ["-", "-", "-"]
+    assert len(rows) == 5
 
 
 def test_last_inference_counts_before_the_training_log(tmp_path):

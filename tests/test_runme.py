@@ -3,14 +3,19 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from tests.conftest import PROJECT
 
 EXPERIMENTS = (
-    "Weak audio, clipwise loss",
-    "Synthetic audio, clipwise loss",
-    "Synthetic audio, framewise loss",
+    "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)",
+    "Weak audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
+    "Synthetic audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
+    "Synthetic audio, framewise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
 )
+ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
 
 
 def runme(**environment: object) -> subprocess.CompletedProcess:
@@ -27,7 +32,7 @@ def runme(**environment: object) -> subprocess.CompletedProcess:
 
 def test_runme_runs_every_stage_and_prints_the_table_last(tiny_dataset, tmp_path):
     settings = {"ITERATIONS": 1, "BATCH_SIZE": 3, "VISUALIZE": 1, "MODEL_TYPE": "Cnn_5layers_AvgPooling"}
-    result = runme(DATASET_DIR=tiny_dataset, WORKSPACE=tmp_path, **settings)
+    result = runme(DATASET_DIR=tiny_dataset, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
     assert result.returncode == 0, result.stdout + result.stderr
     stages = [line.removeprefix("=== ") for line in result.stdout.splitlines() if line.startswith("=== ")]
     assert stages == [
@@ -36,6 +41,7 @@ def test_runme_runs_every_stage_and_prints_the_table_last(tiny_dataset, tmp_path
         "features of train_weak",
         "features of train_synthetic",
         "features of validation",
+        "features of train_unlabel_in_domain",
         "scalar",
         "train train_weak clipwise_binary_crossentropy",
         "inference train_weak clipwise_binary_crossentropy",
@@ -43,14 +49,46 @@ def test_runme_runs_every_stage_and_prints_the_table_last(tiny_dataset, tmp_path
         "inference train_synthetic clipwise_binary_crossentropy",
         "train train_synthetic framewise_binary_crossentropy",
         "inference train_synthetic framewise_binary_crossentropy",
+        f"train {ALL_SUBSETS} mean_teacher",
+        f"inference {ALL_SUBSETS} mean_teacher",
         "training curves",
         "results",
     ]
     table = result.stdout.split("=== results")[1]
-    places = [table.index(f"{name} (Cnn_5layers_AvgPooling, batch 3, seed 1234)") for name in EXPERIMENTS]
+    places = [table.index(name) for name in EXPERIMENTS]
     assert places == sorted(places)
-    assert len(list(tmp_path.rglob("*_submission.csv"))) == 3
-    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 3
+    assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 4
+    assert len(list(tmp_path.rglob("1_iters_teacher_submission.csv"))) == 1
+    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4
+
+
+def stages_with_unlabelled_table(tmp_path: Path, name: str | None) -> str:
+    """What runme.sh prints with a Python that runs no stage, where there is that table or none."""
+    idle_python = tmp_path / "python"
+    idle_python.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\n')
+    idle_python.chmod(0o755)
+    folder = tmp_path / "data/metadata/train"
+    folder.mkdir(parents=True)
+    if name is not None:
+        (folder / name).touch()
+    result = runme(DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("name", ["unlabel_in_domain.csv", "unlabel_in_domain.tsv"])
+def test_runme_trains_a_mean_teacher_where_there_are_unlabelled_clips(tmp_path, name):
+    output = stages_with_unlabelled_table(tmp_path, name)
+    assert "=== features of train_unlabel_in_domain" in output
+    assert f"=== train {ALL_SUBSETS} mean_teacher" in output
+
+
+def test_runme_leaves_mean_teacher_out_where_there_are_none(tmp_path):
+    output = stages_with_unlabelled_table(tmp_path, None)
+    assert "unlabel_in_domain.csv): mean teacher is left out." in output
+    assert "=== train train_synthetic framewise_binary_crossentropy" in output
+    assert "=== features of train_unlabel_in_domain" not in output
+    assert f"=== train {ALL_SUBSETS} mean_teacher" not in output
 
 
 def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):

@@ -10,19 +10,12 @@ from torch.nn import functional as F
 
 from pytorch.compute import choose_compute
 from pytorch.models import create_model
-from tests.conftest import Trained, assert_user_error, run_command, run_well
+from tests.conftest import assert_user_error, copy_inputs, run_command, run_well
 from utils.workspace import Run, Workspace
 
 
 def weights(workspace: Workspace, run: Run, iteration: int) -> dict[str, torch.Tensor]:
     return torch.load(workspace.checkpoint(run, iteration), weights_only=True)["model"]
-
-
-def copy_inputs(trained: Trained, root) -> Workspace:
-    """A new workspace with the features and the scalar of another."""
-    for kind in ("features", "scalars"):
-        (root / kind).symlink_to(trained.workspace.root / kind)
-    return Workspace(root)
 
 
 def test_same_seed_gives_the_same_weights_and_another_does_not(trained, tmp_path):

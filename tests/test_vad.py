@@ -1,13 +1,16 @@
 """Events from probabilities, against a plain reading of the definition, frame by frame."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils import config
+from utils.errors import SedError
 from utils.vad import detect_events, detect_runs, double_threshold, drop_short_runs, join_close_runs
 
 Run = tuple[int, int]
+DOUBLE_THRESHOLD = {"post_processing": "double_threshold", "stride_frames": 8}
 
 
 def plain_double_threshold(probability: list[float], high: float, low: float) -> list[Run]:
@@ -97,16 +100,17 @@ def test_detected_runs_of_rough_random_curves_equal_the_plain_reading(seed):
 def test_times_are_frames_by_64_with_exclusive_end():
     framewise = np.zeros((640, 10))
     framewise[64:128, 2] = 0.95
-    (event,) = detect_events(framewise, framewise.max(axis=0))
+    (event,) = detect_events(framewise, framewise.max(axis=0), **DOUBLE_THRESHOLD)
     assert (event.onset, event.offset, event.label) == (1.0, 2.0, "Cat")
 
 
 def test_class_is_not_looked_at_where_its_clip_output_is_at_the_threshold():
     framewise = np.full((640, 10), 0.95)
     clipwise = np.full(10, config.clip_threshold)
-    assert detect_events(framewise, clipwise) == ()
+    assert detect_events(framewise, clipwise, **DOUBLE_THRESHOLD) == ()
     clipwise[3] += 1e-6
-    assert [event.label for event in detect_events(framewise, clipwise)] == ["Alarm_bell_ringing"]
+    events = detect_events(framewise, clipwise, **DOUBLE_THRESHOLD)
+    assert [event.label for event in events] == ["Alarm_bell_ringing"]
 
 
 def test_gap_of_16_frames_is_joined_and_of_17_is_not():
@@ -121,3 +125,31 @@ def test_run_of_16_frames_is_dropped_and_of_17_is_kept():
         probability = np.zeros(200)
         probability[50 : 50 + length] = 1
         assert len(detect_runs(probability)) == expected
+
+
+def plain_median_filter(active: list[bool], length: int) -> list[bool]:
+    """Replace each value by the median of those around it, mirrored at the ends."""
+    half = length // 2
+    mirrored = active[:half][::-1] + active + active[::-1][:half]
+    return [sorted(mirrored[start : start + length])[half] for start in range(len(active))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(values, min_size=8, max_size=40), st.integers(1, 8), st.integers(0, 3))
+def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
+    """Of a model whose pooling cuts off the last frames, which then repeat the last output."""
+    framewise = np.zeros((len(outputs) * stride + min(cut_off, stride - 1), config.classes_num))
+    framewise[:, 4] = [*np.repeat(outputs, stride), *[outputs[-1]] * min(cut_off, stride - 1)]
+    events = detect_events(
+        framewise, np.zeros(config.classes_num), post_processing="median_filter", stride_frames=stride
+    )
+    visible = framewise[::stride, 4].tolist()
+    runs = plain_runs(plain_median_filter([value > 0.5 for value in visible], 5))
+    expected = [(first * stride / 64, min(after * stride, len(framewise)) / 64) for first, after in runs]
+    assert [(event.onset, event.offset) for event in events] == expected
+    assert {event.label for event in events} <= {config.labels[4]}
+
+
+def test_unknown_post_processing_lists_the_known_ones():
+    with pytest.raises(SedError, match="no post-processing 'none'; the known ones are double_threshold, med"):
+        detect_events(np.zeros((8, 1)), np.zeros(1), post_processing="none", stride_frames=8)

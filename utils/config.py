@@ -49,6 +49,14 @@ precision = "auto"  # "auto": bfloat16 where the processor computes in it, else 
 # 0.998 is 1 and gives no gradient, which on HomeMix keeps a model from growing overconfident.
 outputs_in_float32 = True
 
+# Mean teacher; the values are those of the challenge's official baseline.
+mean_teacher_batch_size = 24  # clips, for runme.sh: 6 weak, 12 unlabelled, 6 synthetic ones
+teacher_decay = 0.999  # highest share of its own weights that the teacher keeps at a step
+teacher_noise = 0.5  # dB; standard deviation of the noise on the log-mel that the teacher sees
+consistency_weight = 2.0  # of the consistency losses, once they are ramped up
+consistency_ramp_fraction = 0.5  # of the iterations: how long the weight ramps up ...
+consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
+
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved
 log_interval = 20  # iterations between two points of the loss curve, and two lines of the log
@@ -60,11 +68,19 @@ mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the com
 mini_data_seed = 1234  # of the choice of these clips
 
 # --- From frame probabilities to events -------------------------------------------------------------
+cnn_post_processing = "double_threshold"  # how the CNNs' probabilities become events; see utils/vad.py
+crnn_post_processing = "median_filter"  # the same of Crnn, as in the official baseline
+
+# double_threshold
 clip_threshold = 0.5  # a class is looked at in a clip whose clip probability is above this
 high_threshold = 0.9  # an event has at least one frame above this ...
 low_threshold = 0.5  # ... and reaches as far as the frames stay at or above this
 join_gap = 0.25  # s; events of one class with a gap of at most this between them are one event
 drop_length = 0.25  # s; events of at most this length are dropped
+
+# median_filter
+frame_threshold = 0.5  # a class is active in a frame whose probability is above this
+median_filter_outputs = 5  # length of the filter over active frames, in frames that the model gives out
 
 # --- Scoring ----------------------------------------------------------------------------------------
 onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores

@@ -1,11 +1,14 @@
 """From feature files to the batches that a model sees: shuffled for training, in order for evaluation."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from utils.feature_file import Features, Scalar
+
+ALL_ROWS, NO_ROWS = slice(None), slice(0)
 
 
 @dataclass(frozen=True)
@@ -17,14 +20,20 @@ class Batch:
     names : list of str, length B
     logmel : np.ndarray, shape (B, frames, mel_bins), float32
         Standardized by the scalar.
-    weak_target : np.ndarray, shape (B, classes), float32, or None
-    strong_target : np.ndarray, shape (B, frames, classes), float32, or None
+    weak_target : np.ndarray, shape (W, classes), float32, or None
+        Of the clips in `weak_rows`: the W clips whose labels the loss may look at.
+    strong_target : np.ndarray, shape (S, frames, classes), float32, or None
+        Of the clips in `strong_rows`: the S clips whose events' times it may look at.
+    weak_rows, strong_rows : slice
+        Which clips these are; all of them where the batch is of one kind.
     """
 
     names: list[str]
     logmel: np.ndarray
     weak_target: np.ndarray | None
     strong_target: np.ndarray | None
+    weak_rows: slice
+    strong_rows: slice
 
 
 def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray) -> Batch:
@@ -38,11 +47,16 @@ def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray) -> Batch
         scalar.standardize(features.logmel[indexes]),
         floats(features.weak_target),
         floats(features.strong_target),
+        ALL_ROWS,
+        ALL_ROWS,
     )
 
 
 def concatenate(parts: list[Features]) -> Features:
     """Return the clips of several subsets as one; it has the targets that all parts have."""
+
+    if len(parts) == 1:
+        return parts[0]
 
     def join(targets: list[np.ndarray | None]) -> np.ndarray | None:
         there = [target for target in targets if target is not None]
@@ -78,6 +92,76 @@ def training_batches(features: Features, scalar: Scalar, *, batch_size: int, see
         order = generator.permutation(len(features.names))
         for start in range(0, len(order), batch_size):
             yield make_batch(features, scalar, order[start : start + batch_size])
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """A part of each mixed batch: where its clips come from, how many they are, and what supervises them.
+
+    Attributes
+    ----------
+    features : Features
+        The clips to draw from.
+    clips : int
+        How many of them are in a batch.
+    annotation : {"weak", "strong", "none"}
+        What the loss may look at: clip labels, events with their times, or nothing.
+    """
+
+    features: Features
+    clips: int
+    annotation: str
+
+
+def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator[int]:
+    """Yield the indexes of clips without end, each pass over them in a new order."""
+    while True:
+        yield from generator.permutation(clips_num)
+
+
+def mixed_batches(parts: list[BatchPart], scalar: Scalar, *, seed: int) -> Iterator[Batch]:
+    """Yield batches without end that all have the same number of clips of each part, in the parts' order.
+
+    Each part is shuffled on its own and starts over when it is used up, in the middle of a batch too.
+
+    Parameters
+    ----------
+    parts : list of BatchPart
+        At most one of them with weak and one with strong annotation.
+    scalar : Scalar
+        What standardizes the clips.
+    seed : int
+        Of the orders.
+    """
+    generators = np.random.default_rng(seed).spawn(len(parts))
+    indexes = [
+        shuffled_indexes(len(part.features.names), generator)
+        for part, generator in zip(parts, generators, strict=True)
+    ]
+    while True:
+        drawn = [
+            make_batch(part.features, scalar, np.array(list(itertools.islice(of_part, part.clips))))
+            for part, of_part in zip(parts, indexes, strict=True)
+        ]
+        yield join_batches(drawn, [part.annotation for part in parts])
+
+
+def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
+    """Return the clips of several batches as one, with the targets that their annotations allow."""
+    ends = np.cumsum([len(batch.names) for batch in batches]).tolist()
+    rows = {
+        annotation: slice(end - len(batch.names), end)
+        for annotation, batch, end in zip(annotations, batches, ends, strict=True)
+    }
+    of_annotation = dict(zip(annotations, batches, strict=True))
+    return Batch(
+        [name for batch in batches for name in batch.names],
+        np.concatenate([batch.logmel for batch in batches]),
+        of_annotation["weak"].weak_target if "weak" in rows else None,
+        of_annotation["strong"].strong_target if "strong" in rows else None,
+        rows.get("weak", NO_ROWS),
+        rows.get("strong", NO_ROWS),
+    )
 
 
 def evaluation_batches(features: Features, scalar: Scalar, *, batch_size: int) -> Iterator[Batch]:

@@ -11,7 +11,9 @@ from utils import config
 from utils.files import written_whole
 from utils.metadata import Clip
 from utils.results_table import RunResults
+from utils.run_statistics import validation_key
 from utils.scoring import segment_key
+from utils.workspace import STUDENT, TEACHER
 
 DOTS_PER_INCH = 100
 CLIP_FIGURE_SIZE = (11, 9)  # inches
@@ -113,12 +115,12 @@ def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
     loss, tagging, event, segment = figure.subplots(2, 2, sharex=True).flat
     segment_name = segment_key(config.segment_lengths[-1])
     panels = [
-        (tagging, "Audio tagging mAP", ("validation", "mean_average_precision")),
-        (event, "Event-based F1, macro", ("validation", "event", "macro", "f1")),
+        (tagging, "Audio tagging mAP", ("mean_average_precision",)),
+        (event, "Event-based F1, macro", ("event", "macro", "f1")),
         (
             segment,
             f"Segment-based F1 ({segment_name}), macro",
-            ("validation", "segment", segment_name, "macro", "f1"),
+            ("segment", segment_name, "macro", "f1"),
         ),
     ]
     for run in runs:
@@ -126,7 +128,9 @@ def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
         (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=run.title)
         iterations = [record["iteration"] for record in run.evaluations]
         for axes, _, keys in panels:
-            axes.plot(iterations, [value_at(r, keys) for r in run.evaluations], ".-", color=line.get_color())
+            for weights, style in ((STUDENT, ".-"), (TEACHER, ".--")):
+                values = [value_at(record, (validation_key(weights), *keys)) for record in run.evaluations]
+                axes.plot(iterations, values, style, color=line.get_color())
         tagging.plot(
             iterations,
             [value_at(r, ("train_mean_average_precision",)) for r in run.evaluations],
@@ -140,6 +144,8 @@ def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
         axes.set_ylim(0, 1.02)
     tagging.plot([], [], "k.-", label="validation")
     tagging.plot([], [], "k.:", label="training")
+    if any(validation_key(TEACHER) in record for run in runs for record in run.evaluations):
+        tagging.plot([], [], "k.--", label="validation, teacher")
     tagging.legend(fontsize="small")
     for axes in (event, segment):
         axes.set_xlabel("iteration")

@@ -6,11 +6,13 @@ from typing import Any
 
 from utils import config
 from utils.metadata import CHALLENGE_FACTS, SUBSETS, read_challenge_labels, read_rows
-from utils.run_statistics import read_records
+from utils.run_statistics import read_records, validation_key
 from utils.scoring import segment_key
-from utils.workspace import Run, Workspace
+from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 MICRO = "micro"  # in the name of a column: all classes counted together
+PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
+SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,58 @@ class RunResults:
     @property
     def title(self) -> str:
         """Return a name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
-        audio = self.run.data_type.removeprefix("train_").capitalize()
-        loss = self.run.loss_type.removesuffix("_binary_crossentropy")
+        audio = " + ".join(SHORT_NAMES[data_type] for data_type in self.run.data_types)
+        loss = self.run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
         extras = [] if self.run.model_type == config.model_type else [self.run.model_type]
         extras += [f"batch {self.run.batch_size}", f"seed {self.run.seed}"]
         extras += ["validation clips trained on"] * (self.run.holdout_fold == "none")
         extras += ["mini data"] * self.run.mini_data
-        return f"{audio} audio, {loss} loss ({', '.join(extras)})"
+        return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
 
-    @property
-    def latest(self) -> dict[str, Any] | None:
-        """Return the scores that count: of the last inference, else of the last evaluation in training."""
-        scored = [record for record in [*self.evaluations, *self.inferences] if "validation" in record]
+    def latest(self, weights: str) -> dict[str, Any] | None:
+        """Return the record that counts: of the last inference, else of the last evaluation in training.
+
+        A teacher's scores count only where inference was asked for the teacher.
+        """
+        records = [*self.evaluations, *self.inferences] if weights == STUDENT else self.inferences
+        scored = [record for record in records if validation_key(weights) in record]
         return scored[-1] if scored else None
+
+
+@dataclass(frozen=True)
+class PublishedResult:
+    """A row of the published results, which hold macro averages only; scores of 0 to 1, or None."""
+
+    system: str
+    data_type: str
+    model_type: str
+    loss_type: str
+    mean_average_precision: float | None
+    event_f1_macro: float | None
+    segment_f1_macro: float | None
+
+    def is_of(self, run: Run) -> bool:
+        """Tell whether the run repeats this result."""
+        own = (self.data_type, self.model_type, self.loss_type)
+        return own == (run.data_type, run.model_type, run.loss_type)
+
+    def cells(self) -> list[str]:
+        """Return the scores in percent."""
+        scores = (self.mean_average_precision, self.event_f1_macro, self.segment_f1_macro)
+        return [percent(score) for score in scores]
+
+
+def read_published_results() -> list[PublishedResult]:
+    """Read the published results, in their order."""
+    texts = ("system", "data_type", "model_type", "loss_type")
+    scores = ("mean_average_precision", "event_f1_macro", "segment_f1_macro")
+    return [
+        PublishedResult(
+            *(row.cells[column] for column in texts),
+            *(float(row.cells[column]) if row.cells[column] else None for column in scores),
+        )
+        for row in read_rows(CHALLENGE_FACTS / "published_results.tsv", (*texts, *scores))
+    ]
 
 
 def read_runs(workspace: Workspace) -> list[RunResults]:
@@ -64,8 +105,13 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
                 read_records(workspace.loss_statistics(run)),
             )
         )
-    order = list(SUBSETS)
-    return sorted(results, key=lambda r: (order.index(r.run.data_type), r.run.loss_type, r.title))
+    order = [(published.data_type, published.loss_type) for published in read_published_results()]
+
+    def place(result: RunResults) -> tuple[int, str]:
+        kind = (result.run.data_type, result.run.loss_type)
+        return (order.index(kind) if kind in order else len(order), result.title)
+
+    return sorted(results, key=place)
 
 
 def score_columns() -> list[str]:
@@ -90,32 +136,34 @@ def score_cells(scores: dict[str, Any]) -> list[str]:
 
 def is_real_set(runs: list[RunResults]) -> bool:
     """Tell whether the runs are on the challenge's data, by its labels and the number of validation clips."""
-    listed = {run.latest["validation"]["clips_listed"] for run in runs if run.latest}
+    records = [run.latest(STUDENT) for run in runs]
+    listed = {record[validation_key(STUDENT)]["clips_listed"] for record in records if record}
     return config.labels == read_challenge_labels() and listed == {SUBSETS["validation"].clips}
 
 
-def published_rows() -> list[list[str]]:
-    """Return the published results as rows of the table; they hold macro averages only."""
-    columns = ("system", "mean_average_precision", "event_f1_macro", "segment_f1_macro")
-    rows = []
-    for row in read_rows(CHALLENGE_FACTS / "published_results.tsv", columns):
-        mean_ap, event, segment = (
-            percent(float(row.cells[c]) if row.cells[c] else None) for c in columns[1:]
-        )
-        others = ["-"] * (len(score_columns()) - 4)
-        rows.append([f"published: {row.cells['system']}", "-", "-", mean_ap, event, "-", segment, *others])
-    return rows
-
-
 def results_rows(runs: list[RunResults]) -> list[list[str]]:
-    """Return the results table: a header, and a row for each run that has been validated."""
-    rows = [["training", "iteration", "clips", *score_columns()]]
+    """Return the results table: a header, and a row for each run that has been validated.
+
+    On the challenge's data the published results stand beside: in the row of the run that repeats them, or in
+    a row of their own where there is no such run.
+    """
+    published = read_published_results() if is_real_set(runs) else []
+    header = ["training", "iteration", "clips", *score_columns()]
+    rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
     for run in runs:
-        if run.latest:
-            scores = run.latest["validation"]
-            rows.append([run.title, str(run.latest["iteration"]), str(scores["clips"]), *score_cells(scores)])
-    if is_real_set(runs):
-        rows += published_rows()
+        matching = [result for result in published if result.is_of(run.run)]
+        for weights in (STUDENT, TEACHER):
+            record = run.latest(weights)
+            if record is None:
+                continue
+            scores = record[validation_key(weights)]
+            title = run.title if weights == STUDENT else f"{run.title}, {weights}"
+            beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
+            own = [title, str(record["iteration"]), str(scores["clips"]), *score_cells(scores)]
+            rows.append(own + beside * bool(published))
+    for result in published:
+        if not any(result.is_of(run.run) for run in runs):
+            rows.append([result.system, *["-"] * (len(header) - 1), *result.cells()])
     return rows
 
 

@@ -10,7 +10,7 @@ from utils import config
 from utils.config_overrides import public_values
 from utils.errors import SedError
 from utils.files import make_folder, written_whole
-from utils.workspace import Run
+from utils.workspace import STUDENT, Run
 
 # Config values that do not change a run's weights (how often things are looked at, and how they are scored),
 # and those that only give a default to what `Run` holds.
@@ -18,8 +18,14 @@ NOT_OF_THE_WEIGHTS = {
     *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
     *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
-    *("model_type", "loss_type", "batch_size", "seed"),
+    *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
+    *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
+
+
+def validation_key(weights: str) -> str:
+    """Return the name that the scores of the student or the teacher have in a record."""
+    return "validation" if weights == STUDENT else f"{weights}_validation"
 
 
 def finite_or_none(value: Any) -> Any:

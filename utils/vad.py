@@ -1,8 +1,12 @@
-"""From frame probabilities to events: double threshold, joining, dropping."""
+"""From frame probabilities to events, by one of the ways in `POST_PROCESSINGS`."""
+
+from collections.abc import Callable
 
 import numpy as np
+from scipy.ndimage import median_filter
 
 from utils import config
+from utils.errors import SedError
 from utils.metadata import Event
 
 
@@ -49,7 +53,7 @@ def drop_short_runs(runs: np.ndarray, *, length_frames: int) -> np.ndarray:
 
 
 def detect_runs(probability: np.ndarray) -> np.ndarray:
-    """Find the events of one class in a clip, by the parameters of `config`.
+    """Find the events of one class by the double threshold, joining and dropping of `config`.
 
     Parameters
     ----------
@@ -65,8 +69,12 @@ def detect_runs(probability: np.ndarray) -> np.ndarray:
     return drop_short_runs(runs, length_frames=config.drop_length_frames)
 
 
-def detect_events(framewise: np.ndarray, clipwise: np.ndarray) -> tuple[Event, ...]:
-    """Find the events of a clip.
+def double_threshold_runs(
+    framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int
+) -> list[np.ndarray]:
+    """Find the events of each class that the clip has: double threshold, joining, dropping.
+
+    Parameters and return value are those of every function in `POST_PROCESSINGS`.
 
     Parameters
     ----------
@@ -74,15 +82,69 @@ def detect_events(framewise: np.ndarray, clipwise: np.ndarray) -> tuple[Event, .
         Probability of each class in each frame.
     clipwise : np.ndarray, shape (classes,)
         Probability of each class in the clip. Only classes above `config.clip_threshold` are looked at.
+    stride_frames : int
+        Frames that the model gives out one probability for, which so are equal in `framewise`.
+
+    Returns
+    -------
+    list of np.ndarray, shape (events, 2), int
+        For each class, first frame and frame after the last of each event.
+    """
+    nothing = np.empty((0, 2), dtype=int)
+    return [
+        detect_runs(probability) if clip_probability > config.clip_threshold else nothing
+        for probability, clip_probability in zip(framewise.T, clipwise, strict=True)
+    ]
+
+
+def median_filter_runs(framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int) -> list[np.ndarray]:
+    """Find the events of each class: one threshold, median filter, as in the challenge's official baseline.
+
+    The filter's length counts the frames that the model gives out. The clip probabilities are not looked at.
+    """
+    is_active = framewise[::stride_frames] > config.frame_threshold
+    is_active = median_filter(is_active, size=(config.median_filter_outputs, 1), mode="reflect")
+    return [np.minimum(runs_of_true(mask) * stride_frames, len(framewise)) for mask in is_active.T]
+
+
+POST_PROCESSINGS: dict[str, Callable[[np.ndarray, np.ndarray, int], list[np.ndarray]]] = {
+    "double_threshold": double_threshold_runs,
+    "median_filter": median_filter_runs,
+}
+
+
+def detect_events(
+    framewise: np.ndarray, clipwise: np.ndarray, *, post_processing: str, stride_frames: int
+) -> tuple[Event, ...]:
+    """Find the events of a clip.
+
+    Parameters
+    ----------
+    framewise : np.ndarray, shape (frames, classes)
+        Probability of each class in each frame.
+    clipwise : np.ndarray, shape (classes,)
+        Probability of each class in the clip.
+    post_processing : str
+        A name in `POST_PROCESSINGS`.
+    stride_frames : int
+        Frames that the model gives out one probability for.
 
     Returns
     -------
     tuple of Event
         By label, then by time.
+
+    Raises
+    ------
+    SedError
+        If there is no post-processing of that name.
     """
+    if post_processing not in POST_PROCESSINGS:
+        known = ", ".join(POST_PROCESSINGS)
+        raise SedError(f"config: there is no post-processing '{post_processing}'; the known ones are {known}")
+    runs_of_classes = POST_PROCESSINGS[post_processing](framewise, clipwise, stride_frames)
     return tuple(
         Event(float(first / config.frames_per_second), float(after / config.frames_per_second), label)
-        for index, label in enumerate(config.labels)
-        if clipwise[index] > config.clip_threshold
-        for first, after in detect_runs(framewise[:, index])
+        for label, runs in zip(config.labels, runs_of_classes, strict=True)
+        for first, after in runs
     )

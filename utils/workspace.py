@@ -1,5 +1,6 @@
 """Where everything made from a data set lies: every path below a workspace is built here."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,12 +9,19 @@ from utils.metadata import SUBSETS
 
 CHECKPOINT_NAME = "md_{}_iters.pth"
 RUN_SETTINGS_NAME = "run.json"
+DATA_TYPE_SEPARATOR = "+"
+STUDENT, TEACHER = "student", "teacher"  # whose weights: of the model that learns, or of its moving average
 
 
 def feature_settings(mini_data: bool) -> str:
     """Return the folder name that tells one kind of features from another."""
     prefix = "minidata_" if mini_data else ""
     return f"{prefix}logmel_{config.frames_per_second:g}frames_{config.mel_bins}melbins"
+
+
+def join_data_types(data_types: Iterable[str]) -> str:
+    """Return the name of several subsets together, in the challenge's order: `train_weak+train_synthetic`."""
+    return DATA_TYPE_SEPARATOR.join(sorted(data_types, key=list(SUBSETS).index))
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,11 @@ class Run:
     batch_size: int
     seed: int
     mini_data: bool = False
+
+    @property
+    def data_types(self) -> list[str]:
+        """The subsets that the run is trained on."""
+        return self.data_type.split(DATA_TYPE_SEPARATOR)
 
     @property
     def folder(self) -> Path:
@@ -71,8 +84,9 @@ class Workspace:
         numbers = [name.removeprefix(before).removesuffix(after) for name in names]
         return sorted(int(number) for number in numbers if number.isdecimal())
 
-    def submission(self, run: Run, iteration: int) -> Path:
-        return self.root / "submissions" / run.folder / f"{iteration}_iters_submission.csv"
+    def submission(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
+        whose = "" if weights == STUDENT else f"_{weights}"
+        return self.root / "submissions" / run.folder / f"{iteration}_iters{whose}_submission.csv"
 
     @property
     def statistics(self) -> Path:
@@ -100,8 +114,9 @@ class Workspace:
         number = len(list(folder.glob("*.log")))
         return folder / f"{number:04d}_{command}.log"
 
-    def clip_figure(self, run: Run, iteration: int, clip_name: str) -> Path:
-        return self.root / "figures" / run.folder / f"{iteration}_iters" / f"{clip_name}.png"
+    def clip_figures(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
+        whose = "" if weights == STUDENT else f"_{weights}"
+        return self.root / "figures" / run.folder / f"{iteration}_iters{whose}"
 
     @property
     def training_curves(self) -> Path:

@@ -1,0 +1,83 @@
+"""Mean teacher: a student learns to agree with the moving average of itself, on clips without labels too."""
+
+import copy
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pytorch.compute import Compute
+from pytorch.models import ModelOutput
+from utils import config
+from utils.feature_file import Scalar
+
+
+def ramp(step: int, ramp_steps: float) -> float:
+    """Return how far the consistency weight has risen after `step` optimizer steps, from nearly 0 to 1."""
+    progress = min(step / ramp_steps, 1.0) if ramp_steps > 0 else 1.0
+    return math.exp(-config.consistency_ramp_steepness * (1 - progress) ** 2)
+
+
+def teacher_decay(step: int) -> float:
+    """Return the share of its weights that the teacher keeps at a step, counted from 1.
+
+    At first the teacher is the plain average of all that the student has been, as early weights are worth
+    nothing; from 1 / (1 - config.teacher_decay) steps on it forgets them.
+    """
+    return min(1 - 1 / (step + 1), config.teacher_decay)
+
+
+class MeanTeacher:
+    """The teacher of a student, after A. Tarvainen and H. Valpola, NIPS 2017.
+
+    Parameters
+    ----------
+    student : nn.Module
+        The model that learns; the teacher begins as a copy of it.
+    iterations : int
+        How many optimizer steps there will be.
+    scalar : Scalar
+        What the log-mel is standardized by: the teacher's noise is one on the log-mel in dB.
+    compute : Compute
+        How the student is run.
+    """
+
+    def __init__(self, student: nn.Module, iterations: int, scalar: Scalar, compute: Compute) -> None:
+        self.model = copy.deepcopy(student).requires_grad_(False)
+        self.step = 0
+        self.ramp_steps = config.consistency_ramp_fraction * iterations
+        self.compute = compute
+        self.noise_deviation = compute.tensor((config.teacher_noise / scalar.std).astype("float32"))
+
+    @property
+    def weight(self) -> float:
+        """The consistency weight of the current step."""
+        return config.consistency_weight * ramp(self.step, self.ramp_steps)
+
+    def consistency(self, logmel: Tensor, student: ModelOutput) -> dict[str, Tensor]:
+        """Return the mean squared differences of the student's outputs from the teacher's, not yet weighted.
+
+        Parameters
+        ----------
+        logmel : Tensor, shape (batch, frames, mel_bins)
+            Standardized, as the student saw it.
+        student : ModelOutput
+            What the student made of it.
+        """
+        self.model.train()
+        noise = torch.randn_like(logmel) * self.noise_deviation
+        with torch.no_grad(), self.compute.autocast():
+            teacher = self.model(logmel + noise)
+        return {
+            "clipwise_consistency": F.mse_loss(student.clipwise_output, teacher.clipwise_output),
+            "framewise_consistency": F.mse_loss(student.framewise_output, teacher.framewise_output),
+        }
+
+    def follow(self, student: nn.Module) -> None:
+        """Move the teacher's weights towards the student's, after an optimizer step of the student."""
+        self.step += 1
+        share = 1 - teacher_decay(self.step)
+        with torch.no_grad():
+            for own, learned in zip(self.model.parameters(), student.parameters(), strict=True):
+                own.lerp_(learned, share)

@@ -32,7 +32,7 @@ if [ -z "${DATASET_DIR:-}" ]; then
     WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
     BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
     ITERATIONS=${ITERATIONS:-120}   # ... and few, so that two processor cores are enough
-    MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-16}
+    MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-8}
 fi
 WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
 MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit
@@ -49,10 +49,7 @@ VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to dr
 export CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
-run_options=(
-    "${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD"
-    --seed "$SEED"
-)
+run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD" --seed "$SEED")
 "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
 
 # --- Stages -----------------------------------------------------------------------------------------
@@ -92,6 +89,8 @@ experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
 experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
 experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
 if [[ " ${data_types[*]} " == *" train_unlabel_in_domain "* ]]; then
+    [ -n "${DEMO:-}" ] && echo "
+The baseline needs thousands of iterations to learn; in the demonstration it only shows that it runs."
     experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn "$MEAN_TEACHER_BATCH_SIZE"
 fi
 

@@ -1,19 +1,15 @@
-"""Where and how precisely the models compute: device, bfloat16 or float32, and the allocator's habits."""
+"""Where and how precisely the models compute: device, and bfloat16 or float32."""
 
-import ctypes
-import ctypes.util
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from utils import config
 from utils.data_generator import Batch
 from utils.errors import SedError
 
+PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")  # what torch calls a processor's bfloat16 arithmetic
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
-LARGEST_THRESHOLD = 2**31 - 1  # bytes; mallopt takes an int
 
 
 @dataclass(frozen=True)
@@ -67,22 +63,21 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(torch.cpu.get_capabilities().get(feature, False) for feature in BFLOAT16_FEATURES)
 
 
-def choose_compute(cuda: bool) -> Compute:
-    """Choose by the command line's --cuda and by `config.precision`.
+def choose_compute(cuda: bool, precision: str) -> Compute:
+    """Choose by the command line's --cuda and --precision.
 
     Raises
     ------
     SedError
-        If there is no GPU, or `config.precision` is unknown.
+        If there is no GPU, or the precision is unknown.
     """
     if cuda and not torch.cuda.is_available():
         raise SedError("--cuda: torch sees no GPU here; leave the option out to compute on the processor")
     device = torch.device("cuda" if cuda else "cpu")
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    types["auto"] = torch.bfloat16 if computes_bfloat16(device) else torch.float32
-    if config.precision not in types:
-        raise SedError(f"config.precision '{config.precision}' is unknown; it can be {', '.join(types)}")
-    return Compute(device, types[config.precision])
+    if precision not in PRECISIONS:  # config.py can hold anything
+        raise SedError(f"config.precision '{precision}' is unknown; it can be {', '.join(PRECISIONS)}")
+    fastest = torch.bfloat16 if computes_bfloat16(device) else torch.float32
+    return Compute(device, PRECISIONS[precision] or fastest)
 
 
 def make_repeatable(seed: int) -> None:
@@ -90,15 +85,3 @@ def make_repeatable(seed: int) -> None:
     torch.manual_seed(seed)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
-
-
-def keep_freed_memory() -> None:
-    """Let the C library keep the memory that a layer frees for the next layer.
-
-    By default it returns large blocks to the system and maps them again at every layer, and the page
-    faults cost a sixth of a training step on the CPU. Only glibc knows this setting.
-    """
-    library = ctypes.CDLL(ctypes.util.find_library("c"))
-    if hasattr(library, "mallopt"):
-        library.mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
-        library.mallopt(M_TRIM_THRESHOLD, LARGEST_THRESHOLD)

@@ -1,80 +1,38 @@
-"""From a model and features to probabilities, events and scores."""
+"""Scores a model while it trains: the forward passes here, the scoring in a process beside the training."""
 
 import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from loky import ProcessPoolExecutor
 
 from pytorch.compute import Compute
 from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
 from utils import config
-from utils.data_generator import evaluation_batches
-from utils.errors import SedError
+from utils.data_generator import Batch, evaluation_batches, evenly_chosen
 from utils.feature_file import Features, Scalar
 from utils.log import logger
-from utils.metadata import Clip, read_clips, write_strong_table
 from utils.run_statistics import append_record, validation_key
-from utils.score_report import log_lines
-from utils.scoring import DetectionScores, mean_average_precision, score_events
-from utils.vad import detect_events
+from utils.validation import (
+    Probabilities,
+    Scored,
+    ValidationReference,
+    score_probabilities_in_worker,
+    score_tags_in_worker,
+)
 from utils.workspace import STUDENT, Run, Workspace
 
 
 @dataclass(frozen=True)
-class Probabilities:
-    """What a model says of clips.
-
-    Attributes
-    ----------
-    framewise : np.ndarray, shape (clips, frames, classes)
-    clipwise : np.ndarray, shape (clips, classes)
-    stride_frames : int
-        Frames that the model gave out one probability for.
-    """
-
-    framewise: np.ndarray
-    clipwise: np.ndarray
-    stride_frames: int
-
-
-@dataclass(frozen=True)
 class ValidationSet:
-    """The validation clips: their features, and their reference in the same order."""
+    """The validation clips: their features, and their annotation in the same order."""
 
     features: Features
-    reference: list[Clip]
-
-
-@dataclass(frozen=True)
-class ValidationScores:
-    """The scores of a model on the validation clips."""
-
-    mean_average_precision: float
-    detection: DetectionScores
-    clips_listed: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the scores as nested dictionaries, for a line of statistics."""
-        return {
-            "mean_average_precision": self.mean_average_precision,
-            "clips_listed": self.clips_listed,
-            **self.detection.to_json(),
-        }
-
-
-def predict(model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute) -> Probabilities:
-    """Run the model over all clips, in their order."""
-    framewise, clipwise = [], []
-    model.eval()
-    for batch in evaluation_batches(features, scalar, batch_size=config.evaluation_batch_size):
-        with torch.inference_mode(), compute.autocast():
-            output = model(compute.tensor(batch.logmel))
-        framewise.append(output.framewise_output.cpu().numpy())
-        clipwise.append(output.clipwise_output.cpu().numpy())
-    return Probabilities(np.concatenate(framewise), np.concatenate(clipwise), model.stride_frames)
+    reference: ValidationReference
 
 
 def post_processing_of(model_type: str) -> str:
@@ -83,75 +41,91 @@ def post_processing_of(model_type: str) -> str:
     return config.crnn_post_processing if is_crnn else config.cnn_post_processing
 
 
-def predicted_clips(names: list[str], probabilities: Probabilities, model_type: str) -> list[Clip]:
-    """Turn probabilities into clips with events."""
-    options = {
-        "post_processing": post_processing_of(model_type),
-        "stride_frames": probabilities.stride_frames,
-    }
-    return [
-        Clip(name, events=detect_events(framewise, clipwise, **options))
-        for name, framewise, clipwise in zip(
-            names, probabilities.framewise, probabilities.clipwise, strict=True
-        )
-    ]
+def predict_batches(
+    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute
+) -> Iterator[tuple[Batch, Probabilities]]:
+    """Run the model over all clips, in their order, a batch at a time."""
+    model.eval()
+    for batch in evaluation_batches(features, scalar, batch_size=config.evaluation_batch_size):
+        with torch.inference_mode(), compute.autocast():
+            output = model(compute.tensor(batch.logmel))
+        framewise, clipwise = (probability.cpu().numpy() for probability in output)
+        yield batch, Probabilities(framewise, clipwise, model.stride_frames)
 
 
-def read_reference(dataset_dir: Path, names: list[str]) -> list[Clip]:
-    """Read the validation clips that there are features of."""
-    by_name = {clip.name: clip for clip in read_clips(dataset_dir, "validation")}
-    for name in names:
-        if name not in by_name:
-            raise SedError(
-                f"{name}: there are features of this clip, but the validation table of {dataset_dir} does "
-                "not list it; make the features again from this data set"
-            )
-    return [by_name[name] for name in names]
-
-
-def score_probabilities(
-    probabilities: Probabilities, validation: ValidationSet, submission_path: Path, model_type: str
-) -> ValidationScores:
-    """Turn probabilities into a submission, score it, and log the scores."""
-    features = validation.features
-    mean_ap = mean_average_precision(features.weak_target, probabilities.clipwise)
-    logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
-    submission = predicted_clips(features.names, probabilities, model_type)
-    write_strong_table(submission_path, submission, list_eventless=False)
-    logger.info(f"    Write submission file to {submission_path}")
-    scores = score_events(validation.reference, submission)
-    for line in log_lines(scores):
-        logger.info(f"    {line}")
-    return ValidationScores(mean_ap, scores, features.clips_listed)
+def predict(model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute) -> Probabilities:
+    """Run the model over all clips, in their order."""
+    parts = [probabilities for _, probabilities in predict_batches(model, features, scalar, compute)]
+    return Probabilities(
+        np.concatenate([part.framewise for part in parts]),
+        np.concatenate([part.clipwise for part in parts]),
+        model.stride_frames,
+    )
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Scores a run's model now and then, into its log and its statistics.
+class PendingEvaluation:
+    """An evaluation whose scores may still be on their way.
 
     Attributes
+    ----------
+    iteration : int
+    loss : float
+        Mean training loss since the evaluation before.
+    train_seconds, forward_seconds : float
+        Spent on training since then, and on the forward passes of the evaluation.
+    training : Future of Scored
+        The mAP on training clips.
+    validation : dict of Future of Scored
+        The scores on the validation clips, by whose weights they are of.
+    """
+
+    iteration: int
+    loss: float
+    train_seconds: float
+    forward_seconds: float
+    training: Future[Scored]
+    validation: dict[str, Future[Scored]]
+
+    def is_done(self) -> bool:
+        return all(future.done() for future in (self.training, *self.validation.values()))
+
+
+class Evaluation:
+    """Scores a run's models now and then, into its log and its statistics, while training goes on.
+
+    Parameters
     ----------
     workspace, run
         Where submissions and statistics go to.
     training : Features
-        Clips to compute the training mAP of.
+        Training clips with labels; the training mAP is that of `config.train_eval_clips` of them.
     validation : ValidationSet
         Clips to validate on, unless the run trains on them.
     scalar, compute
-        How the model is run.
+        How the models are run.
     """
 
-    workspace: Workspace
-    run: Run
-    training: Features
-    validation: ValidationSet
-    scalar: Scalar
-    compute: Compute
+    def __init__(
+        self,
+        workspace: Workspace,
+        run: Run,
+        training: Features,
+        validation: ValidationSet,
+        scalar: Scalar,
+        compute: Compute,
+    ) -> None:
+        self.workspace, self.run = workspace, run
+        self.training = evenly_chosen(training, config.train_eval_clips)
+        self.validation = validation
+        self.scalar, self.compute = scalar, compute
+        self.worker = ProcessPoolExecutor(max_workers=1)
+        self.pending: deque[PendingEvaluation] = deque()
 
     def evaluate(
         self, models: dict[str, Cnn | Crnn], iteration: int, loss: float, train_seconds: float
     ) -> None:
-        """Score the models as they are, after `train_seconds` of training with a mean loss of `loss`.
+        """Run the models as they are, and let the worker score what they say.
 
         Parameters
         ----------
@@ -161,28 +135,59 @@ class Evaluation:
             What to log with the scores.
         """
         start = time.perf_counter()
-        logger.info("------------------------------------")
-        logger.info(f"iteration: {iteration}")
-        record: dict[str, Any] = {"iteration": iteration, "loss": loss, "train_seconds": train_seconds}
-        record["train_mean_average_precision"] = self.score_training(models[STUDENT], loss)
-        if self.run.holdout_fold != "none":
-            for weights, model in models.items():
-                probabilities = predict(model, self.validation.features, self.scalar, self.compute)
-                path = self.workspace.submission(self.run, iteration, weights)
-                logger.info(
-                    "validate statistics:" if weights == STUDENT else f"validate statistics, {weights}:"
-                )
-                scores = score_probabilities(probabilities, self.validation, path, self.run.model_type)
-                record[validation_key(weights)] = scores.to_json()
-        record["validate_seconds"] = time.perf_counter() - start
-        logger.info(f"train time: {train_seconds:.3f} s, validate time: {record['validate_seconds']:.3f} s")
+        tags = predict(models[STUDENT], self.training, self.scalar, self.compute).clipwise
+        training = self.worker.submit(score_tags_in_worker, self.training.weak_target, tags)
+        validation = {}
+        for weights, model in models.items() if self.run.holdout_fold != "none" else ():
+            probabilities = predict(model, self.validation.features, self.scalar, self.compute)
+            validation[weights] = self.worker.submit(
+                score_probabilities_in_worker,
+                probabilities,
+                self.validation.reference,
+                self.workspace.submission(self.run, iteration, weights),
+                post_processing_of(self.run.model_type),
+            )
+        forward_seconds = time.perf_counter() - start
+        self.pending.append(
+            PendingEvaluation(iteration, loss, train_seconds, forward_seconds, training, validation)
+        )
+        self.report(wait=False)
+
+    def report(self, *, wait: bool) -> None:
+        """Log and keep the scores that have arrived, in the order of their iterations.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait for all that are on their way.
+        """
+        while self.pending and (wait or self.pending[0].is_done()):
+            self.keep(self.pending.popleft())
+
+    def keep(self, done: PendingEvaluation) -> None:
+        """Log an evaluation and append it to the statistics. An error of the worker is raised here."""
+        training = done.training.result()
+        validation = {weights: future.result() for weights, future in done.validation.items()}
+        seconds = done.forward_seconds + sum(scored.seconds for scored in (training, *validation.values()))
+        lines = ["------------------------------------", f"iteration: {done.iteration}"]
+        lines += ["train statistics:", f"    Loss: {done.loss:.4f}", *training.lines]
+        for weights, scored in validation.items():
+            lines += ["validate statistics:" if weights == STUDENT else f"validate statistics, {weights}:"]
+            lines += scored.lines
+        for line in lines:
+            logger.info(line)
+        logger.info(f"train time: {done.train_seconds:.3f} s, validate time: {seconds:.3f} s")
+        record = {
+            "iteration": done.iteration,
+            "loss": done.loss,
+            "train_seconds": done.train_seconds,
+            "train_mean_average_precision": training.scores,
+            **{validation_key(weights): scored.scores.to_json() for weights, scored in validation.items()},
+            "validate_seconds": seconds,
+        }
         append_record(self.workspace.training_statistics(self.run), record)
 
-    def score_training(self, model: Cnn | Crnn, loss: float) -> float:
-        """Log the loss and the mAP on the training clips, and return the mAP."""
-        logger.info("train statistics:")
-        logger.info(f"    Loss: {loss:.4f}")
-        probabilities = predict(model, self.training, self.scalar, self.compute)
-        mean_ap = mean_average_precision(self.training.weak_target, probabilities.clipwise)
-        logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
-        return mean_ap
+    def finish(self) -> None:
+        """Wait for all scores, and end the worker."""
+        self.report(wait=True)
+        self.worker.shutdown()

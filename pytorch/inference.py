@@ -2,25 +2,32 @@
 
 import argparse
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import load_model
-from pytorch.compute import choose_compute, keep_freed_memory
-from pytorch.evaluation import Probabilities, ValidationSet, predict, predicted_clips, score_probabilities
+from pytorch.compute import Compute, choose_compute
+from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
+from pytorch.models import Cnn, Crnn
 from pytorch.stage_arguments import add_run_arguments, run_of
-from pytorch.stage_inputs import describe_count, load_scalar, load_validation_set
+from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
 from utils import command_line, config
 from utils.errors import SedError
+from utils.feature_file import Features, Scalar
 from utils.figures import plot_clip
 from utils.log import logger, start_logging
+from utils.memory import keep_freed_memory
 from utils.metadata import Clip, read_durations, read_strong_table
 from utils.progress import progress
 from utils.run_statistics import append_record, validation_key
 from utils.score_report import averages_table, classes_table
 from utils.scoring import score_events
+from utils.validation import predicted_clips, score_submission
 from utils.workspace import STUDENT, TEACHER, Workspace
 
 
@@ -28,45 +35,74 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     """Write the submission of a checkpoint, score it, and draw what the model heard."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    compute = choose_compute(arguments.cuda)
+    compute = choose_compute(arguments.cuda, arguments.precision)
     keep_freed_memory()
     model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
     start_logging(workspace.new_log(run, "inference"))
     scalar = load_scalar(workspace, run.mini_data)
-    validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
-    logger.info(f"Validation audio num: {describe_count(validation.features)}")
-    if run.holdout_fold == "none":
-        logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
+    with open_validation_set(workspace, arguments.dataset_dir, run.mini_data) as validation:
+        logger.info(f"Validation audio num: {describe_count(validation.features)}")
+        if run.holdout_fold == "none":
+            logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
+        predictions = predict_events(
+            model, validation.features, scalar, compute, run.model_type, arguments.visualize or 0
+        )
+        logger.info("validate statistics:")
+        path = workspace.submission(run, arguments.iteration, arguments.weights)
+        scores = score_submission(predictions.clips, predictions.clipwise, validation.reference, path)
+        for line in classes_table(scores.detection):
+            logger.info(f"    {line}")
+        record = {"iteration": arguments.iteration, validation_key(arguments.weights): scores.to_json()}
+        append_record(workspace.inference_statistics(run), record)
+        if arguments.visualize:
+            folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
+            draw_clips(folder, validation, predictions)
 
-    probabilities = predict(model, validation.features, scalar, compute)
-    path = workspace.submission(run, arguments.iteration, arguments.weights)
-    logger.info("validate statistics:")
-    scores = score_probabilities(probabilities, validation, path, run.model_type)
-    for line in classes_table(scores.detection):
-        logger.info(f"    {line}")
-    record = {"iteration": arguments.iteration, validation_key(arguments.weights): scores.to_json()}
-    append_record(workspace.inference_statistics(run), record)
-    if arguments.visualize:
-        folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
-        draw_clips(folder, run.model_type, validation, probabilities, arguments.visualize)
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model heard in clips.
+
+    Attributes
+    ----------
+    clips : list of Clip
+        With the predicted events.
+    clipwise : np.ndarray, shape (clips, classes)
+    framewise : np.ndarray, shape (first clips, frames, classes)
+        Frame probabilities of as many of the first clips as there are to be figures of.
+    """
+
+    clips: list[Clip]
+    clipwise: np.ndarray
+    framewise: np.ndarray
 
 
-def draw_clips(
-    folder: Path, model_type: str, validation: ValidationSet, probabilities: Probabilities, clips_num: int
-) -> None:
-    """Draw the figures of the first `clips_num` validation clips."""
-    features = validation.features
-    predicted = predicted_clips(features.names, probabilities, model_type)[:clips_num]
-    for index, clip in enumerate(progress(predicted, "Drawing", len(predicted))):
+def predict_events(
+    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute, model_type: str, kept_clips: int
+) -> Predictions:
+    """Run the model batch by batch, and keep the frame probabilities of the first `kept_clips` clips only."""
+    clips, clipwise, framewise = [], [], []
+    for batch, probabilities in predict_batches(model, features, scalar, compute):
+        framewise.append(probabilities.framewise[: max(kept_clips - len(clips), 0)])
+        clips += predicted_clips(batch.names, probabilities, post_processing_of(model_type))
+        clipwise.append(probabilities.clipwise)
+    return Predictions(clips, np.concatenate(clipwise), np.concatenate(framewise))
+
+
+def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions) -> None:
+    """Draw the figures of those clips whose frame probabilities were kept."""
+    count = len(predictions.framewise)
+    for index, framewise in enumerate(progress(predictions.framewise, "Drawing", count)):
+        clip = predictions.clips[index]
         plot_clip(
             folder / f"{Path(clip.name).stem}.png",
-            features.logmel[index],
-            validation.reference[index],
-            probabilities.framewise[index],
-            probabilities.clipwise[index],
+            validation.features.logmel[index],
+            validation.reference.clips[index],
+            framewise,
+            predictions.clipwise[index],
             clip,
         )
-    logger.info(f"Figures of {len(predicted)} clips in {folder}")
+    logger.info(f"Figures of {count} clips in {folder}")
 
 
 def score(arguments: argparse.Namespace) -> None:

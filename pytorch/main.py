@@ -11,7 +11,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import save_checkpoint
-from pytorch.compute import choose_compute, keep_freed_memory, make_repeatable
+from pytorch.compute import choose_compute, make_repeatable
 from pytorch.evaluation import Evaluation
 from pytorch.losses import LOSSES
 from pytorch.mean_teacher import MeanTeacher
@@ -30,6 +30,7 @@ from pytorch.stage_inputs import (
 from utils import command_line, config
 from utils.files import remove_file
 from utils.log import logger, start_logging
+from utils.memory import keep_freed_memory
 from utils.run_statistics import append_record, claim_run_folder
 from utils.workspace import STUDENT, TEACHER, Workspace
 
@@ -38,7 +39,7 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, validate and save, as the command line says."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    compute = choose_compute(arguments.cuda)
+    compute = choose_compute(arguments.cuda, arguments.precision)
     start_logging(workspace.new_log(run, "train"))
     keep_freed_memory()
     make_repeatable(run.seed)
@@ -71,7 +72,7 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
     # Loop
-    claim_run_folder(workspace.run_settings(run), run)
+    claim_run_folder(workspace.run_settings(run), run, arguments.precision)
     remove_file(workspace.training_statistics(run))
     remove_file(workspace.loss_statistics(run))
     evaluation = Evaluation(workspace, run, labelled_clips(training), validation, scalar, compute)
@@ -111,6 +112,7 @@ def train(arguments: argparse.Namespace) -> None:
             save_checkpoint(path, run, iteration, model, optimizer, teacher)
             logger.info(f"Model saved to {path}")
     meter.close()
+    evaluation.finish()
 
 
 def main() -> None:

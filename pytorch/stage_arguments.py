@@ -2,6 +2,7 @@
 
 import argparse
 
+from pytorch.compute import PRECISIONS
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
 from utils import command_line, config
@@ -13,7 +14,7 @@ HOLDOUT_FOLDS = ("1", "none")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments whose values make up a `Run`, and --dataset_dir, --workspace and --cuda."""
+    """Add the arguments whose values make up a `Run`, and those that tell where and how it runs."""
     command_line.add_dataset_dir(parser)
     command_line.add_workspace(parser)
     parser.add_argument(
@@ -45,6 +46,13 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     command_line.add_mini_data(parser)
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default=config.precision,
+        help="of the convolutions; auto: bf16 where the processor or GPU computes in it, else fp32; default "
+        f"{config.precision}",
+    )
 
 
 def training_data_types(text: str) -> str:

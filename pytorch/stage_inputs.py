@@ -1,14 +1,16 @@
 """What training and inference read from the workspace, with the command that makes it where it is missing."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from pytorch.evaluation import ValidationSet, read_reference
+from pytorch.evaluation import ValidationSet
 from pytorch.losses import SYNTHETIC, Loss
 from utils.data_generator import Batch, BatchPart, concatenate, mixed_batches, training_batches
-from utils.feature_file import Features, Scalar, read_features, read_scalar
+from utils.feature_file import Features, Scalar, open_features, read_features, read_scalar
 from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
 from utils.metadata import SUBSETS
+from utils.validation import read_reference
 from utils.workspace import Run, Workspace
 
 
@@ -18,10 +20,18 @@ def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_
     return read_features(workspace.features(data_type, mini_data), remedy)
 
 
+@contextmanager
+def open_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> Iterator[ValidationSet]:
+    """Open the features of the validation clips, which stay in their file, and read their annotation."""
+    remedy = features_command(dataset_dir, workspace, "validation", mini_data)
+    with open_features(workspace.features("validation", mini_data), remedy) as features:
+        yield ValidationSet(features, read_reference(dataset_dir, features))
+
+
 def load_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> ValidationSet:
-    """Read the features of the validation clips and their reference."""
+    """Read the features of the validation clips and their annotation."""
     features = load_features(workspace, dataset_dir, "validation", mini_data)
-    return ValidationSet(features, read_reference(dataset_dir, features.names))
+    return ValidationSet(features, read_reference(dataset_dir, features))
 
 
 def load_training_subsets(

@@ -3,7 +3,7 @@
 set -u -o pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/environment.sh"
-prepare_python requirements.txt tests/requirements.txt || exit
+prepare_python requirements.txt tests/requirements.txt requirements-cluster.txt || exit
 cd "$project" || exit
 
 "$PYTHON" -m ruff check . || exit

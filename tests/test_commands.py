@@ -335,8 +335,9 @@ def test_progress_bars_are_drawn_on_a_terminal(trained, tmp_path, monkeypatch):
     arguments = trained.run_arguments(workspace=tmp_path)
     shown = run_on_terminal("pytorch/main.py", "train", *arguments, "--iterations", 2)
     assert re.search(r"Training: 100%.*2/2.*loss=0?\.?\d+.*ms_per_iteration=\d+", shown)
-    assert "Scoring: 100%" in shown
     assert "iteration: 1, loss" not in shown, "the bar shows it already"
+    inference = ("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 2)
+    assert "Scoring: 100%" in run_on_terminal(*inference)
 
 
 def test_workspace_without_results_is_a_user_error(tmp_path):

@@ -21,7 +21,7 @@ REFERENCE = [Clip("a.wav", frozenset(["Dog"]), (Event(1.0, 2.0, "Dog"),))]
 
 def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -> dict:
     """Leave the statistics of a run with a perfect submission."""
-    claim_run_folder(workspace.run_settings(run), run)
+    claim_run_folder(workspace.run_settings(run), run, config.precision)
     scores = score_events(REFERENCE, REFERENCE).to_json()
     validation = {"mean_average_precision": mean_ap, "clips_listed": clips_listed, **scores}
     record = {"iteration": 200, "loss": 0.1, "train_mean_average_precision": 0.9, "validation": validation}
@@ -130,7 +130,7 @@ def test_figures_of_odd_clips_are_drawn(tmp_path, events):
 def test_curves_of_a_run_without_validation_are_drawn(tmp_path):
     workspace = Workspace(tmp_path)
     run = Run(**(vars(WEAK) | {"holdout_fold": "none"}))
-    claim_run_folder(workspace.run_settings(run), run)
+    claim_run_folder(workspace.run_settings(run), run, config.precision)
     append_record(workspace.training_statistics(run), {"iteration": 2, "train_mean_average_precision": 0.5})
     plot_training_curves(workspace.training_curves, read_runs(workspace))
     assert workspace.training_curves.is_file()

@@ -1,17 +1,24 @@
 """What training promises: the same seed gives the same weights, losses fall, statistics tell the run."""
 
 import json
+import re
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
+from pytorch.checkpoint import load_model
 from pytorch.compute import choose_compute
+from pytorch.evaluation import predict
 from pytorch.models import create_model
 from tests.conftest import assert_user_error, copy_inputs, run_command, run_well
-from utils.workspace import Run, Workspace
+from utils.data_generator import evenly_chosen
+from utils.errors import SedError
+from utils.feature_file import read_features, read_scalar
+from utils.workspace import STUDENT, Run, Workspace
 
 
 def weights(workspace: Workspace, run: Run, iteration: int) -> dict[str, torch.Tensor]:
@@ -76,10 +83,10 @@ def test_statistics_are_json_lines(trained):
 
 def test_step_by_hand_gives_the_trained_weights(trained, tmp_path):
     """One Adam step written out, on the batch that the seed's permutation gives, in float32."""
-    (tmp_path / "fp32.py").write_text("precision = 'fp32'")
     workspace = copy_inputs(trained, tmp_path)
-    arguments = trained.run_arguments(workspace=tmp_path)
-    run_well("pytorch/main.py", "train", *arguments, "--iterations", 1, SED_CONFIG=str(tmp_path / "fp32.py"))
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1]
+    output = run_well("pytorch/main.py", "train", *arguments, "--precision", "fp32")
+    assert "Compute: cpu, float32" in output
 
     with h5py.File(workspace.features("train_weak", False)) as file:
         order = np.random.default_rng(1234).permutation(10)[:4]
@@ -138,6 +145,48 @@ def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, t
     assert [json.loads(line)["iteration"] for line in lines] == [4, 5]
 
 
+def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_the_end(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("evaluation_interval = 1\n")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 4]
+    output = run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
+    blocks = re.findall(r"^-+\niteration: (\d+)\ntrain statistics:(.*?)^train time", output, re.DOTALL | re.M)
+    assert [int(iteration) for iteration, _ in blocks] == [1, 2, 3, 4]
+    assert all("Audio tagging mAP" in scores.split("validate statistics:")[1] for _, scores in blocks)
+    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_failure_of_an_evaluation_beside_the_training_fails_the_run(trained, tmp_path):
+    copy_inputs(trained, tmp_path)
+    (tmp_path / "submissions").write_text("a file where the folder of the submissions should be")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1]
+    result = run_command("pytorch/main.py", "train", *arguments)
+    assert_user_error(result, tmp_path / "submissions")
+
+
+def test_training_map_is_of_some_clips_where_there_are_many(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("train_eval_clips = 6\n")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 2]
+    run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
+    with h5py.File(workspace.features("train_weak", False)) as file:
+        chosen = evenly_chosen(read_features(workspace.features("train_weak", False), ""), 6)
+        assert chosen.names == [file["audio_name"][index].decode() for index in (0, 1, 3, 5, 6, 8)]
+        np.testing.assert_array_equal(chosen.logmel, file["feature"][[0, 1, 3, 5, 6, 8]])
+    model = load_model(workspace, trained.run, 2, STUDENT, torch.device("cpu"))
+    compute = choose_compute(cuda=False, precision="auto")
+    scalar = read_scalar(workspace.scalar("train_weak", False), "")
+    clipwise = predict(model, chosen, scalar, compute).clipwise
+    by_class = [
+        average_precision_score(target, scores)
+        for target, scores in zip(chosen.weak_target.T, clipwise.T, strict=True)
+        if target.any()
+    ]
+    (line,) = workspace.training_statistics(trained.run).read_text().splitlines()
+    assert json.loads(line)["train_mean_average_precision"] == pytest.approx(np.mean(by_class))
+
+
 def test_holdout_none_trains_on_the_validation_clips_too(trained, tmp_path):
     copy_inputs(trained, tmp_path)
     arguments = trained.run_arguments(workspace=tmp_path, holdout_fold="none")
@@ -155,6 +204,8 @@ def test_run_with_other_settings_does_not_overwrite(trained, tmp_path):
         "pytorch/main.py", "train", *trained.run_arguments(), SED_CONFIG=str(tmp_path / "config.py")
     )
     assert_user_error(result, "holds a run with learning_rate = 0.001, and now it is 0.01", "--seed")
+    result = run_command("pytorch/main.py", "train", *trained.run_arguments(), "--precision", "fp32")
+    assert_user_error(result, "holds a run with precision = auto, and now it is fp32")
 
 
 def test_loss_that_needs_times_refuses_weak_clips(trained):
@@ -176,10 +227,9 @@ def test_training_on_a_gpu(trained, tmp_path):
     assert "Compute: cuda" in run_well("pytorch/main.py", "train", *arguments, "--iterations", 2, "--cuda")
 
 
-def test_unknown_precision_is_refused(monkeypatch):
-    monkeypatch.setattr("utils.config.precision", "fp8")
-    with pytest.raises(Exception, match="'fp8' is unknown; it can be fp32, bf16, auto"):
-        choose_compute(cuda=False)
+def test_unknown_precision_is_refused():
+    with pytest.raises(SedError, match="'fp8' is unknown; it can be auto, fp32, bf16"):
+        choose_compute(cuda=False, precision="fp8")
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,7 @@ checkpoint_interval = 1000  # iterations; the last iteration is always saved
 log_interval = 20  # iterations between two points of the loss curve, and two lines of the log
 evaluation_batch_size = 32  # clips in one forward pass without gradients
 
+train_eval_clips = 500  # training clips that the training mAP is computed of, at most: it shows overfitting
 visualized_clips = 10  # clips that inference draws a figure of, where --visualize gives no number
 
 mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the commands out

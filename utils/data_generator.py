@@ -71,6 +71,21 @@ def concatenate(parts: list[Features]) -> Features:
     )
 
 
+def evenly_chosen(features: Features, count: int) -> Features:
+    """Return at most `count` clips of a subset, always the same ones, evenly spread over it."""
+    total = len(features.names)
+    if total <= count:
+        return features
+    indexes = np.arange(count) * total // count
+    return Features(
+        [features.names[index] for index in indexes],
+        features.logmel[indexes],
+        None if features.weak_target is None else features.weak_target[indexes],
+        None if features.strong_target is None else features.strong_target[indexes],
+        features.clips_listed,
+    )
+
+
 def training_batches(features: Features, scalar: Scalar, *, batch_size: int, seed: int) -> Iterator[Batch]:
     """Yield shuffled batches without end.
 
@@ -165,7 +180,8 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
 
 
 def evaluation_batches(features: Features, scalar: Scalar, *, batch_size: int) -> Iterator[Batch]:
-    """Yield all clips once, in their order."""
+    """Yield all clips once, in their order, without targets. A log-mel in a file is read batch by batch."""
     for start in range(0, len(features.names), batch_size):
-        stop = min(start + batch_size, len(features.names))
-        yield make_batch(features, scalar, np.arange(start, stop))
+        rows = slice(start, start + batch_size)
+        logmel = scalar.standardize(features.logmel[rows])
+        yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS)

@@ -1,7 +1,8 @@
 """The HDF5 files between the stages: features with their targets, and the scalar."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -17,20 +18,22 @@ from utils.metadata import Clip, Event
 class Features:
     """The clips of a subset, sorted by name.
 
+    The large arrays are in memory, or data sets of an open file, of which only what is looked at is read.
+
     Attributes
     ----------
     names : list of str, length N
-    logmel : np.ndarray, shape (N, frames, mel_bins), float32, dB
+    logmel : np.ndarray or h5py.Dataset, shape (N, frames, mel_bins), float32, dB
     weak_target : np.ndarray, shape (N, classes), bool, or None where the subset has no labels
-    strong_target : np.ndarray, shape (N, frames, classes), bool, or None where it has no times
+    strong_target : np.ndarray or h5py.Dataset, shape (N, frames, classes), bool, or None without times
     clips_listed : int
         Clips in the subset's table; more than N when recordings are missing.
     """
 
     names: list[str]
-    logmel: np.ndarray
+    logmel: np.ndarray | h5py.Dataset
     weak_target: np.ndarray | None
-    strong_target: np.ndarray | None
+    strong_target: np.ndarray | h5py.Dataset | None
     clips_listed: int
 
 
@@ -95,8 +98,9 @@ def write_features(path: Path, clips: list[Clip], logmels: Iterable[np.ndarray],
             logmel_data[index] = logmel
 
 
-def read_features(path: Path, remedy: str) -> Features:
-    """Read the features of a subset.
+@contextmanager
+def open_features(path: Path, remedy: str) -> Iterator[Features]:
+    """Open the features of a subset, whose large arrays stay in the file.
 
     Parameters
     ----------
@@ -113,19 +117,42 @@ def read_features(path: Path, remedy: str) -> Features:
     if not path.is_file():
         raise SedError(f"{path}: there are no features yet; make them with: {remedy}")
     try:
-        with h5py.File(path, "r") as file:
-            shape = file["feature"].shape[1:]
-            if list(file.attrs["labels"]) != config.labels or shape != (config.clip_frames, config.mel_bins):
-                raise SedError(f"{path}: made with other labels or settings; make it again with: {remedy}")
-            return Features(
-                names=[name.decode() for name in file["audio_name"][:]],
-                logmel=file["feature"][:],
-                weak_target=file["weak_target"][:] if "weak_target" in file else None,
-                strong_target=file["strong_target"][:] if "strong_target" in file else None,
-                clips_listed=int(file.attrs["clips_listed"]),
-            )
-    except (OSError, KeyError) as error:
+        file = h5py.File(path, "r")
+    except OSError as error:
         raise SedError(f"{path}: is no feature file: {error}; make it again with: {remedy}") from error
+    with file:
+        try:
+            features = features_in(file)
+        except (OSError, KeyError) as error:
+            raise SedError(f"{path}: is no feature file: {error}; make it again with: {remedy}") from error
+        if features is None:
+            raise SedError(f"{path}: made with other labels or settings; make it again with: {remedy}")
+        yield features
+
+
+def features_in(file: h5py.File) -> Features | None:
+    """Return the features in an open file; None where they are of other labels or another shape."""
+    shape = (config.clip_frames, config.mel_bins)
+    if list(file.attrs["labels"]) != config.labels or file["feature"].shape[1:] != shape:
+        return None
+    return Features(
+        names=[name.decode() for name in file["audio_name"][:]],
+        logmel=file["feature"],
+        weak_target=file["weak_target"][:] if "weak_target" in file else None,
+        strong_target=file.get("strong_target"),
+        clips_listed=int(file.attrs["clips_listed"]),
+    )
+
+
+def read_features(path: Path, remedy: str) -> Features:
+    """Read the features of a subset into memory; the parameters and errors are those of `open_features`."""
+    with open_features(path, remedy) as features:
+        strong_target = features.strong_target
+        return replace(
+            features,
+            logmel=features.logmel[:],
+            strong_target=None if strong_target is None else strong_target[:],
+        )
 
 
 def write_scalar(path: Path, scalar: Scalar) -> None:

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
@@ -20,8 +21,10 @@ from utils.feature_file import Scalar, write_features, write_scalar
 from utils.files import remove_file
 from utils.log import logger, start_logging
 from utils.logmel import logmel_of_clip
+from utils.memory import keep_freed_memory
 from utils.metadata import SUBSETS, Clip, read_clips, write_table
 from utils.progress import progress
+from utils.workers import cluster_workers, local_workers
 from utils.workspace import Workspace
 
 SCALAR_DATA_TYPES = ("train_weak",)  # every run standardizes by the scalar of the weak clips
@@ -51,13 +54,16 @@ def choose_mini_data(clips: list[Clip]) -> list[Clip]:
 
 def logmel_of_file(path: Path) -> np.ndarray:
     """Return the log-mel features of a recording, shape (frames, mel_bins)."""
+    keep_freed_memory()  # here, as this runs in a process of its own
     return logmel_of_clip(read_clip(path))
 
 
-def compute_logmels(paths: list[Path], workers: int) -> Iterator[np.ndarray]:
+def compute_logmels(
+    paths: list[Path], workers: AbstractContextManager[joblib.Parallel]
+) -> Iterator[np.ndarray]:
     """Yield the features of the recordings in their order, computed by several processes."""
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator", pre_dispatch="4*n_jobs")
-    yield from pool(joblib.delayed(logmel_of_file)(path) for path in paths)
+    with workers as pool:
+        yield from pool(joblib.delayed(logmel_of_file)(path.absolute()) for path in paths)
 
 
 def split_by_recording(clips: list[Clip], audio_folder: Path) -> tuple[list[Clip], list[Clip]]:
@@ -87,9 +93,9 @@ def calculate_feature_for_all_audio_files(
     workspace: Workspace,
     data_type: str,
     *,
-    mini_data: bool = False,
-    workers: int = -1,
-    strict: bool = False,
+    mini_data: bool,
+    workers: AbstractContextManager[joblib.Parallel],
+    strict: bool,
 ) -> None:
     """Compute the features of a subset's recordings and write them with the targets.
 
@@ -103,8 +109,8 @@ def calculate_feature_for_all_audio_files(
         Name of the subset.
     mini_data : bool
         Whether to take only a few clips.
-    workers : int
-        Number of processes; -1 takes one for each processor.
+    workers : context of joblib.Parallel
+        The processes that compute.
     strict : bool
         Whether a missing recording is an error; otherwise it is skipped and listed.
 
@@ -171,6 +177,12 @@ def main() -> None:
         default=-1,
         help="processes; -1, the default, is one for each processor",
     )
+    extract.add_argument(
+        "--dask_scheduler",
+        metavar="ADDRESS",
+        help="compute on the workers of a running Dask cluster instead, such as tcp://host:8786; they must "
+        "see the recordings under the same paths",
+    )
     extract.add_argument("--strict", action="store_true", help="make a missing recording an error")
     extract.set_defaults(function=extract_command)
 
@@ -189,12 +201,14 @@ def worker_count(text: str) -> int:
 
 def extract_command(arguments: argparse.Namespace) -> None:
     start_logging()
+    scheduler = arguments.dask_scheduler
+    workers = cluster_workers(scheduler) if scheduler else local_workers(arguments.num_workers)
     calculate_feature_for_all_audio_files(
         arguments.dataset_dir,
         Workspace(arguments.workspace),
         arguments.data_type,
         mini_data=arguments.mini_data,
-        workers=arguments.num_workers,
+        workers=workers,
         strict=arguments.strict,
     )
 

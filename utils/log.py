@@ -2,6 +2,8 @@
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -39,3 +41,28 @@ def start_logging(path: Path | None = None) -> None:
         logger.addHandler(new_file_handler(path))
     logger.setLevel(logging.INFO)
     logger.propagate = False
+
+
+class ListHandler(logging.Handler):
+    """Appends each line to a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def captured_lines() -> Iterator[list[str]]:
+    """Collect the log lines of a process whose lines another one logs."""
+    lines: list[str] = []
+    handler = ListHandler(lines)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)

@@ -16,6 +16,7 @@ from utils.workspace import STUDENT, Run
 # and those that only give a default to what `Run` holds.
 NOT_OF_THE_WEIGHTS = {
     *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
+    "train_eval_clips",
     *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
@@ -57,15 +58,16 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         raise SedError(f"{path}: is no file of JSON lines: {error}; remove it") from error
 
 
-def settings_of(run: Run) -> dict[str, Any]:
+def settings_of(run: Run, precision: str) -> dict[str, Any]:
     """Return all that determines the run's weights, as JSON holds it."""
     values = {
         name: value for name, value in public_values(vars(config)).items() if name not in NOT_OF_THE_WEIGHTS
     }
+    values["precision"] = precision
     return json.loads(json.dumps({"run": asdict(run), "config": values}))
 
 
-def claim_run_folder(path: Path, run: Run) -> None:
+def claim_run_folder(path: Path, run: Run, precision: str) -> None:
     """Write the run's settings to `path`, unless other settings stand there already.
 
     Raises
@@ -73,7 +75,7 @@ def claim_run_folder(path: Path, run: Run) -> None:
     SedError
         If a run with other values in the config has left its files in the same folders.
     """
-    settings = settings_of(run)
+    settings = settings_of(run, precision)
     if path.is_file():
         earlier = json.loads(path.read_text(encoding="utf-8"))["config"]
         for name, value in settings["config"].items():

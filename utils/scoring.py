@@ -149,6 +149,7 @@ def score_events(
     onset_collar: float = config.onset_collar,
     offset_collar_fraction: float = config.offset_collar_fraction,
     segment_lengths: Sequence[float] = config.segment_lengths,
+    show_progress: bool = True,
 ) -> DetectionScores:
     """Score predicted events against the reference.
 
@@ -171,6 +172,8 @@ def score_events(
         Tolerance of offsets, as a fraction of the reference event's length.
     segment_lengths : sequence of float
         In s; each gives its own segment-based scores.
+    show_progress : bool
+        Whether to show how many clips are done.
 
     Returns
     -------
@@ -190,7 +193,7 @@ def score_events(
     )
     segment_metrics = {segment_key(s): new_segment_metric(labels, s) for s in segment_lengths}
     predicted = {clip.name: clip.events or () for clip in submission}
-    for clip in progress(reference, "Scoring", len(reference)):
+    for clip in progress(reference, "Scoring", len(reference)) if show_progress else reference:
         reference_list = sed_eval_list(clip.events or (), clip.name)
         predicted_list = sed_eval_list(predicted.get(clip.name, ()), clip.name)
         event_metric.evaluate(reference_list, predicted_list)

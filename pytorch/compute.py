@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from utils.data_generator import Batch
+from utils.data_generator import Batch, ClipCounts
 from utils.errors import SedError
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -21,6 +21,7 @@ class TensorBatch:
     strong_target: torch.Tensor | None
     weak_rows: slice
     strong_rows: slice
+    clips_counted: ClipCounts
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Compute:
             tensor_or_none(batch.strong_target),
             batch.weak_rows,
             batch.strong_rows,
+            batch.clips_counted,
         )
 
     def __str__(self) -> str:
@@ -63,8 +65,8 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(torch.cpu.get_capabilities().get(feature, False) for feature in BFLOAT16_FEATURES)
 
 
-def choose_compute(cuda: bool, precision: str) -> Compute:
-    """Choose by the command line's --cuda and --precision.
+def choose_compute(cuda: bool, precision: str, gpu: int = 0) -> Compute:
+    """Choose by the command line's --cuda and --precision; `gpu` is the number of the GPU to use.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def choose_compute(cuda: bool, precision: str) -> Compute:
     """
     if cuda and not torch.cuda.is_available():
         raise SedError("--cuda: torch sees no GPU here; leave the option out to compute on the processor")
-    device = torch.device("cuda" if cuda else "cpu")
+    device = torch.device("cuda", gpu) if cuda else torch.device("cpu")
     if precision not in PRECISIONS:  # config.py can hold anything
         raise SedError(f"config.precision '{precision}' is unknown; it can be {', '.join(PRECISIONS)}")
     fastest = torch.bfloat16 if computes_bfloat16(device) else torch.float32

@@ -16,14 +16,26 @@ from utils.workspace import Run, join_data_types
 WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 
 
+def mean_over_clips(losses: Tensor, clips_counted: float) -> Tensor:
+    """Return the sum over the clips of the mean loss of each, divided by how many clips count.
+
+    Not simply the mean: where several processes share a batch, this process may have none of its clips.
+    """
+    return losses.sum() / (clips_counted * losses.shape[1:].numel())
+
+
 def clipwise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
     """Compare the clip probabilities with the clip labels, where the batch has them."""
-    return F.binary_cross_entropy(output.clipwise_output[batch.weak_rows], batch.weak_target)
+    probability = output.clipwise_output[batch.weak_rows]
+    losses = F.binary_cross_entropy(probability, batch.weak_target, reduction="none")
+    return mean_over_clips(losses, batch.clips_counted.weak)
 
 
 def framewise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
     """Compare the frame probabilities with the events, where the batch has their times."""
-    return F.binary_cross_entropy(output.framewise_output[batch.strong_rows], batch.strong_target)
+    probability = output.framewise_output[batch.strong_rows]
+    losses = F.binary_cross_entropy(probability, batch.strong_target, reduction="none")
+    return mean_over_clips(losses, batch.clips_counted.strong)
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pytorch.losses import LOSSES
 from pytorch.mean_teacher import MeanTeacher
 from pytorch.meter import Meter
 from pytorch.models import create_model
+from pytorch.ranks import join_ranks
 from pytorch.stage_arguments import add_run_arguments, run_of
 from pytorch.stage_inputs import (
     batches_of,
@@ -39,8 +40,10 @@ def train(arguments: argparse.Namespace) -> None:
     """Train, validate and save, as the command line says."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    compute = choose_compute(arguments.cuda, arguments.precision)
-    start_logging(workspace.new_log(run, "train"))
+    ranks = join_ranks(arguments.cuda)
+    compute = choose_compute(arguments.cuda, arguments.precision, ranks.local_rank)
+    if ranks.is_first:
+        start_logging(workspace.new_log(run, "train"))
     keep_freed_memory()
     make_repeatable(run.seed)
 
@@ -58,6 +61,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Model
     model = create_model(run.model_type, config.classes_num, loss.clip_output_from).to(compute.device)
+    parallel_model = ranks.distribute(model)
     teacher = MeanTeacher(model, arguments.iterations, scalar, compute) if loss.has_teacher else None
     optimizer = torch.optim.Adam(
         model.parameters(),
@@ -72,21 +76,22 @@ def train(arguments: argparse.Namespace) -> None:
     )
 
     # Loop
-    claim_run_folder(workspace.run_settings(run), run, arguments.precision)
-    remove_file(workspace.training_statistics(run))
-    remove_file(workspace.loss_statistics(run))
-    evaluation = Evaluation(workspace, run, labelled_clips(training), validation, scalar, compute)
-    batches = batches_of(training, loss, run, scalar)
-    meter = Meter(arguments.iterations)
+    if ranks.is_first:
+        claim_run_folder(workspace.run_settings(run), run, arguments.precision)
+        remove_file(workspace.training_statistics(run))
+        remove_file(workspace.loss_statistics(run))
+        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, scalar, compute)
+    batches = batches_of(training, loss, run, scalar, ranks.share)
+    meter = Meter(arguments.iterations, ranks)
     for iteration in range(1, arguments.iterations + 1):
         model.train()
         batch = compute.batch(next(batches))
         with compute.autocast():
-            output = model(batch.logmel)
+            output = parallel_model(batch.logmel)
         terms = loss.compute_terms(output, batch)
         batch_loss = sum(terms.values())
         if teacher is not None:
-            consistency = teacher.consistency(batch.logmel, output)
+            consistency = teacher.consistency(batch, output)
             batch_loss += teacher.weight * sum(consistency.values())
             terms |= consistency
         optimizer.zero_grad()
@@ -97,22 +102,28 @@ def train(arguments: argparse.Namespace) -> None:
             teacher.follow(model)
         meter.add(batch_loss, terms)
         if iteration % config.log_interval == 0:
-            append_record(workspace.loss_statistics(run), {"iteration": iteration, **meter.report(iteration)})
+            point = {"iteration": iteration, **meter.report(iteration)}
+            if ranks.is_first:
+                append_record(workspace.loss_statistics(run), point)
 
         # Evaluate
         is_last = iteration == arguments.iterations
         if iteration % config.evaluation_interval == 0 or is_last:
-            models = {STUDENT: model} | ({TEACHER: teacher.model} if teacher is not None else {})
-            evaluation.evaluate(models, iteration, meter.mean_loss(), meter.seconds())
+            mean_loss, seconds = meter.mean_loss(), meter.seconds()
+            if ranks.is_first:
+                models = {STUDENT: model} | ({TEACHER: teacher.model} if teacher is not None else {})
+                evaluation.evaluate(models, iteration, mean_loss, seconds)
             meter.restart()
 
         # Save
-        if iteration % config.checkpoint_interval == 0 or is_last:
+        if ranks.is_first and (iteration % config.checkpoint_interval == 0 or is_last):
             path = workspace.checkpoint(run, iteration)
             save_checkpoint(path, run, iteration, model, optimizer, teacher)
             logger.info(f"Model saved to {path}")
     meter.close()
-    evaluation.finish()
+    ranks.leave()
+    if ranks.is_first:
+        evaluation.finish()
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pytorch.compute import Compute
+from pytorch.compute import Compute, TensorBatch
+from pytorch.losses import mean_over_clips
 from pytorch.models import ModelOutput
 from utils import config
 from utils.feature_file import Scalar
@@ -55,23 +56,27 @@ class MeanTeacher:
         """The consistency weight of the current step."""
         return config.consistency_weight * ramp(self.step, self.ramp_steps)
 
-    def consistency(self, logmel: Tensor, student: ModelOutput) -> dict[str, Tensor]:
+    def consistency(self, batch: TensorBatch, student: ModelOutput) -> dict[str, Tensor]:
         """Return the mean squared differences of the student's outputs from the teacher's, not yet weighted.
 
         Parameters
         ----------
-        logmel : Tensor, shape (batch, frames, mel_bins)
-            Standardized, as the student saw it.
+        batch : TensorBatch
+            As the student saw it.
         student : ModelOutput
             What the student made of it.
         """
         self.model.train()
-        noise = torch.randn_like(logmel) * self.noise_deviation
+        noise = torch.randn_like(batch.logmel) * self.noise_deviation
         with torch.no_grad(), self.compute.autocast():
-            teacher = self.model(logmel + noise)
+            teacher = self.model(batch.logmel + noise)
+        outputs = {
+            "clipwise_consistency": (student.clipwise_output, teacher.clipwise_output),
+            "framewise_consistency": (student.framewise_output, teacher.framewise_output),
+        }
         return {
-            "clipwise_consistency": F.mse_loss(student.clipwise_output, teacher.clipwise_output),
-            "framewise_consistency": F.mse_loss(student.framewise_output, teacher.framewise_output),
+            name: mean_over_clips(F.mse_loss(*pair, reduction="none"), batch.clips_counted.all)
+            for name, pair in outputs.items()
         }
 
     def follow(self, student: nn.Module) -> None:

@@ -5,14 +5,10 @@ import time
 import torch
 from tqdm import tqdm
 
+from pytorch.ranks import Ranks
 from utils import config
 from utils.log import logger
 from utils.progress import on_terminal
-
-
-def mean(values: list[torch.Tensor]) -> float:
-    """Return the mean of scalar tensors."""
-    return torch.stack(values).mean().item()
 
 
 class Meter:
@@ -22,10 +18,14 @@ class Meter:
     ----------
     iterations : int
         How many there will be.
+    ranks : Ranks
+        The processes that train together: what is reported is the mean over all of them.
     """
 
-    def __init__(self, iterations: int) -> None:
-        self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=not on_terminal())
+    def __init__(self, iterations: int, ranks: Ranks) -> None:
+        self.ranks = ranks
+        is_hidden = not (ranks.is_first and on_terminal())
+        self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=is_hidden)
         self.losses: list[torch.Tensor] = []
         self.terms: list[dict[str, torch.Tensor]] = []
         self.started_at = time.perf_counter()
@@ -36,12 +36,16 @@ class Meter:
         self.terms.append({name: term.detach() for name, term in terms.items()})
         self.bar.update()
 
+    def mean(self, values: list[torch.Tensor]) -> float:
+        """Return the mean of scalar tensors over their list and over the processes."""
+        return self.ranks.mean(torch.stack(values).mean()).item()
+
     def report(self, iteration: int) -> dict[str, float]:
         """Show and return the mean loss, and its terms, of the last `config.log_interval` iterations."""
-        means = {"loss": mean(self.losses[-config.log_interval :])}
+        means = {"loss": self.mean(self.losses[-config.log_interval :])}
         recent_terms = self.terms[-config.log_interval :]
         if len(recent_terms[0]) > 1:
-            means |= {name: mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
+            means |= {name: self.mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
         milliseconds = 1000 * self.seconds() / len(self.losses)
         self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
         if self.bar.disable:
@@ -55,7 +59,7 @@ class Meter:
 
     def mean_loss(self) -> float:
         """Return the mean loss since the start or the last restart."""
-        return mean(self.losses)
+        return self.mean(self.losses)
 
     def restart(self) -> None:
         """Forget the losses and the time so far."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytorch.evaluation import ValidationSet
 from pytorch.losses import SYNTHETIC, Loss
-from utils.data_generator import Batch, BatchPart, concatenate, mixed_batches, training_batches
+from utils.data_generator import Batch, BatchPart, Share, concatenate, mixed_batches, training_batches
 from utils.feature_file import Features, Scalar, open_features, read_features, read_scalar
 from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
 from utils.metadata import SUBSETS
@@ -53,16 +53,18 @@ def labelled_clips(subsets: dict[str, Features]) -> Features:
     return concatenate([features for features in subsets.values() if features.weak_target is not None])
 
 
-def batches_of(subsets: dict[str, Features], loss: Loss, run: Run, scalar: Scalar) -> Iterator[Batch]:
-    """Yield the batches of a run without end, mixed as its loss needs them."""
+def batches_of(
+    subsets: dict[str, Features], loss: Loss, run: Run, scalar: Scalar, share: Share
+) -> Iterator[Batch]:
+    """Yield this process's share of the batches of a run without end, mixed as its loss needs them."""
     if loss.batch_shares is None:
         together = concatenate(list(subsets.values()))
-        return training_batches(together, scalar, batch_size=run.batch_size, seed=run.seed)
+        return training_batches(together, scalar, batch_size=run.batch_size, seed=run.seed, share=share)
     parts = [
         BatchPart(subsets[name], round(share * run.batch_size), SUBSETS[name].annotation)
         for name, share in loss.batch_shares.items()
     ]
-    return mixed_batches(parts, scalar, seed=run.seed)
+    return mixed_batches(parts, scalar, seed=run.seed, share=share)
 
 
 def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:

@@ -7,7 +7,7 @@ import torch
 from pytorch.compute import Compute, TensorBatch
 from pytorch.losses import LOSSES
 from pytorch.models import ModelOutput
-from utils.data_generator import ALL_ROWS, BatchPart, mixed_batches
+from utils.data_generator import ALL_ROWS, BatchPart, ClipCounts, mixed_batches
 from utils.errors import SedError
 from utils.feature_file import Features, Scalar
 from utils.workspace import Run
@@ -37,7 +37,8 @@ def some_target(*shape: int) -> torch.Tensor:
 )
 def test_loss_of_one_term_equals_the_formula(name, term):
     output = some_output(4)
-    batch = TensorBatch(torch.zeros(4, 5, 2), some_target(4, 3), some_target(4, 5, 3), ALL_ROWS, ALL_ROWS)
+    targets = some_target(4, 3), some_target(4, 5, 3)
+    batch = TensorBatch(torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, ClipCounts(4, 4, 4))
     terms = LOSSES[name].compute_terms(output, batch)
     p, y = {
         "clipwise": (output.clipwise_output, batch.weak_target),

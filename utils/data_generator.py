@@ -12,6 +12,30 @@ ALL_ROWS, NO_ROWS = slice(None), slice(0)
 
 
 @dataclass(frozen=True)
+class Share:
+    """Which clips of a batch a process takes, of several that train a model: each `processes`-th."""
+
+    rank: int
+    processes: int
+
+
+WHOLE = Share(0, 1)
+
+
+@dataclass(frozen=True)
+class ClipCounts:
+    """The clips of a batch: those with weak labels for the loss, with strong ones, and all.
+
+    Where several processes share the batch, each counts the average: what is a mean over the whole batch is
+    then the average of what the processes divide by these.
+    """
+
+    weak: float
+    strong: float
+    all: float
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some clips as a model takes them.
 
@@ -26,6 +50,8 @@ class Batch:
         Of the clips in `strong_rows`: the S clips whose events' times it may look at.
     weak_rows, strong_rows : slice
         Which clips these are; all of them where the batch is of one kind.
+    clips_counted : ClipCounts
+        How many clips a mean over the batch is one of.
     """
 
     names: list[str]
@@ -34,10 +60,13 @@ class Batch:
     strong_target: np.ndarray | None
     weak_rows: slice
     strong_rows: slice
+    clips_counted: ClipCounts
 
 
-def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray) -> Batch:
-    """Return the clips at `indexes` as a batch."""
+def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray, share: Share) -> Batch:
+    """Return this process's share of the clips at `indexes` as a batch."""
+    count = len(indexes) / share.processes
+    indexes = indexes[share.rank :: share.processes]
 
     def floats(target: np.ndarray | None) -> np.ndarray | None:
         return None if target is None else target[indexes].astype(np.float32)
@@ -49,6 +78,7 @@ def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray) -> Batch
         floats(features.strong_target),
         ALL_ROWS,
         ALL_ROWS,
+        ClipCounts(count, count, count),
     )
 
 
@@ -86,7 +116,9 @@ def evenly_chosen(features: Features, count: int) -> Features:
     )
 
 
-def training_batches(features: Features, scalar: Scalar, *, batch_size: int, seed: int) -> Iterator[Batch]:
+def training_batches(
+    features: Features, scalar: Scalar, *, batch_size: int, seed: int, share: Share = WHOLE
+) -> Iterator[Batch]:
     """Yield shuffled batches without end.
 
     Each pass over the clips has a new order, and its last batch is smaller where the clips do not fill it.
@@ -101,12 +133,14 @@ def training_batches(features: Features, scalar: Scalar, *, batch_size: int, see
         Clips in a batch.
     seed : int
         Of the order.
+    share : Share
+        What this process takes of each batch.
     """
     generator = np.random.default_rng(seed)
     while True:
         order = generator.permutation(len(features.names))
         for start in range(0, len(order), batch_size):
-            yield make_batch(features, scalar, order[start : start + batch_size])
+            yield make_batch(features, scalar, order[start : start + batch_size], share)
 
 
 @dataclass(frozen=True)
@@ -134,7 +168,9 @@ def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator
         yield from generator.permutation(clips_num)
 
 
-def mixed_batches(parts: list[BatchPart], scalar: Scalar, *, seed: int) -> Iterator[Batch]:
+def mixed_batches(
+    parts: list[BatchPart], scalar: Scalar, *, seed: int, share: Share = WHOLE
+) -> Iterator[Batch]:
     """Yield batches without end that all have the same number of clips of each part, in the parts' order.
 
     Each part is shuffled on its own and starts over when it is used up, in the middle of a batch too.
@@ -147,6 +183,8 @@ def mixed_batches(parts: list[BatchPart], scalar: Scalar, *, seed: int) -> Itera
         What standardizes the clips.
     seed : int
         Of the orders.
+    share : Share
+        What this process takes of each part.
     """
     generators = np.random.default_rng(seed).spawn(len(parts))
     indexes = [
@@ -155,7 +193,7 @@ def mixed_batches(parts: list[BatchPart], scalar: Scalar, *, seed: int) -> Itera
     ]
     while True:
         drawn = [
-            make_batch(part.features, scalar, np.array(list(itertools.islice(of_part, part.clips))))
+            make_batch(part.features, scalar, np.array(list(itertools.islice(of_part, part.clips))), share)
             for part, of_part in zip(parts, indexes, strict=True)
         ]
         yield join_batches(drawn, [part.annotation for part in parts])
@@ -169,6 +207,9 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
         for annotation, batch, end in zip(annotations, batches, ends, strict=True)
     }
     of_annotation = dict(zip(annotations, batches, strict=True))
+    counted = [
+        (annotation, batch.clips_counted) for annotation, batch in zip(annotations, batches, strict=True)
+    ]
     return Batch(
         [name for batch in batches for name in batch.names],
         np.concatenate([batch.logmel for batch in batches]),
@@ -176,6 +217,11 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
         of_annotation["strong"].strong_target if "strong" in rows else None,
         rows.get("weak", NO_ROWS),
         rows.get("strong", NO_ROWS),
+        ClipCounts(
+            sum(counts.all for annotation, counts in counted if annotation == "weak"),
+            sum(counts.all for annotation, counts in counted if annotation == "strong"),
+            sum(counts.all for _, counts in counted),
+        ),
     )
 
 
@@ -184,4 +230,4 @@ def evaluation_batches(features: Features, scalar: Scalar, *, batch_size: int) -
     for start in range(0, len(features.names), batch_size):
         rows = slice(start, start + batch_size)
         logmel = scalar.standardize(features.logmel[rows])
-        yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS)
+        yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS, ClipCounts(0, 0, len(logmel)))

@@ -31,7 +31,7 @@ class PlainCnn(nn.Module):
 
 
 def operations_per_clip(*, training: bool) -> float:
-    """Count the additions and multiplications of a forward pass of one clip; in training, of the backward too."""
+    """Count the additions and multiplications of a clip: of the forward pass, in training of both passes."""
     model = PlainCnn(config.classes_num)
     logmel = torch.randn(1, config.clip_frames, config.mel_bins)
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):

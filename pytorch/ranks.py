@@ -1,0 +1,108 @@
+"""Several processes that train one model together, on GPUs or processors, as `torchrun` starts them."""
+
+import os
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from utils.data_generator import Share
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together.
+
+    Attributes
+    ----------
+    rank, count : int
+        Its number and how many there are, on all machines.
+    local_rank : int
+        Its number on this machine, which is that of its GPU.
+    """
+
+    rank: int
+    count: int
+    local_rank: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process is the one that evaluates, logs and saves."""
+        return self.rank == 0
+
+    @property
+    def share(self) -> Share:
+        """What it takes of each batch."""
+        return Share(self.rank, self.count)
+
+    def distribute(self, model: nn.Module) -> nn.Module:
+        """Return what runs the model so that the gradients of all processes are averaged.
+
+        The batch normalization of the model itself is made to look at the clips of all processes. From here
+        on each process draws random numbers of its own.
+        """
+        if self.count == 1:
+            return model
+        torch.manual_seed(torch.initial_seed() + self.rank)
+        synchronize_norms(model)
+        device = next(model.parameters()).device
+        gpus = [device] if device.type == "cuda" else None
+        return DistributedDataParallel(model, device_ids=gpus, broadcast_buffers=False)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean of the value that each process has."""
+        if self.count > 1:
+            value = value.clone()
+            distributed.all_reduce(value)
+        return value / self.count
+
+    def leave(self) -> None:
+        """End the joint work."""
+        if self.count > 1:
+            distributed.destroy_process_group()
+
+
+def join_ranks(cuda: bool) -> Ranks:
+    """Join the processes that torchrun has started; where it was not used, this one is alone."""
+    if not distributed.is_torchelastic_launched():
+        return Ranks(0, 1, 0)
+    ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
+    if ranks.count > 1:
+        distributed.init_process_group("nccl" if cuda else "gloo")
+    return ranks
+
+
+def synchronize_norms(model: nn.Module) -> None:
+    """Let the model's batch normalization look at the clips of all processes."""
+    for name, layer in model.named_children():
+        if not isinstance(layer, nn.BatchNorm2d):
+            synchronize_norms(layer)
+        elif layer.weight.device.type == "cuda":
+            setattr(model, name, nn.SyncBatchNorm.convert_sync_batchnorm(layer))
+        else:
+            synchronized = ProcessorSyncBatchNorm(layer.num_features, layer.eps, layer.momentum)
+            synchronized.load_state_dict(layer.state_dict())
+            setattr(model, name, synchronized)
+
+
+class ProcessorSyncBatchNorm(nn.BatchNorm2d):
+    """Batch normalization over the clips of all processes, on processors; torch has it for GPUs only."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        dimensions = (0, 2, 3)
+        values = x.float()
+        count = torch.tensor(float(values.numel() / values.shape[1]))
+        distributed.all_reduce(count)
+        mean = all_reduce(values.sum(dimensions)) / count
+        centred = values - mean[:, None, None]
+        variance = all_reduce(centred.square().sum(dimensions)) / count
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+            self.num_batches_tracked += 1
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)

@@ -13,8 +13,8 @@ README = (PROJECT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
-# tests/run.sh is what runs this one, and HomeMix is beside the project only where the team works. torchrun and
-# Dask are run by test_ranks.py and test_cluster.py, on ports of their own.
+# tests/run.sh is what runs this one, and HomeMix is beside the project only where the team works. torchrun
+# and Dask are run by test_ranks.py and test_cluster.py, on ports of their own.
 SET_UP = ("source .venv/bin/activate", "export ")
 RUN_ELSEWHERE = (
     "bash runme.sh",

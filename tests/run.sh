@@ -9,4 +9,4 @@ cd "$project" || exit
 "$PYTHON" -m ruff check . || exit
 "$PYTHON" -m ruff format --check . || exit
 # Most tests wait for one command after the other: two at once, each on one core.
-OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 2 "$@"
+OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 2 --dist loadgroup "$@"

@@ -17,6 +17,7 @@ from tests.conftest import PROJECT, assert_user_error, run_command, run_well
 pytest.importorskip("distributed", reason="needs requirements-cluster.txt")
 EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files", "--data_type", "validation")
 START_SECONDS = 60
+pytestmark = pytest.mark.xdist_group("cluster")  # one process runs all these tests, as they share a cluster
 
 
 def start(stack: ExitStack, *command: object, **environment: str) -> None:

@@ -14,6 +14,7 @@ from utils.workspace import STUDENT, TEACHER, Run, Workspace
 LABELLED = "train_weak+train_synthetic"
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
 ITERATIONS = 3
+pytestmark = pytest.mark.xdist_group("taught")  # one process runs all these tests, as they share a run
 
 
 def train(trained: Trained, root: Path, run: Run, iterations: int, **environment: str) -> Trained:

@@ -51,7 +51,8 @@ outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.
 mean_teacher_batch_size = 24  # clips, for runme.sh: 6 weak, 12 unlabelled, 6 synthetic ones
-teacher_decay = 0.999  # highest share of its own weights that the teacher keeps at a step
+teacher_decay = 0.999  # highest share of its own weights that the teacher keeps at a step: it remembers
+# 1 / (1 - teacher_decay) steps, of which a training should have some twenty times as many
 teacher_noise = 0.5  # dB; standard deviation of the noise on the log-mel that the teacher sees
 consistency_weight = 2.0  # of the consistency losses, once they are ramped up
 consistency_ramp_fraction = 0.5  # of the iterations: how long the weight ramps up ...

@@ -1,27 +1,17 @@
 """Where and how precisely the models compute: device, and bfloat16 or float32."""
 
+import os
+import shutil
 from dataclasses import dataclass
 
-import numpy as np
 import torch
+from torch import nn
 
-from utils.data_generator import Batch, ClipCounts
+from utils import config
 from utils.errors import SedError
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")  # what torch calls a processor's bfloat16 arithmetic
-
-
-@dataclass(frozen=True)
-class TensorBatch:
-    """A `Batch` on the device that computes; the targets are those of the clips in the rows."""
-
-    logmel: torch.Tensor
-    weak_target: torch.Tensor | None
-    strong_target: torch.Tensor | None
-    weak_rows: slice
-    strong_rows: slice
-    clips_counted: ClipCounts
 
 
 @dataclass(frozen=True)
@@ -34,25 +24,6 @@ class Compute:
     def autocast(self) -> torch.autocast:
         """Return the context in which a model's forward pass runs."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-    def tensor(self, array: np.ndarray) -> torch.Tensor:
-        """Return the array as a tensor on the device."""
-        return torch.from_numpy(array).to(self.device)
-
-    def batch(self, batch: Batch) -> TensorBatch:
-        """Return the batch on the device."""
-
-        def tensor_or_none(array: np.ndarray | None) -> torch.Tensor | None:
-            return None if array is None else self.tensor(array)
-
-        return TensorBatch(
-            self.tensor(batch.logmel),
-            tensor_or_none(batch.weak_target),
-            tensor_or_none(batch.strong_target),
-            batch.weak_rows,
-            batch.strong_rows,
-            batch.clips_counted,
-        )
 
     def __str__(self) -> str:
         return f"{self.device.type}, {str(self.dtype).removeprefix('torch.')}"
@@ -76,6 +47,8 @@ def choose_compute(cuda: bool, precision: str, gpu: int = 0) -> Compute:
     if cuda and not torch.cuda.is_available():
         raise SedError("--cuda: torch sees no GPU here; leave the option out to compute on the processor")
     device = torch.device("cuda", gpu) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)  # what names no GPU, such as pinned memory, belongs to this one
     if precision not in PRECISIONS:  # config.py can hold anything
         raise SedError(f"config.precision '{precision}' is unknown; it can be {', '.join(PRECISIONS)}")
     fastest = torch.bfloat16 if computes_bfloat16(device) else torch.float32
@@ -83,7 +56,23 @@ def choose_compute(cuda: bool, precision: str, gpu: int = 0) -> Compute:
 
 
 def make_repeatable(seed: int) -> None:
-    """Let the same seed give the same weights on the same machine."""
+    """Let the same seed give the same weights on the same machine; on a GPU where `config` asks for it."""
     torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = True
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = config.gpu_repeatable
+    torch.backends.cudnn.benchmark = not config.gpu_repeatable
+
+
+def compiled(model: nn.Module) -> nn.Module:
+    """Return the model as torch.compile runs it; it shares its weights with `model`.
+
+    Raises
+    ------
+    SedError
+        If there is no C++ compiler, which the generated code needs.
+    """
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise SedError(
+            f"--compile: there is no C++ compiler '{compiler}'; install one, or leave out --compile"
+        )
+    return torch.compile(model)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import torch
 from loky import ProcessPoolExecutor
@@ -13,8 +14,8 @@ from loky import ProcessPoolExecutor
 from pytorch.compute import Compute
 from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
 from utils import config
-from utils.data_generator import Batch, evaluation_batches, evenly_chosen
-from utils.feature_file import Features, Scalar
+from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
+from utils.feature_file import Features
 from utils.log import logger
 from utils.run_statistics import append_record, validation_key
 from utils.validation import (
@@ -35,6 +36,11 @@ class ValidationSet:
     reference: ValidationReference
 
 
+def scoring_workers() -> int:
+    """Return how many processes score: one, or more where there are processors that training leaves idle."""
+    return min(max(1, joblib.cpu_count() // 2), config.scoring_workers)
+
+
 def post_processing_of(model_type: str) -> str:
     """Return the name of the post-processing that `config` says for models of that type."""
     is_crnn = isinstance(DESIGNS[model_type], CrnnDesign)
@@ -42,20 +48,22 @@ def post_processing_of(model_type: str) -> str:
 
 
 def predict_batches(
-    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute
+    model: Cnn | Crnn, features: Features, standardize: Standardizer, compute: Compute
 ) -> Iterator[tuple[Batch, Probabilities]]:
     """Run the model over all clips, in their order, a batch at a time."""
     model.eval()
-    for batch in evaluation_batches(features, scalar, batch_size=config.evaluation_batch_size):
+    for batch in evaluation_batches(features, standardize, batch_size=config.evaluation_batch_size):
         with torch.inference_mode(), compute.autocast():
-            output = model(compute.tensor(batch.logmel))
+            output = model(batch.logmel)
         framewise, clipwise = (probability.cpu().numpy() for probability in output)
         yield batch, Probabilities(framewise, clipwise, model.stride_frames)
 
 
-def predict(model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute) -> Probabilities:
+def predict(
+    model: Cnn | Crnn, features: Features, standardize: Standardizer, compute: Compute
+) -> Probabilities:
     """Run the model over all clips, in their order."""
-    parts = [probabilities for _, probabilities in predict_batches(model, features, scalar, compute)]
+    parts = [probabilities for _, probabilities in predict_batches(model, features, standardize, compute)]
     return Probabilities(
         np.concatenate([part.framewise for part in parts]),
         np.concatenate([part.clipwise for part in parts]),
@@ -102,7 +110,7 @@ class Evaluation:
         Training clips with labels; the training mAP is that of `config.train_eval_clips` of them.
     validation : ValidationSet
         Clips to validate on, unless the run trains on them.
-    scalar, compute
+    standardize, compute
         How the models are run.
     """
 
@@ -112,20 +120,20 @@ class Evaluation:
         run: Run,
         training: Features,
         validation: ValidationSet,
-        scalar: Scalar,
+        standardize: Standardizer,
         compute: Compute,
     ) -> None:
         self.workspace, self.run = workspace, run
         self.training = evenly_chosen(training, config.train_eval_clips)
         self.validation = validation
-        self.scalar, self.compute = scalar, compute
-        self.worker = ProcessPoolExecutor(max_workers=1)
+        self.standardize, self.compute = standardize, compute
+        self.workers = ProcessPoolExecutor(max_workers=scoring_workers())
         self.pending: deque[PendingEvaluation] = deque()
 
     def evaluate(
         self, models: dict[str, Cnn | Crnn], iteration: int, loss: float, train_seconds: float
     ) -> None:
-        """Run the models as they are, and let the worker score what they say.
+        """Run the models as they are, and let a worker score what they say.
 
         Parameters
         ----------
@@ -135,12 +143,12 @@ class Evaluation:
             What to log with the scores.
         """
         start = time.perf_counter()
-        tags = predict(models[STUDENT], self.training, self.scalar, self.compute).clipwise
-        training = self.worker.submit(score_tags_in_worker, self.training.weak_target, tags)
+        tags = predict(models[STUDENT], self.training, self.standardize, self.compute).clipwise
+        training = self.workers.submit(score_tags_in_worker, self.training.weak_target, tags)
         validation = {}
         for weights, model in models.items() if self.run.holdout_fold != "none" else ():
-            probabilities = predict(model, self.validation.features, self.scalar, self.compute)
-            validation[weights] = self.worker.submit(
+            probabilities = predict(model, self.validation.features, self.standardize, self.compute)
+            validation[weights] = self.workers.submit(
                 score_probabilities_in_worker,
                 probabilities,
                 self.validation.reference,
@@ -188,6 +196,6 @@ class Evaluation:
         append_record(self.workspace.training_statistics(self.run), record)
 
     def finish(self) -> None:
-        """Wait for all scores, and end the worker."""
+        """Wait for all scores, and end the workers."""
         self.report(wait=True)
-        self.worker.shutdown()
+        self.workers.shutdown()

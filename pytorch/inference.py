@@ -17,8 +17,9 @@ from pytorch.models import Cnn, Crnn
 from pytorch.stage_arguments import add_run_arguments, run_of
 from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
 from utils import command_line, config
+from utils.data_generator import Standardizer
 from utils.errors import SedError
-from utils.feature_file import Features, Scalar
+from utils.feature_file import Features
 from utils.figures import plot_clip
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
@@ -39,13 +40,13 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     keep_freed_memory()
     model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
     start_logging(workspace.new_log(run, "inference"))
-    scalar = load_scalar(workspace, run.mini_data)
+    standardize = Standardizer.of(load_scalar(workspace, run.mini_data), compute.device)
     with open_validation_set(workspace, arguments.dataset_dir, run.mini_data) as validation:
         logger.info(f"Validation audio num: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
         predictions = predict_events(
-            model, validation.features, scalar, compute, run.model_type, arguments.visualize or 0
+            model, validation.features, standardize, compute, run.model_type, arguments.visualize or 0
         )
         logger.info("validate statistics:")
         path = workspace.submission(run, arguments.iteration, arguments.weights)
@@ -78,11 +79,16 @@ class Predictions:
 
 
 def predict_events(
-    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute, model_type: str, kept_clips: int
+    model: Cnn | Crnn,
+    features: Features,
+    standardize: Standardizer,
+    compute: Compute,
+    model_type: str,
+    kept_clips: int,
 ) -> Predictions:
     """Run the model batch by batch, and keep the frame probabilities of the first `kept_clips` clips only."""
     clips, clipwise, framewise = [], [], []
-    for batch, probabilities in predict_batches(model, features, scalar, compute):
+    for batch, probabilities in predict_batches(model, features, standardize, compute):
         framewise.append(probabilities.framewise[: max(kept_clips - len(clips), 0)])
         clips += predicted_clips(batch.names, probabilities, post_processing_of(model_type))
         clipwise.append(probabilities.clipwise)

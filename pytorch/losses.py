@@ -7,8 +7,8 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
-from pytorch.compute import TensorBatch
 from pytorch.models import ModelOutput
+from utils.data_generator import Batch
 from utils.errors import SedError
 from utils.metadata import SUBSETS
 from utils.workspace import Run, join_data_types
@@ -24,14 +24,14 @@ def mean_over_clips(losses: Tensor, clips_counted: float) -> Tensor:
     return losses.sum() / (clips_counted * losses.shape[1:].numel())
 
 
-def clipwise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
+def clipwise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
     """Compare the clip probabilities with the clip labels, where the batch has them."""
     probability = output.clipwise_output[batch.weak_rows]
     losses = F.binary_cross_entropy(probability, batch.weak_target, reduction="none")
     return mean_over_clips(losses, batch.clips_counted.weak)
 
 
-def framewise_binary_crossentropy(output: ModelOutput, batch: TensorBatch) -> Tensor:
+def framewise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
     """Compare the frame probabilities with the events, where the batch has their times."""
     probability = output.framewise_output[batch.strong_rows]
     losses = F.binary_cross_entropy(probability, batch.strong_target, reduction="none")
@@ -58,7 +58,7 @@ class Loss:
         Whether consistency with a mean teacher is added.
     """
 
-    terms: dict[str, Callable[[ModelOutput, TensorBatch], Tensor]]
+    terms: dict[str, Callable[[ModelOutput, Batch], Tensor]]
     clip_output_from: Literal["frame_vectors", "frame_outputs"]
     batch_shares: dict[str, float] | None = None
     has_teacher: bool = False
@@ -84,7 +84,7 @@ class Loss:
                     f"{SYNTHETIC} or another loss"
                 )
 
-    def compute_terms(self, output: ModelOutput, batch: TensorBatch) -> dict[str, Tensor]:
+    def compute_terms(self, output: ModelOutput, batch: Batch) -> dict[str, Tensor]:
         """Return the value of each term."""
         return {name: term(output, batch) for name, term in self.terms.items()}
 

@@ -11,7 +11,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import save_checkpoint
-from pytorch.compute import choose_compute, make_repeatable
+from pytorch.compute import choose_compute, compiled, make_repeatable
 from pytorch.evaluation import Evaluation
 from pytorch.losses import LOSSES
 from pytorch.mean_teacher import MeanTeacher
@@ -29,6 +29,7 @@ from pytorch.stage_inputs import (
     load_validation_set,
 )
 from utils import command_line, config
+from utils.data_generator import Standardizer
 from utils.files import remove_file
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
@@ -52,6 +53,7 @@ def train(arguments: argparse.Namespace) -> None:
     loss.require_fit(run)
     load_start = time.perf_counter()
     scalar = load_scalar(workspace, run.mini_data)
+    standardize = Standardizer.of(scalar, compute.device)
     validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
     training = load_training_subsets(workspace, arguments.dataset_dir, run, validation.features)
     logger.info(f"Load data time: {time.perf_counter() - load_start:.3f} s")
@@ -62,7 +64,9 @@ def train(arguments: argparse.Namespace) -> None:
     # Model
     model = create_model(run.model_type, config.classes_num, loss.clip_output_from).to(compute.device)
     parallel_model = ranks.distribute(model)
-    teacher = MeanTeacher(model, arguments.iterations, scalar, compute) if loss.has_teacher else None
+    if arguments.compile:
+        parallel_model = compiled(parallel_model)
+    teacher = MeanTeacher(model, arguments.iterations, standardize, compute) if loss.has_teacher else None
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=config.learning_rate,
@@ -70,6 +74,7 @@ def train(arguments: argparse.Namespace) -> None:
         eps=config.adam_epsilon,
         weight_decay=config.weight_decay,
         amsgrad=True,
+        fused=compute.device.type == "cuda",
     )
     scheduler = torch.optim.lr_scheduler.StepLR(
         optimizer, config.learning_rate_decay_interval, config.learning_rate_decay
@@ -80,12 +85,12 @@ def train(arguments: argparse.Namespace) -> None:
         claim_run_folder(workspace.run_settings(run), run, arguments.precision)
         remove_file(workspace.training_statistics(run))
         remove_file(workspace.loss_statistics(run))
-        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, scalar, compute)
-    batches = batches_of(training, loss, run, scalar, ranks.share)
+        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, standardize, compute)
+    batches = batches_of(training, loss, run, standardize, ranks.share)
     meter = Meter(arguments.iterations, ranks)
     for iteration in range(1, arguments.iterations + 1):
         model.train()
-        batch = compute.batch(next(batches))
+        batch = next(batches)
         with compute.autocast():
             output = parallel_model(batch.logmel)
         terms = loss.compute_terms(output, batch)
@@ -136,6 +141,12 @@ def main() -> None:
         type=command_line.positive_int,
         default=config.iterations,
         help=f"optimizer steps; default {config.iterations}",
+    )
+    training.add_argument(
+        "--compile",
+        action="store_true",
+        help="let torch.compile generate code for the model: minutes at the start, then faster on a GPU; "
+        "needs a C++ compiler",
     )
     training.set_defaults(function=train)
     command_line.run(parser)

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pytorch.compute import Compute, TensorBatch
+from pytorch.compute import Compute
 from pytorch.losses import mean_over_clips
 from pytorch.models import ModelOutput
 from utils import config
-from utils.feature_file import Scalar
+from utils.data_generator import Batch, Standardizer
 
 
 def ramp(step: int, ramp_steps: float) -> float:
@@ -38,30 +38,32 @@ class MeanTeacher:
         The model that learns; the teacher begins as a copy of it.
     iterations : int
         How many optimizer steps there will be.
-    scalar : Scalar
+    standardize : Standardizer
         What the log-mel is standardized by: the teacher's noise is one on the log-mel in dB.
     compute : Compute
         How the student is run.
     """
 
-    def __init__(self, student: nn.Module, iterations: int, scalar: Scalar, compute: Compute) -> None:
+    def __init__(
+        self, student: nn.Module, iterations: int, standardize: Standardizer, compute: Compute
+    ) -> None:
         self.model = copy.deepcopy(student).requires_grad_(False)
         self.step = 0
         self.ramp_steps = config.consistency_ramp_fraction * iterations
         self.compute = compute
-        self.noise_deviation = compute.tensor((config.teacher_noise / scalar.std).astype("float32"))
+        self.noise_deviation = (config.teacher_noise / standardize.std).float()
 
     @property
     def weight(self) -> float:
         """The consistency weight of the current step."""
         return config.consistency_weight * ramp(self.step, self.ramp_steps)
 
-    def consistency(self, batch: TensorBatch, student: ModelOutput) -> dict[str, Tensor]:
+    def consistency(self, batch: Batch, student: ModelOutput) -> dict[str, Tensor]:
         """Return the mean squared differences of the student's outputs from the teacher's, not yet weighted.
 
         Parameters
         ----------
-        batch : TensorBatch
+        batch : Batch
             As the student saw it.
         student : ModelOutput
             What the student made of it.

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from pytorch.evaluation import ValidationSet
 from pytorch.losses import SYNTHETIC, Loss
-from utils.data_generator import Batch, BatchPart, Share, concatenate, mixed_batches, training_batches
+from utils.data_generator import (
+    Batch,
+    BatchPart,
+    Share,
+    Standardizer,
+    concatenate,
+    hold,
+    mixed_batches,
+    training_batches,
+)
 from utils.feature_file import Features, Scalar, open_features, read_features, read_scalar
 from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
 from utils.metadata import SUBSETS
@@ -54,17 +63,18 @@ def labelled_clips(subsets: dict[str, Features]) -> Features:
 
 
 def batches_of(
-    subsets: dict[str, Features], loss: Loss, run: Run, scalar: Scalar, share: Share
+    subsets: dict[str, Features], loss: Loss, run: Run, standardize: Standardizer, share: Share
 ) -> Iterator[Batch]:
     """Yield this process's share of the batches of a run without end, mixed as its loss needs them."""
+    device = standardize.mean.device
     if loss.batch_shares is None:
-        together = concatenate(list(subsets.values()))
-        return training_batches(together, scalar, batch_size=run.batch_size, seed=run.seed, share=share)
+        clips = hold(concatenate(list(subsets.values())), device)
+        return training_batches(clips, standardize, batch_size=run.batch_size, seed=run.seed, share=share)
     parts = [
-        BatchPart(subsets[name], round(share * run.batch_size), SUBSETS[name].annotation)
+        BatchPart(hold(subsets[name], device), round(share * run.batch_size), SUBSETS[name].annotation)
         for name, share in loss.batch_shares.items()
     ]
-    return mixed_batches(parts, scalar, seed=run.seed, share=share)
+    return mixed_batches(parts, standardize, seed=run.seed, share=share)
 
 
 def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:

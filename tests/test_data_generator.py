@@ -4,11 +4,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils import config
-from utils.data_generator import concatenate, evaluation_batches, training_batches
+from utils.data_generator import Standardizer, concatenate, evaluation_batches, hold, training_batches
 from utils.errors import SedError
 from utils.feature_file import (
     Features,
@@ -30,13 +31,14 @@ def some_features(clips: int, strong: bool = True) -> Features:
     return Features([f"{n}.wav" for n in range(clips)], logmel, weak, strong_target, clips)
 
 
-NO_SCALING = Scalar(np.zeros(2), np.ones(2))
+CPU = torch.device("cpu")
+NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
 def test_each_pass_sees_every_clip_once(clips, batch_size, seed):
-    batches = training_batches(some_features(clips), NO_SCALING, batch_size=batch_size, seed=seed)
+    batches = training_batches(hold(some_features(clips), CPU), NO_SCALING, batch_size=batch_size, seed=seed)
     per_pass = -(-clips // batch_size)
     for _ in range(3):
         of_pass = list(islice(batches, per_pass))
@@ -47,7 +49,7 @@ def test_each_pass_sees_every_clip_once(clips, batch_size, seed):
 
 def test_passes_have_different_orders_and_seeds_too():
     def first_names(seed: int, count: int) -> list[list[str]]:
-        batches = training_batches(some_features(20), NO_SCALING, batch_size=20, seed=seed)
+        batches = training_batches(hold(some_features(20), CPU), NO_SCALING, batch_size=20, seed=seed)
         return [batch.names for batch in islice(batches, count)]
 
     first, second = first_names(1, 2)
@@ -57,18 +59,31 @@ def test_passes_have_different_orders_and_seeds_too():
 
 
 def test_batch_keeps_features_and_targets_of_a_clip_together():
-    batch = next(training_batches(some_features(20), NO_SCALING, batch_size=7, seed=0))
+    batch = next(training_batches(hold(some_features(20), CPU), NO_SCALING, batch_size=7, seed=0))
     for index, name in enumerate(batch.names):
         number = int(name.removesuffix(".wav"))
         assert (batch.logmel[index] == number).all()
         assert batch.weak_target[index].tolist() == [number % 2 == 0, number % 2 == 1]
         assert (batch.strong_target[index] == batch.weak_target[index]).all()
-    assert batch.logmel.dtype == batch.weak_target.dtype == batch.strong_target.dtype == np.float32
+    assert batch.logmel.dtype == batch.weak_target.dtype == batch.strong_target.dtype == torch.float32
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 7), st.integers(0, 20))
+def test_batches_go_on_where_they_stopped(clips, batch_size, seen):
+    held = hold(some_features(clips), CPU)
+    options = {"batch_size": batch_size, "seed": 3}
+    uninterrupted = islice(training_batches(held, NO_SCALING, **options), seen, seen + 3)
+    resumed = islice(training_batches(held, NO_SCALING, **options, skip=seen), 3)
+    assert [batch.names for batch in resumed] == [batch.names for batch in uninterrupted]
 
 
 def test_batches_are_standardized():
     scalar = Scalar(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
-    (batch,) = evaluation_batches(some_features(4), scalar, batch_size=8)
+    standardize = Standardizer.of(scalar, CPU)
+    (batch,) = evaluation_batches(some_features(4), standardize, batch_size=8)
+    (drawn,) = islice(training_batches(hold(some_features(4), CPU), standardize, batch_size=8, seed=0), 1)
+    assert sorted(drawn.logmel[:, 0, 0].tolist()) == batch.logmel[:, 0, 0].tolist()
     np.testing.assert_allclose(batch.logmel[3, 0], [(3 - 1) / 2, (3 - 2) / 4])
 
 

@@ -4,16 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from pytorch.compute import Compute, TensorBatch
 from pytorch.losses import LOSSES
 from pytorch.models import ModelOutput
-from utils.data_generator import ALL_ROWS, BatchPart, ClipCounts, mixed_batches
+from utils.data_generator import (
+    ALL_ROWS,
+    Batch,
+    BatchPart,
+    ClipCounts,
+    HeldClips,
+    Standardizer,
+    mixed_batches,
+)
 from utils.errors import SedError
-from utils.feature_file import Features, Scalar
 from utils.workspace import Run
 
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
-CPU = Compute(torch.device("cpu"), torch.float32)
 
 
 def plain_binary_crossentropy(p: np.ndarray, y: np.ndarray) -> float:
@@ -38,7 +43,7 @@ def some_target(*shape: int) -> torch.Tensor:
 def test_loss_of_one_term_equals_the_formula(name, term):
     output = some_output(4)
     targets = some_target(4, 3), some_target(4, 5, 3)
-    batch = TensorBatch(torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, ClipCounts(4, 4, 4))
+    batch = Batch(list("abcd"), torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, ClipCounts(4, 4, 4))
     terms = LOSSES[name].compute_terms(output, batch)
     p, y = {
         "clipwise": (output.clipwise_output, batch.weak_target),
@@ -59,13 +64,13 @@ def test_the_losses_are_the_references_and_the_baselines():
     assert not LOSSES["weak_and_strong"].has_teacher
 
 
-def subset(first: int, clips: int, annotated: bool = True) -> Features:
+def subset(first: int, clips: int, annotated: bool = True) -> HeldClips:
     """Clips whose log-mel tells their number, from `first` on; every frame has every class's label."""
-    numbers = np.arange(first, first + clips)
-    logmel = numbers[:, None, None] * np.ones((1, 5, 2), np.float32)
-    weak = np.ones((clips, 3), bool) if annotated else None
-    strong = np.ones((clips, 5, 3), bool) if annotated else None
-    return Features([f"{number}.wav" for number in numbers], logmel.astype(np.float32), weak, strong, clips)
+    numbers = torch.arange(first, first + clips)
+    logmel = numbers[:, None, None] * torch.ones(1, 5, 2)
+    weak = torch.ones((clips, 3), dtype=torch.bool) if annotated else None
+    strong = torch.ones((clips, 5, 3), dtype=torch.bool) if annotated else None
+    return HeldClips([f"{number}.wav" for number in numbers], logmel, weak, strong)
 
 
 def mean_teacher_parts() -> list[BatchPart]:
@@ -76,7 +81,7 @@ def mean_teacher_parts() -> list[BatchPart]:
     ]
 
 
-NO_SCALING = Scalar(np.zeros(2), np.ones(2))
+NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
 
 
 def test_mixed_batch_has_its_parts_in_order_and_each_pass_sees_every_clip():
@@ -90,7 +95,7 @@ def test_mixed_batch_has_its_parts_in_order_and_each_pass_sees_every_clip():
         assert (np.sort(passes) == np.arange(first, first + clips)).all()
         assert len({tuple(order) for order in passes.tolist()}) > 1
     batch = drawn[0]
-    assert (batch.logmel[:, 0, 0] == numbers[0]).all()
+    assert (batch.logmel[:, 0, 0].numpy() == numbers[0]).all()
     assert (batch.weak_rows, batch.strong_rows) == (slice(0, 2), slice(6, 8))
     assert batch.weak_target.shape == (2, 3)
     assert batch.strong_target.shape == (2, 5, 3)
@@ -105,7 +110,7 @@ def test_mixed_batches_repeat_with_the_seed():
 
 
 def test_each_clip_of_a_mixed_batch_gets_the_gradient_of_its_own_annotation():
-    batch = CPU.batch(next(mixed_batches(mean_teacher_parts(), NO_SCALING, seed=3)))
+    batch = next(mixed_batches(mean_teacher_parts(), NO_SCALING, seed=3))
     output = some_output(8)
     terms = LOSSES["mean_teacher"].compute_terms(output, batch)
     sum(terms.values()).backward()

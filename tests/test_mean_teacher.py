@@ -8,14 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from pytorch.compute import Compute, TensorBatch
+from pytorch.compute import Compute
 from pytorch.mean_teacher import MeanTeacher, ramp, teacher_decay
 from pytorch.models import Crnn, CrnnDesign, create_model
-from utils.data_generator import NO_ROWS, ClipCounts
-from utils.feature_file import Scalar
+from utils.data_generator import NO_ROWS, Batch, ClipCounts, Standardizer
 
 CPU = Compute(torch.device("cpu"), torch.float32)
-SCALAR = Scalar(np.full(64, -50.0), np.full(64, 10.0))
+STANDARDIZE = Standardizer(torch.full((64,), -50.0), torch.full((64,), 10.0))
 
 
 def small_model() -> Crnn:
@@ -23,13 +22,13 @@ def small_model() -> Crnn:
     return Crnn(CrnnDesign(dropout=0.0), 3)
 
 
-def unlabelled(logmel: torch.Tensor) -> TensorBatch:
+def unlabelled(logmel: torch.Tensor) -> Batch:
     counts = ClipCounts(0, 0, len(logmel))
-    return TensorBatch(logmel, None, None, NO_ROWS, NO_ROWS, counts)
+    return Batch([""] * len(logmel), logmel, None, None, NO_ROWS, NO_ROWS, counts)
 
 
 def teacher_of(student: nn.Module, iterations: int = 100) -> MeanTeacher:
-    return MeanTeacher(student, iterations, SCALAR, CPU)
+    return MeanTeacher(student, iterations, STANDARDIZE, CPU)
 
 
 def test_teacher_is_the_closed_form_of_the_moving_average(monkeypatch):

@@ -9,7 +9,6 @@ import time
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,31 +16,29 @@ from hypothesis import strategies as st
 
 from pytorch.models import create_model
 from tests.conftest import PROJECT, copy_inputs, run_well
-from utils.data_generator import BatchPart, Share, mixed_batches, training_batches
-from utils.feature_file import Features, Scalar
+from utils.data_generator import BatchPart, HeldClips, Share, Standardizer, mixed_batches, training_batches
 from utils.workspace import Run
 
 SETTINGS = (
     "log_interval = 2\nadam_epsilon = 0.01\n"  # else Adam's first steps follow the sign of rounding errors
 )
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-NO_SCALING = Scalar(np.zeros(2), np.ones(2))
+NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
 
 
-def some_features(clips: int, first: int = 0) -> Features:
-    logmel = np.ones((clips, 4, 2), np.float32)
-    weak, strong = np.ones((clips, 3), bool), np.ones((clips, 4, 3), bool)
-    return Features([f"{first + n}.wav" for n in range(clips)], logmel, weak, strong, clips)
+def some_clips(clips: int, first: int = 0) -> HeldClips:
+    weak, strong = torch.ones((clips, 3), dtype=torch.bool), torch.ones((clips, 4, 3), dtype=torch.bool)
+    return HeldClips([f"{first + n}.wav" for n in range(clips)], torch.ones((clips, 4, 2)), weak, strong)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 7), st.integers(1, 4), st.integers(0, 5))
 def test_processes_share_each_batch_of_one_process(clips, batch_size, processes, seed):
-    features = some_features(clips)
+    held = some_clips(clips)
     options = {"batch_size": batch_size, "seed": seed}
-    whole = training_batches(features, NO_SCALING, **options)
+    whole = training_batches(held, NO_SCALING, **options)
     shares = [
-        training_batches(features, NO_SCALING, **options, share=Share(rank, processes))
+        training_batches(held, NO_SCALING, **options, share=Share(rank, processes))
         for rank in range(processes)
     ]
     for batch, *parts in islice(zip(whole, *shares, strict=True), 5):
@@ -50,7 +47,7 @@ def test_processes_share_each_batch_of_one_process(clips, batch_size, processes,
 
 
 def test_processes_share_each_part_of_a_mixed_batch():
-    parts = [BatchPart(some_features(9), 3, "weak"), BatchPart(some_features(9, 100), 5, "strong")]
+    parts = [BatchPart(some_clips(9), 3, "weak"), BatchPart(some_clips(9, 100), 5, "strong")]
     whole = next(mixed_batches(parts, NO_SCALING, seed=1))
     shares = [next(mixed_batches(parts, NO_SCALING, seed=1, share=Share(rank, 2))) for rank in range(2)]
     for rows in ("weak_rows", "strong_rows"):

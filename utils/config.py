@@ -44,6 +44,8 @@ adam_betas = (0.9, 0.999)  # decay of Adam's running averages
 adam_epsilon = 1e-8  # added to Adam's denominator
 weight_decay = 0.0
 seed = 1234  # of the initial weights and of the shuffling
+gpu_data_share = 0.3  # of the free GPU memory: what a subset's features may take to be held there
+gpu_repeatable = False  # whether the same seed gives the same weights on a GPU too, as on a processor; slower
 precision = "auto"  # "auto": bfloat16 where the processor computes in it, else float32; "bf16"; "fp32"
 # Whether the output layer computes in float32 where the rest is in bfloat16. In bfloat16, a probability above
 # 0.998 is 1 and gives no gradient, which on HomeMix keeps a model from growing overconfident.
@@ -63,6 +65,7 @@ checkpoint_interval = 1000  # iterations; the last iteration is always saved
 log_interval = 20  # iterations between two points of the loss curve, and two lines of the log
 evaluation_batch_size = 32  # clips in one forward pass without gradients
 
+scoring_workers = 8  # processes beside the training that score, at most; on few processors fewer
 train_eval_clips = 500  # training clips that the training mAP is computed of, at most: it shows overfitting
 visualized_clips = 10  # clips that inference draws a figure of, where --visualize gives no number
 

@@ -3,9 +3,13 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from utils import config
 from utils.feature_file import Features, Scalar
 
 ALL_ROWS, NO_ROWS = slice(None), slice(0)
@@ -37,16 +41,16 @@ class ClipCounts:
 
 @dataclass(frozen=True)
 class Batch:
-    """Some clips as a model takes them.
+    """Some clips as a model takes them, on the device that computes.
 
     Attributes
     ----------
     names : list of str, length B
-    logmel : np.ndarray, shape (B, frames, mel_bins), float32
+    logmel : Tensor, shape (B, frames, mel_bins), float32
         Standardized by the scalar.
-    weak_target : np.ndarray, shape (W, classes), float32, or None
+    weak_target : Tensor, shape (W, classes), float32, or None
         Of the clips in `weak_rows`: the W clips whose labels the loss may look at.
-    strong_target : np.ndarray, shape (S, frames, classes), float32, or None
+    strong_target : Tensor, shape (S, frames, classes), float32, or None
         Of the clips in `strong_rows`: the S clips whose events' times it may look at.
     weak_rows, strong_rows : slice
         Which clips these are; all of them where the batch is of one kind.
@@ -55,27 +59,80 @@ class Batch:
     """
 
     names: list[str]
-    logmel: np.ndarray
-    weak_target: np.ndarray | None
-    strong_target: np.ndarray | None
+    logmel: Tensor
+    weak_target: Tensor | None
+    strong_target: Tensor | None
     weak_rows: slice
     strong_rows: slice
     clips_counted: ClipCounts
 
 
-def make_batch(features: Features, scalar: Scalar, indexes: np.ndarray, share: Share) -> Batch:
+@dataclass(frozen=True)
+class HeldClips:
+    """A subset's features as tensors that batches are gathered from: in GPU memory where they fit there.
+
+    Attributes
+    ----------
+    names : list of str, length N
+    logmel : Tensor, shape (N, frames, mel_bins), float32, dB
+    weak_target : Tensor, shape (N, classes), bool, or None
+    strong_target : Tensor, shape (N, frames, classes), bool, or None
+    """
+
+    names: list[str]
+    logmel: Tensor
+    weak_target: Tensor | None
+    strong_target: Tensor | None
+
+
+def hold(features: Features, device: torch.device) -> HeldClips:
+    """Return the features as tensors, on a GPU if they take no more than a share of its free memory."""
+    arrays = (features.logmel, features.weak_target, features.strong_target)
+    size = sum(array.nbytes for array in arrays if array is not None)
+    fits = device.type == "cuda" and size <= config.gpu_data_share * torch.cuda.mem_get_info(device)[0]
+    place = device if fits else torch.device("cpu")
+    tensors = (None if array is None else torch.from_numpy(array).to(place) for array in arrays)
+    return HeldClips(features.names, *tensors)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device; from memory to a GPU without waiting for the GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """The scalar on the device that computes: mean and deviation, each of shape (mel_bins,), float64, dB."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, scalar: Scalar, device: torch.device) -> Self:
+        """Return the standardizer of a scalar."""
+        return cls(torch.from_numpy(scalar.mean).to(device), torch.from_numpy(scalar.std).to(device))
+
+    def __call__(self, logmel: Tensor) -> Tensor:
+        """Send log-mel features to the device and return (logmel - mean) / std as float32."""
+        return ((send(logmel, self.mean.device) - self.mean) / self.std).float()
+
+
+def gather(clips: HeldClips, indexes: np.ndarray, standardize: Standardizer, share: Share) -> Batch:
     """Return this process's share of the clips at `indexes` as a batch."""
     count = len(indexes) / share.processes
     indexes = indexes[share.rank :: share.processes]
+    rows = send(torch.from_numpy(indexes), clips.logmel.device)
 
-    def floats(target: np.ndarray | None) -> np.ndarray | None:
-        return None if target is None else target[indexes].astype(np.float32)
+    def floats(target: Tensor | None) -> Tensor | None:
+        return None if target is None else send(target.index_select(0, rows), standardize.mean.device).float()
 
     return Batch(
-        [features.names[index] for index in indexes],
-        scalar.standardize(features.logmel[indexes]),
-        floats(features.weak_target),
-        floats(features.strong_target),
+        [clips.names[index] for index in indexes],
+        standardize(clips.logmel.index_select(0, rows)),
+        floats(clips.weak_target),
+        floats(clips.strong_target),
         ALL_ROWS,
         ALL_ROWS,
         ClipCounts(count, count, count),
@@ -116,8 +173,27 @@ def evenly_chosen(features: Features, count: int) -> Features:
     )
 
 
+def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator[int]:
+    """Yield the indexes of clips without end, each pass over them in a new order."""
+    while True:
+        yield from generator.permutation(clips_num)
+
+
+def shuffled_batches(clips_num: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the indexes of batches without end; the last batch of each pass is smaller where need be."""
+    while True:
+        order = generator.permutation(clips_num)
+        yield from (order[start : start + batch_size] for start in range(0, clips_num, batch_size))
+
+
 def training_batches(
-    features: Features, scalar: Scalar, *, batch_size: int, seed: int, share: Share = WHOLE
+    clips: HeldClips,
+    standardize: Standardizer,
+    *,
+    batch_size: int,
+    seed: int,
+    share: Share = WHOLE,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield shuffled batches without end.
 
@@ -125,9 +201,9 @@ def training_batches(
 
     Parameters
     ----------
-    features : Features
+    clips : HeldClips
         The training clips.
-    scalar : Scalar
+    standardize : Standardizer
         What standardizes them.
     batch_size : int
         Clips in a batch.
@@ -135,12 +211,12 @@ def training_batches(
         Of the order.
     share : Share
         What this process takes of each batch.
+    skip : int
+        How many batches were seen before.
     """
-    generator = np.random.default_rng(seed)
-    while True:
-        order = generator.permutation(len(features.names))
-        for start in range(0, len(order), batch_size):
-            yield make_batch(features, scalar, order[start : start + batch_size], share)
+    drawn = shuffled_batches(len(clips.names), batch_size, np.random.default_rng(seed))
+    for indexes in itertools.islice(drawn, skip, None):
+        yield gather(clips, indexes, standardize, share)
 
 
 @dataclass(frozen=True)
@@ -149,7 +225,7 @@ class BatchPart:
 
     Attributes
     ----------
-    features : Features
+    held : HeldClips
         The clips to draw from.
     clips : int
         How many of them are in a batch.
@@ -157,19 +233,32 @@ class BatchPart:
         What the loss may look at: clip labels, events with their times, or nothing.
     """
 
-    features: Features
+    held: HeldClips
     clips: int
     annotation: str
 
 
-def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator[int]:
-    """Yield the indexes of clips without end, each pass over them in a new order."""
+def mixed_indexes(parts: list[BatchPart], seed: int) -> Iterator[list[np.ndarray]]:
+    """Yield the indexes of the clips of each part of a batch, without end."""
+    generators = np.random.default_rng(seed).spawn(len(parts))
+    orders = [
+        shuffled_indexes(len(part.held.names), generator)
+        for part, generator in zip(parts, generators, strict=True)
+    ]
     while True:
-        yield from generator.permutation(clips_num)
+        yield [
+            np.array(list(itertools.islice(order, part.clips)))
+            for part, order in zip(parts, orders, strict=True)
+        ]
 
 
 def mixed_batches(
-    parts: list[BatchPart], scalar: Scalar, *, seed: int, share: Share = WHOLE
+    parts: list[BatchPart],
+    standardize: Standardizer,
+    *,
+    seed: int,
+    share: Share = WHOLE,
+    skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end that all have the same number of clips of each part, in the parts' order.
 
@@ -179,21 +268,18 @@ def mixed_batches(
     ----------
     parts : list of BatchPart
         At most one of them with weak and one with strong annotation.
-    scalar : Scalar
+    standardize : Standardizer
         What standardizes the clips.
     seed : int
         Of the orders.
     share : Share
         What this process takes of each part.
+    skip : int
+        How many batches were seen before.
     """
-    generators = np.random.default_rng(seed).spawn(len(parts))
-    indexes = [
-        shuffled_indexes(len(part.features.names), generator)
-        for part, generator in zip(parts, generators, strict=True)
-    ]
-    while True:
+    for indexes in itertools.islice(mixed_indexes(parts, seed), skip, None):
         drawn = [
-            make_batch(part.features, scalar, np.array(list(itertools.islice(of_part, part.clips))), share)
+            gather(part.held, of_part, standardize, share)
             for part, of_part in zip(parts, indexes, strict=True)
         ]
         yield join_batches(drawn, [part.annotation for part in parts])
@@ -212,7 +298,7 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
     ]
     return Batch(
         [name for batch in batches for name in batch.names],
-        np.concatenate([batch.logmel for batch in batches]),
+        torch.cat([batch.logmel for batch in batches]),
         of_annotation["weak"].weak_target if "weak" in rows else None,
         of_annotation["strong"].strong_target if "strong" in rows else None,
         rows.get("weak", NO_ROWS),
@@ -225,9 +311,9 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
     )
 
 
-def evaluation_batches(features: Features, scalar: Scalar, *, batch_size: int) -> Iterator[Batch]:
+def evaluation_batches(features: Features, standardize: Standardizer, *, batch_size: int) -> Iterator[Batch]:
     """Yield all clips once, in their order, without targets. A log-mel in a file is read batch by batch."""
     for start in range(0, len(features.names), batch_size):
         rows = slice(start, start + batch_size)
-        logmel = scalar.standardize(features.logmel[rows])
+        logmel = standardize(torch.from_numpy(features.logmel[rows]))
         yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS, ClipCounts(0, 0, len(logmel)))

@@ -44,10 +44,6 @@ class Scalar:
     mean: np.ndarray
     std: np.ndarray
 
-    def standardize(self, logmel: np.ndarray) -> np.ndarray:
-        """Return (logmel - mean) / std as float32."""
-        return ((logmel - self.mean) / self.std).astype(np.float32)
-
 
 def weak_target_of_clip(labels: frozenset[str]) -> np.ndarray:
     """Return which classes are heard in a clip, shape (classes,), bool."""

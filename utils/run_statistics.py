@@ -16,7 +16,7 @@ from utils.workspace import STUDENT, Run
 # and those that only give a default to what `Run` holds.
 NOT_OF_THE_WEIGHTS = {
     *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
-    "train_eval_clips",
+    *("train_eval_clips", "scoring_workers", "gpu_data_share"),
     *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),

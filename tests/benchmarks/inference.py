@@ -2,26 +2,19 @@
 
 import time
 
-import numpy as np
 import torch
 
 from pytorch.compute import choose_compute
 from pytorch.evaluation import predict_batches
 from pytorch.models import create_model
-from tests.benchmarks.measure import compare, peak_operations_per_second
+from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
-from utils.feature_file import Features, Scalar
+from utils.data_generator import Standardizer
 from utils.memory import keep_freed_memory
 
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
-NO_SCALING = Scalar(np.zeros(config.mel_bins), np.ones(config.mel_bins))
-
-
-def some_features(clips: int) -> Features:
-    shape = (clips, config.clip_frames, config.mel_bins)
-    logmel = np.random.default_rng(0).standard_normal(shape, np.float32)
-    return Features([f"{index}.wav" for index in range(clips)], logmel, None, None, clips)
+NO_SCALING = Standardizer(torch.zeros(config.mel_bins), torch.ones(config.mel_bins))
 
 
 def plain(clips: int) -> float:
@@ -53,7 +46,7 @@ if __name__ == "__main__":
         plain,
         pipeline,
         "a large matrix product's operations a second",
-        peak_operations_per_second(dtype),
+        peak_operations_per_second(dtype, torch.device("cpu")),
         operations_per_clip(training=False),
         default_clips=4 * config.evaluation_batch_size,
     )

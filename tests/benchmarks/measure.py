@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from utils import config
+from utils.feature_file import Features
 from utils.files import make_folder
 
 RESULTS = Path(__file__).resolve().parents[2] / "workspace" / "benchmarks.jsonl"
@@ -68,6 +70,15 @@ class Comparison:
         return "\n".join(lines)
 
 
+def some_features(clips: int) -> Features:
+    """Return noise as the features of clips with random labels."""
+    generator = np.random.default_rng(0)
+    shape = (clips, config.clip_frames, config.mel_bins)
+    logmel = generator.standard_normal(shape, np.float32)
+    weak_target = generator.integers(0, 2, (clips, config.classes_num)).astype(bool)
+    return Features([f"{index}.wav" for index in range(clips)], logmel, weak_target, None, clips)
+
+
 def seconds_in_fresh_process(function: Callable[[int], float], clips: int) -> float:
     """Return what the function returns in a process that has done nothing before."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -85,10 +96,16 @@ def best_seconds(work: Callable[[], object]) -> float:
     return min(times)
 
 
-def peak_operations_per_second(dtype: torch.dtype) -> float:
+def peak_operations_per_second(dtype: torch.dtype, device: torch.device) -> float:
     """Measure a large matrix product."""
-    left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE).to(dtype)
-    return 2 * MATRIX_SIZE**3 / best_seconds(lambda: left @ right)
+    left, right = torch.randn(2, MATRIX_SIZE, MATRIX_SIZE).to(device, dtype)
+
+    def multiply() -> None:
+        left @ right
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    return 2 * MATRIX_SIZE**3 / best_seconds(multiply)
 
 
 def peak_bytes_per_second() -> float:

@@ -1,42 +1,61 @@
-"""A training step of Cnn_9layers_MaxPooling: plain float32, and as pytorch/main.py does it."""
+"""Training of Cnn_9layers_MaxPooling: plain float32, and as pytorch/main.py does it; on a GPU if any."""
 
 import time
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
-from pytorch.compute import choose_compute
+from pytorch.compute import choose_compute, make_repeatable
 from pytorch.models import create_model
-from tests.benchmarks.measure import compare, peak_operations_per_second
+from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
+from utils.data_generator import Standardizer, hold, training_batches
+from utils.feature_file import Scalar
 from utils.memory import keep_freed_memory
 
-BATCH_SIZE = 16
+HAS_GPU = torch.cuda.is_available()
+BATCH_SIZE = 32 if HAS_GPU else 16
+DEFAULT_STEPS = 200 if HAS_GPU else 3
+WARM_UP_STEPS = 20 if HAS_GPU else 1
+DATA_SET_CLIPS = 512
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
+SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0))
+DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
 
-def new_batch() -> tuple[torch.Tensor, torch.Tensor]:
-    torch.manual_seed(0)
-    logmel = torch.randn(BATCH_SIZE, config.clip_frames, config.mel_bins)
-    return logmel, torch.randint(0, 2, (BATCH_SIZE, config.classes_num)).float()
+def wait_for_gpu() -> None:
+    if HAS_GPU:
+        torch.cuda.synchronize()
 
 
-def seconds_of_steps(step, clips: int) -> float:
-    """Return the seconds that steps over so many clips take, after one that does not count."""
-    step()
+def seconds_of_steps(step: Callable[[], None], clips: int) -> float:
+    """Return the seconds that steps over so many clips take, after a few that do not count."""
+    for _ in range(WARM_UP_STEPS):
+        step()
+    wait_for_gpu()
     start = time.perf_counter()
     for _ in range(clips // BATCH_SIZE):
         step()
+    wait_for_gpu()
     return time.perf_counter() - start
 
 
 def plain(clips: int) -> float:
-    model = PlainCnn(config.classes_num)
+    """Gather and standardize with numpy, copy, compute in float32."""
+    torch.manual_seed(0)
+    model = PlainCnn(config.classes_num).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
-    logmel, target = new_batch()
+    features = some_features(DATA_SET_CLIPS)
+    generator = np.random.default_rng(0)
 
     def step() -> None:
+        rows = generator.choice(DATA_SET_CLIPS, BATCH_SIZE, replace=False)
+        logmel = ((features.logmel[rows] - SCALAR.mean) / SCALAR.std).astype(np.float32)
+        target = features.weak_target[rows].astype(np.float32)
+        logmel, target = torch.from_numpy(logmel).to(DEVICE), torch.from_numpy(target).to(DEVICE)
         loss = F.binary_cross_entropy(model(logmel), target)
         optimizer.zero_grad()
         loss.backward()
@@ -46,16 +65,21 @@ def plain(clips: int) -> float:
 
 
 def pipeline(clips: int) -> float:
+    """Do as the loop of pytorch/main.py does."""
+    make_repeatable(0)
     keep_freed_memory()
-    compute = choose_compute(cuda=False, precision="auto")
-    model = create_model(MODEL_TYPE, config.classes_num, "frame_vectors")
-    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
-    logmel, target = new_batch()
+    compute = choose_compute(cuda=HAS_GPU, precision="auto")
+    model = create_model(MODEL_TYPE, config.classes_num, "frame_vectors").to(compute.device)
+    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True, fused=HAS_GPU)
+    held = hold(some_features(DATA_SET_CLIPS), compute.device)
+    standardize = Standardizer.of(SCALAR, compute.device)
+    batches = training_batches(held, standardize, batch_size=BATCH_SIZE, seed=0)
 
     def step() -> None:
+        batch = next(batches)
         with compute.autocast():
-            output = model(logmel)
-        loss = F.binary_cross_entropy(output.clipwise_output, target)
+            output = model(batch.logmel)
+        loss = F.binary_cross_entropy(output.clipwise_output, batch.weak_target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -64,13 +88,13 @@ def pipeline(clips: int) -> float:
 
 
 if __name__ == "__main__":
-    dtype = choose_compute(cuda=False, precision="auto").dtype
+    dtype = choose_compute(cuda=HAS_GPU, precision="auto").dtype
     compare(
-        f"training ({MODEL_TYPE}, batch {BATCH_SIZE}, {str(dtype).removeprefix('torch.')})",
+        f"training ({MODEL_TYPE}, batch {BATCH_SIZE}, {DEVICE.type}, {str(dtype).removeprefix('torch.')})",
         plain,
         pipeline,
         "a large matrix product's operations a second",
-        peak_operations_per_second(dtype),
+        peak_operations_per_second(dtype, DEVICE),
         operations_per_clip(training=True),
-        default_clips=3 * BATCH_SIZE,
+        default_clips=DEFAULT_STEPS * BATCH_SIZE,
     )

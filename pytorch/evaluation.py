@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
 import joblib
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from loky import ProcessPoolExecutor
 
 from pytorch.compute import Compute
+from pytorch.interruption import ignore_interrupts
 from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
 from utils import config
 from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
@@ -71,6 +73,23 @@ def predict(
     )
 
 
+def probabilities_state(probabilities: Probabilities) -> dict[str, Any]:
+    """Return probabilities as a checkpoint holds them: one value for frames that share it."""
+    stride = probabilities.stride_frames
+    return {
+        "framewise": torch.from_numpy(probabilities.framewise[:, ::stride].copy()),
+        "clipwise": torch.from_numpy(probabilities.clipwise),
+        "stride_frames": stride,
+    }
+
+
+def probabilities_of(state: dict[str, Any]) -> Probabilities:
+    """Return the probabilities in a checkpoint."""
+    stride = state["stride_frames"]
+    framewise = np.repeat(state["framewise"].numpy(), stride, axis=1)[:, : config.clip_frames]
+    return Probabilities(framewise, state["clipwise"].numpy(), stride)
+
+
 @dataclass(frozen=True)
 class PendingEvaluation:
     """An evaluation whose scores may still be on their way.
@@ -82,6 +101,10 @@ class PendingEvaluation:
         Mean training loss since the evaluation before.
     train_seconds, forward_seconds : float
         Spent on training since then, and on the forward passes of the evaluation.
+    tags : np.ndarray, shape (clips, classes)
+        Clip probabilities of training clips.
+    probabilities : dict of Probabilities
+        Of the validation clips, by whose weights they are of.
     training : Future of Scored
         The mAP on training clips.
     validation : dict of Future of Scored
@@ -92,6 +115,8 @@ class PendingEvaluation:
     loss: float
     train_seconds: float
     forward_seconds: float
+    tags: np.ndarray
+    probabilities: dict[str, Probabilities]
     training: Future[Scored]
     validation: dict[str, Future[Scored]]
 
@@ -127,7 +152,7 @@ class Evaluation:
         self.training = evenly_chosen(training, config.train_eval_clips)
         self.validation = validation
         self.standardize, self.compute = standardize, compute
-        self.workers = ProcessPoolExecutor(max_workers=scoring_workers())
+        self.workers = ProcessPoolExecutor(scoring_workers(), initializer=ignore_interrupts)
         self.pending: deque[PendingEvaluation] = deque()
 
     def evaluate(
@@ -144,22 +169,60 @@ class Evaluation:
         """
         start = time.perf_counter()
         tags = predict(models[STUDENT], self.training, self.standardize, self.compute).clipwise
+        probabilities = {
+            weights: predict(model, self.validation.features, self.standardize, self.compute)
+            for weights, model in (models.items() if self.run.holdout_fold != "none" else ())
+        }
+        self.submit(iteration, loss, train_seconds, time.perf_counter() - start, tags, probabilities)
+        self.report(wait=False)
+
+    def submit(
+        self,
+        iteration: int,
+        loss: float,
+        train_seconds: float,
+        forward_seconds: float,
+        tags: np.ndarray,
+        probabilities: dict[str, Probabilities],
+    ) -> None:
+        """Let a worker score; the parameters are those of `PendingEvaluation`."""
         training = self.workers.submit(score_tags_in_worker, self.training.weak_target, tags)
-        validation = {}
-        for weights, model in models.items() if self.run.holdout_fold != "none" else ():
-            probabilities = predict(model, self.validation.features, self.standardize, self.compute)
-            validation[weights] = self.workers.submit(
+        validation = {
+            weights: self.workers.submit(
                 score_probabilities_in_worker,
-                probabilities,
+                of_weights,
                 self.validation.reference,
                 self.workspace.submission(self.run, iteration, weights),
                 post_processing_of(self.run.model_type),
             )
-        forward_seconds = time.perf_counter() - start
-        self.pending.append(
-            PendingEvaluation(iteration, loss, train_seconds, forward_seconds, training, validation)
-        )
-        self.report(wait=False)
+            for weights, of_weights in probabilities.items()
+        }
+        times = (loss, train_seconds, forward_seconds)
+        self.pending.append(PendingEvaluation(iteration, *times, tags, probabilities, training, validation))
+
+    def pending_state(self) -> list[dict[str, Any]]:
+        """Return what `restore_pending` takes up again: the evaluations whose scores are on their way."""
+        return [
+            {
+                "iteration": pending.iteration,
+                "loss": pending.loss,
+                "train_seconds": pending.train_seconds,
+                "forward_seconds": pending.forward_seconds,
+                "tags": torch.from_numpy(pending.tags),
+                "probabilities": {
+                    weights: probabilities_state(of_weights)
+                    for weights, of_weights in pending.probabilities.items()
+                },
+            }
+            for pending in self.pending
+        ]
+
+    def restore_pending(self, states: list[dict[str, Any]]) -> None:
+        """Let the workers score what an earlier process has not logged any more."""
+        for state in states:
+            by_weights = state["probabilities"].items()
+            probabilities = {weights: probabilities_of(saved) for weights, saved in by_weights}
+            self.submit(**(state | {"tags": state["tags"].numpy(), "probabilities": probabilities}))
 
     def report(self, *, wait: bool) -> None:
         """Log and keep the scores that have arrived, in the order of their iterations.
@@ -195,7 +258,8 @@ class Evaluation:
         }
         append_record(self.workspace.training_statistics(self.run), record)
 
-    def finish(self) -> None:
-        """Wait for all scores, and end the workers."""
-        self.report(wait=True)
-        self.workers.shutdown()
+    def end(self, *, wait: bool = True) -> None:
+        """End the workers, and unless `wait` is False, wait for all scores before."""
+        if wait:
+            self.report(wait=True)
+        self.workers.shutdown(kill_workers=not wait)

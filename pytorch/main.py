@@ -10,14 +10,15 @@ import torch
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.checkpoint import save_checkpoint
+from pytorch.checkpoint import Training, last_state
 from pytorch.compute import choose_compute, compiled, make_repeatable
 from pytorch.evaluation import Evaluation
+from pytorch.interruption import StopRequest
 from pytorch.losses import LOSSES
 from pytorch.mean_teacher import MeanTeacher
 from pytorch.meter import Meter
 from pytorch.models import create_model
-from pytorch.ranks import join_ranks
+from pytorch.ranks import Ranks, join_ranks
 from pytorch.stage_arguments import add_run_arguments, run_of
 from pytorch.stage_inputs import (
     batches_of,
@@ -30,11 +31,11 @@ from pytorch.stage_inputs import (
 )
 from utils import command_line, config
 from utils.data_generator import Standardizer
-from utils.files import remove_file
+from utils.files import claim
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
-from utils.run_statistics import append_record, claim_run_folder
-from utils.workspace import STUDENT, TEACHER, Workspace
+from utils.run_statistics import append_record, claim_run_folder, forget_records, read_start
+from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -80,15 +81,36 @@ def train(arguments: argparse.Namespace) -> None:
         optimizer, config.learning_rate_decay_interval, config.learning_rate_decay
     )
 
-    # Loop
-    if ranks.is_first:
-        claim_run_folder(workspace.run_settings(run), run, arguments.precision)
-        remove_file(workspace.training_statistics(run))
-        remove_file(workspace.loss_statistics(run))
-        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, standardize, compute)
-    batches = batches_of(training, loss, run, standardize, ranks.share)
+    # State
+    start = begin_run(workspace, run, arguments.precision, resume=arguments.resume, ranks=ranks)
     meter = Meter(arguments.iterations, ranks)
-    for iteration in range(1, arguments.iterations + 1):
+    evaluation = None
+    if ranks.is_first:
+        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, standardize, compute)
+    state = Training(start, model, optimizer, scheduler, teacher, meter, evaluation, compute, ranks)
+    content = last_state(workspace, run, start, arguments.iterations) if arguments.resume else None
+    done = 0
+    if content is not None:
+        state.restore(content)
+        done = content["iteration"]
+        logger.info(f"Going on after iteration {done}")
+    if ranks.is_first:
+        forget_records(workspace.loss_statistics(run), after=done)
+        forget_records(workspace.training_statistics(run), after=done - 1)  # as it is evaluated again
+
+    def evaluate(iteration: int) -> None:
+        mean_loss, seconds = meter.mean_loss(), meter.seconds()
+        if evaluation is not None:
+            models = {STUDENT: model} | ({TEACHER: teacher.model} if teacher is not None else {})
+            evaluation.evaluate(models, iteration, mean_loss, seconds)
+        meter.restart()
+
+    # Loop
+    batches = batches_of(training, loss, run, standardize, ranks.share, done)
+    stop, is_stopped = StopRequest(), False
+    if done and is_due(done, config.evaluation_interval, arguments.iterations):
+        evaluate(done)
+    for iteration in range(done + 1, arguments.iterations + 1):
         model.train()
         batch = next(batches)
         with compute.autocast():
@@ -105,30 +127,51 @@ def train(arguments: argparse.Namespace) -> None:
         scheduler.step()
         if teacher is not None:
             teacher.follow(model)
-        meter.add(batch_loss, terms)
-        if iteration % config.log_interval == 0:
+        meter.add(batch_loss, terms, batch.names)
+        is_logged = iteration % config.log_interval == 0
+        # Only here the loop waits for a GPU.
+        is_stopped = (is_logged or compute.device.type == "cpu") and ranks.any(stop.signal is not None)
+        if is_logged:
+            meter.require_finite(iteration)
             point = {"iteration": iteration, **meter.report(iteration)}
             if ranks.is_first:
                 append_record(workspace.loss_statistics(run), point)
 
-        # Evaluate
-        is_last = iteration == arguments.iterations
-        if iteration % config.evaluation_interval == 0 or is_last:
-            mean_loss, seconds = meter.mean_loss(), meter.seconds()
-            if ranks.is_first:
-                models = {STUDENT: model} | ({TEACHER: teacher.model} if teacher is not None else {})
-                evaluation.evaluate(models, iteration, mean_loss, seconds)
-            meter.restart()
-
-        # Save
-        if ranks.is_first and (iteration % config.checkpoint_interval == 0 or is_last):
+        # Save, before the evaluation: what was not scored when the process was killed is scored again
+        if is_stopped or is_due(iteration, config.checkpoint_interval, arguments.iterations):
+            meter.require_finite(iteration)
             path = workspace.checkpoint(run, iteration)
-            save_checkpoint(path, run, iteration, model, optimizer, teacher)
+            state.save(path, run, iteration)
             logger.info(f"Model saved to {path}")
+
+        # Evaluate
+        if is_stopped:
+            break
+        if is_due(iteration, config.evaluation_interval, arguments.iterations):
+            meter.require_finite(iteration)
+            evaluate(iteration)
+    stop.listen_no_more()
     meter.close()
     ranks.leave()
+    if evaluation is not None:
+        evaluation.end(wait=not is_stopped)
+    if is_stopped:
+        stop.leave(iteration)
+
+
+def is_due(iteration: int, interval: int, iterations: int) -> bool:
+    """Tell whether something is done after that iteration: after every `interval`-th one and the last."""
+    return iteration % interval == 0 or iteration == iterations
+
+
+def begin_run(workspace: Workspace, run: Run, precision: str, *, resume: bool, ranks: Ranks) -> str:
+    """Claim a run's folders for this process; return what tells this training from earlier ones."""
+    settings = workspace.run_settings(run)
     if ranks.is_first:
-        evaluation.finish()
+        claim(workspace.run_lock(run), settings.parent)
+        claim_run_folder(settings, run, precision, resume=resume)
+    ranks.wait()
+    return read_start(settings)
 
 
 def main() -> None:
@@ -141,6 +184,11 @@ def main() -> None:
         type=command_line.positive_int,
         default=config.iterations,
         help=f"optimizer steps; default {config.iterations}",
+    )
+    training.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the last checkpoint of this run; where there is none, begin",
     )
     training.add_argument(
         "--compile",

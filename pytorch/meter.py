@@ -1,12 +1,15 @@
 """Shows how training goes: a bar with loss and time per iteration, or a log line now and then."""
 
 import time
+from collections import deque
+from typing import Any
 
 import torch
 from tqdm import tqdm
 
 from pytorch.ranks import Ranks
 from utils import config
+from utils.errors import SedError
 from utils.log import logger
 from utils.progress import on_terminal
 
@@ -28,13 +31,45 @@ class Meter:
         self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=is_hidden)
         self.losses: list[torch.Tensor] = []
         self.terms: list[dict[str, torch.Tensor]] = []
+        self.clip_names: deque[list[str]] = deque(maxlen=config.log_interval)
         self.started_at = time.perf_counter()
 
-    def add(self, loss: torch.Tensor, terms: dict[str, torch.Tensor]) -> None:
-        """Count an iteration, its loss, and what the loss is made of."""
+    def add(self, loss: torch.Tensor, terms: dict[str, torch.Tensor], clip_names: list[str]) -> None:
+        """Count an iteration: its loss, what the loss is made of, and the clips of its batch."""
         self.losses.append(loss.detach())
+        self.clip_names.append(clip_names)
         self.terms.append({name: term.detach() for name, term in terms.items()})
         self.bar.update()
+
+    def require_finite(self, iteration: int) -> None:
+        """Raise SedError where a loss of the last `config.log_interval` iterations is NaN or infinite.
+
+        A model with such a loss has lost its weights, so this is looked at before they are saved.
+        """
+        recent = self.losses[-config.log_interval :]
+        is_finite = torch.isfinite(torch.stack(recent)).tolist() if recent else []
+        if all(is_finite):
+            return
+        place = is_finite.index(False) - len(recent)  # counted from the end
+        raise SedError(
+            f"iteration {iteration + 1 + place}: the loss is {recent[place].item()}, of the clips "
+            f"{', '.join(self.clip_names[place])}; look at these clips, or lower config.learning_rate; the "
+            "checkpoints of earlier iterations are kept"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes up again: losses and seconds since the last restart."""
+        losses = torch.stack(self.losses) if self.losses else torch.empty(0)
+        names = self.terms[0] if self.terms else ()
+        terms = {name: torch.stack([terms[name] for terms in self.terms]) for name in names}
+        return {"losses": losses, "terms": terms, "seconds": self.seconds()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up a state."""
+        self.losses = list(state["losses"])
+        values = zip(*state["terms"].values(), strict=True)
+        self.terms = [dict(zip(state["terms"], of_iteration, strict=True)) for of_iteration in values]
+        self.started_at = time.perf_counter() - state["seconds"]
 
     def mean(self, values: list[torch.Tensor]) -> float:
         """Return the mean of scalar tensors over their list and over the processes."""

@@ -58,6 +58,26 @@ class Ranks:
             distributed.all_reduce(value)
         return value / self.count
 
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """Return the value that each process has, in the order of their numbers."""
+        if self.count == 1:
+            return [value]
+        device = (
+            torch.device("cuda", self.local_rank) if distributed.get_backend() == "nccl" else value.device
+        )
+        values = [torch.empty_like(value, device=device) for _ in range(self.count)]
+        distributed.all_gather(values, value.to(device))
+        return [of_rank.to(value.device) for of_rank in values]
+
+    def any(self, value: bool) -> bool:
+        """Tell whether the value is true in any of the processes."""
+        return any(tensor.item() for tensor in self.gather(torch.tensor(int(value))))
+
+    def wait(self) -> None:
+        """Wait until all processes are here."""
+        if self.count > 1:
+            distributed.barrier()
+
     def leave(self) -> None:
         """End the joint work."""
         if self.count > 1:

@@ -16,15 +16,17 @@ from utils.data_generator import (
     mixed_batches,
     training_batches,
 )
-from utils.feature_file import Features, Scalar, open_features, read_features, read_scalar
-from utils.features import SCALAR_DATA_TYPES, features_command, scalar_command
+from utils.errors import SedError
+from utils.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
+from utils.features import SCALAR_DATA_TYPES, features_command, require_fresh, scalar_command
 from utils.metadata import SUBSETS
 from utils.validation import read_reference
 from utils.workspace import Run, Workspace
 
 
 def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_data: bool) -> Features:
-    """Read the features of a subset."""
+    """Read the features of a subset, which must be of the data set as it is now."""
+    require_fresh(dataset_dir, workspace, data_type, mini_data)
     remedy = features_command(dataset_dir, workspace, data_type, mini_data)
     return read_features(workspace.features(data_type, mini_data), remedy)
 
@@ -32,6 +34,7 @@ def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_
 @contextmanager
 def open_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> Iterator[ValidationSet]:
     """Open the features of the validation clips, which stay in their file, and read their annotation."""
+    require_fresh(dataset_dir, workspace, "validation", mini_data)
     remedy = features_command(dataset_dir, workspace, "validation", mini_data)
     with open_features(workspace.features("validation", mini_data), remedy) as features:
         yield ValidationSet(features, read_reference(dataset_dir, features))
@@ -63,25 +66,34 @@ def labelled_clips(subsets: dict[str, Features]) -> Features:
 
 
 def batches_of(
-    subsets: dict[str, Features], loss: Loss, run: Run, standardize: Standardizer, share: Share
+    subsets: dict[str, Features], loss: Loss, run: Run, standardize: Standardizer, share: Share, skip: int
 ) -> Iterator[Batch]:
-    """Yield this process's share of the batches of a run without end, mixed as its loss needs them."""
+    """Yield this process's share of the batches of a run without end, mixed as its loss needs them.
+
+    The first `skip` batches are left out, as the run has seen them before.
+    """
     device = standardize.mean.device
+    order = {"seed": run.seed, "share": share, "skip": skip}
     if loss.batch_shares is None:
         clips = hold(concatenate(list(subsets.values())), device)
-        return training_batches(clips, standardize, batch_size=run.batch_size, seed=run.seed, share=share)
+        return training_batches(clips, standardize, batch_size=run.batch_size, **order)
     parts = [
         BatchPart(hold(subsets[name], device), round(share * run.batch_size), SUBSETS[name].annotation)
         for name, share in loss.batch_shares.items()
     ]
-    return mixed_batches(parts, standardize, seed=run.seed, share=share)
+    return mixed_batches(parts, standardize, **order)
 
 
 def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:
-    """Read the scalar that every run standardizes by."""
+    """Read the scalar that every run standardizes by, which must be of the features as they are now."""
     data_type = SCALAR_DATA_TYPES[0]
     remedy = scalar_command(workspace, data_type, mini_data)
-    return read_scalar(workspace.scalar(data_type, mini_data), remedy)
+    path = workspace.scalar(data_type, mini_data)
+    scalar = read_scalar(path, remedy)
+    features = workspace.features(data_type, mini_data)
+    if features.is_file() and read_origin(features, remedy).digest() != scalar.features:
+        raise SedError(f"{path}: is of other features than those in {features}; make it again with: {remedy}")
+    return scalar
 
 
 def describe_count(features: Features) -> str:

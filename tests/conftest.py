@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from utils.demo_dataset import make_demo_dataset
 from utils.metadata import SUBSETS
@@ -17,6 +18,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 4, "validation": 5}
 LABELLED_SUBSETS = ("train_weak", "train_synthetic", "validation")
+FUZZ_EXAMPLES = {False: 300, True: 10_000}  # by whether the run is a slow one
 TINY_RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 4, 1234)
 
 
@@ -96,6 +98,21 @@ def make_features(
         run_well("utils/features.py", command, *place, "--data_type", data_type, *options, **environment)
     scalar_place = ["--workspace", workspace, "--data_type", "train_weak"]
     run_well("utils/features.py", "calculate_scalar", *scalar_place, *options, **environment)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the slow tests too, and all tests longer")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "slow: is left out of the ordinary run")
+    settings.register_profile("fuzz", deadline=None, max_examples=FUZZ_EXAMPLES[config.getoption("--slow")])
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        if "slow" in item.keywords and not config.getoption("--slow"):
+            item.add_marker(pytest.mark.skip(reason="slow; run with: bash tests/run.sh --slow"))
 
 
 @pytest.fixture(scope="session")

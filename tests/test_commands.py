@@ -31,6 +31,7 @@ from utils.metadata import (
     Clip,
     Event,
     read_clips,
+    read_rows,
     read_strong_table,
     write_strong_table,
     write_weak_table,
@@ -211,16 +212,19 @@ def test_subset_without_any_recording_is_a_user_error(damaged, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"this is no audio", b"RIFF\x00\x00\x00\x00WAVE"])
-def test_unreadable_recording_is_a_user_error_with_its_path(damaged, tmp_path, content):
+def test_unreadable_recording_is_skipped_and_listed_with_its_reason(damaged, tmp_path, content):
     path = sorted((damaged / "audio/validation").iterdir())[1]
     path.write_bytes(content)
-    assert_user_error(extract(damaged, tmp_path / "workspace", "validation"), path, "cannot be read as audio")
-
-
-def test_recording_without_samples_is_a_user_error_with_its_path(damaged, tmp_path):
-    path = sorted((damaged / "audio/validation").iterdir())[0]
-    soundfile.write(path, np.zeros(0), 44100)
-    assert_user_error(extract(damaged, tmp_path / "workspace", "validation"), path, "holds no samples")
+    result = extract(damaged, tmp_path, "validation")
+    assert result.returncode == 0, result.stderr
+    listed = Workspace(tmp_path).unreadable_clips("validation", False)
+    assert f"Unreadable recordings: 1, skipped and listed with their reasons in {listed}" in result.stdout
+    (row,) = read_rows(listed, ("filename", "reason"))
+    assert row.cells["filename"] == path.name
+    assert f"{path}: cannot be read as audio" in row.cells["reason"]
+    assert path.name not in read_features(Workspace(tmp_path).features("validation", False), "").names
+    result = extract(damaged, tmp_path, "validation", "--strict")
+    assert_user_error(result, path, "cannot be read as audio")
 
 
 def test_missing_dataset_folder_and_table_say_which_path_was_expected(damaged, tmp_path):
@@ -243,12 +247,12 @@ def test_missing_features_and_scalar_say_which_command_makes_them(trained, tmp_p
     result = run_command(
         "utils/features.py", "calculate_scalar", "--workspace", tmp_path, "--data_type", "train_weak"
     )
-    assert_user_error(result, "there are no features yet", "calculate_feature_for_all_audio_files")
+    assert_user_error(result, "there is no feature file yet", "calculate_feature_for_all_audio_files")
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path))
     assert_user_error(result, "there is no scalar yet", "calculate_scalar --workspace")
     (tmp_path / "scalars").symlink_to(trained.workspace.root / "scalars")
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path))
-    assert_user_error(result, "there are no features yet", "--data_type validation")
+    assert_user_error(result, "there is no feature file yet", "--data_type validation")
 
 
 def test_the_named_command_makes_what_is_missing(trained, tmp_path):

@@ -14,6 +14,7 @@ from utils.errors import SedError
 from utils.feature_file import (
     Features,
     Scalar,
+    open_features,
     read_features,
     strong_target_of_clip,
     weak_target_of_clip,
@@ -21,6 +22,7 @@ from utils.feature_file import (
 )
 from utils.features import scalar_of_features
 from utils.metadata import Clip, Event
+from utils.origin import Origin, Recording, feature_settings, table_digest
 
 
 def some_features(clips: int, strong: bool = True) -> Features:
@@ -79,7 +81,7 @@ def test_batches_go_on_where_they_stopped(clips, batch_size, seen):
 
 
 def test_batches_are_standardized():
-    scalar = Scalar(np.array([1.0, 2.0]), np.array([2.0, 4.0]))
+    scalar = Scalar(np.array([1.0, 2.0]), np.array([2.0, 4.0]), "")
     standardize = Standardizer.of(scalar, CPU)
     (batch,) = evaluation_batches(some_features(4), standardize, batch_size=8)
     (drawn,) = islice(training_batches(hold(some_features(4), CPU), standardize, batch_size=8, seed=0), 1)
@@ -111,12 +113,18 @@ def test_weak_target_has_the_order_of_the_labels():
     assert np.flatnonzero(weak_target_of_clip(frozenset(["Cat", "Speech"]))).tolist() == [0, 2]
 
 
+def origin_of(clips: list[Clip]) -> Origin:
+    return Origin(feature_settings(), table_digest(clips), [Recording(clip.name, 1, 2) for clip in clips])
+
+
 def write_some_features(path, clips: list[Clip]) -> np.ndarray:
     generator = np.random.default_rng(0)
     levels = generator.uniform(-80, 0, (len(clips), 1, config.mel_bins))
     noise = generator.standard_normal((len(clips), config.clip_frames, config.mel_bins))
     logmels = (levels + noise).astype(np.float32)
-    write_features(path, clips, iter(logmels), clips_listed=len(clips) + 1)
+    write_features(
+        path, clips, iter(logmels), clips_listed=len(clips) + 1, origin=origin_of(clips), tried="digest"
+    )
     return logmels
 
 
@@ -142,7 +150,7 @@ def test_subset_without_labels_has_no_targets(tmp_path):
 
 def test_file_that_holds_no_features_is_refused_with_the_remedy(tmp_path):
     (tmp_path / "features.h5").write_text("nothing")
-    with pytest.raises(SedError, match=r"is no feature file.*make it again with: THE COMMAND"):
+    with pytest.raises(SedError, match=r"is no feature file.*make it with: THE COMMAND"):
         read_features(tmp_path / "features.h5", "THE COMMAND")
 
 
@@ -152,13 +160,21 @@ def test_interrupted_writing_leaves_no_file(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_features(tmp_path / "features.h5", CLIPS, broken(), 2)
+        write_features(
+            tmp_path / "features.h5",
+            CLIPS,
+            broken(),
+            clips_listed=2,
+            origin=origin_of(CLIPS),
+            tried="",
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_scalar_equals_mean_and_deviation_over_all_frames(tmp_path):
     logmels = write_some_features(tmp_path / "features.h5", CLIPS)
-    scalar = scalar_of_features(tmp_path / "features.h5")
+    with open_features(tmp_path / "features.h5", "") as features:
+        scalar = scalar_of_features(features.logmel, "digest")
     frames = logmels.astype(np.float64).reshape(-1, config.mel_bins)
     np.testing.assert_allclose(scalar.mean, frames.mean(axis=0))
     np.testing.assert_allclose(scalar.std, frames.std(axis=0))

@@ -23,7 +23,7 @@ def some_features(clips: int) -> Features:
     return Features([f"{index}.wav" for index in range(clips)], logmel, weak_target, None, clips)
 
 
-SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0))
+SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0), "")
 
 
 @pytest.mark.parametrize("gpu_data_share", [0.0, 0.3])

@@ -59,7 +59,9 @@ def test_default_labels_are_the_challenges_in_their_order():
     assert config.labels == read_challenge_labels()
 
 
-names = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=12)
+names = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=12).filter(
+    lambda name: name not in (".", "..")
+)
 thousandths = st.integers(0, 10_000)
 events = st.builds(
     lambda onset, length, label: Event(onset / 1000, (onset + length) / 1000, label),
@@ -70,7 +72,7 @@ events = st.builds(
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(names, st.lists(events, max_size=4), max_size=5))
+@given(st.dictionaries(names, st.lists(events, max_size=4, unique=True), max_size=5))
 def test_strong_table_round_trip(tmp_path_factory, events_of_clips):
     clips = [
         Clip(name, frozenset(e.label for e in events), tuple(events))
@@ -142,6 +144,13 @@ def test_tolerated_variants_of_a_strong_table_read_alike(tmp_path, text):
         ("a.wav\t1\t2\t", "line 3: unknown label ''"),
         ("\t1\t2\tDog", "line 3: the filename is empty"),
         ("a.wav\t1\t2\tDog\tmore", "line 3: 5 cells, but the header has 4"),
+        ("a.wav\t1_0\t20\tDog", "line 3: onset '1_0' is not a time"),
+        ("a.wav\t1\t2\tnan", "line 3: unknown label 'nan'"),
+        ("first.wav\t0\t1.0\tCat", "line 3: the same is said of 'first.wav' before"),
+        ("first.wav\t\t\t", "line 3: 'first.wav' is listed both with and without events"),
+        ("../a.wav\t1\t2\tDog", "line 3: '../a.wav' is no plain file name"),
+        ("/etc/passwd\t1\t2\tDog", "line 3: '/etc/passwd' is no plain file name"),
+        ("..\t1\t2\tDog", "line 3: '..' is no plain file name"),
     ],
 )
 def test_wrong_row_is_refused_with_file_and_line(tmp_path, row, message):

@@ -1,5 +1,6 @@
 """The HDF5 files between the stages: features with their targets, and the scalar."""
 
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +13,9 @@ from utils import config
 from utils.errors import SedError
 from utils.files import written_whole
 from utils.metadata import Clip, Event
+from utils.origin import Origin, Recording, changed_settings
+
+CLIPS_CHECKED_AT_ONCE = 256  # 40 MB of features: little memory, few reads
 
 
 @dataclass(frozen=True)
@@ -39,10 +43,19 @@ class Features:
 
 @dataclass(frozen=True)
 class Scalar:
-    """Mean and standard deviation of each mel band, each of shape (mel_bins,), in dB."""
+    """What standardizes the log-mel.
+
+    Attributes
+    ----------
+    mean, std : np.ndarray, shape (mel_bins,), float64, dB
+        Of each mel band; the deviation is above 0.
+    features : str
+        The digest of the origin of the features that they are of.
+    """
 
     mean: np.ndarray
     std: np.ndarray
+    features: str
 
 
 def weak_target_of_clip(labels: frozenset[str]) -> np.ndarray:
@@ -64,7 +77,20 @@ def strong_target_of_clip(events: Iterable[Event]) -> np.ndarray:
     return target
 
 
-def write_features(path: Path, clips: list[Clip], logmels: Iterable[np.ndarray], clips_listed: int) -> None:
+def new_file(unfinished: Path) -> h5py.File:
+    """Create an HDF5 file. HDF5 puts no lock on it: `written_whole` has."""
+    return h5py.File(unfinished, "w", locking=False)
+
+
+def write_features(
+    path: Path,
+    clips: list[Clip],
+    logmels: Iterable[np.ndarray],
+    *,
+    clips_listed: int,
+    origin: Origin,
+    tried: str,
+) -> None:
     """Write the features of `clips` one clip at a time, so that memory does not grow with their number.
 
     Parameters
@@ -72,17 +98,26 @@ def write_features(path: Path, clips: list[Clip], logmels: Iterable[np.ndarray],
     path : Path
         The HDF5 file, which appears there only when it is whole.
     clips : list of Clip
-        The clips that there are recordings of.
+        The clips that there are features of.
     logmels : iterable of np.ndarray, shape (frames, mel_bins)
         Their features in the same order.
     clips_listed : int
         Clips in the subset's table, with those whose recordings are missing.
+    origin : Origin
+        What they were made from.
+    tried : str
+        The digest of the origin with those recordings that could not be read.
     """
     shape = (config.clip_frames, config.mel_bins)
-    with written_whole(path) as unfinished, h5py.File(unfinished, "w") as file:
-        file.attrs["labels"] = config.labels
+    recordings = origin.recordings
+    with written_whole(path) as unfinished, new_file(unfinished) as file:
+        file.attrs["settings"] = json.dumps(origin.settings)
+        file.attrs["table"] = origin.table
+        file.attrs["tried"] = tried
         file.attrs["clips_listed"] = clips_listed
         file.create_dataset("audio_name", data=[clip.name for clip in clips], dtype=h5py.string_dtype())
+        file["audio_size"] = np.array([recording.size for recording in recordings], np.int64)
+        file["audio_time_ns"] = np.array([recording.time_ns for recording in recordings], np.int64)
         logmel_data = file.create_dataset("feature", (len(clips), *shape), np.float32, chunks=(1, *shape))
         if all(clip.labels is not None for clip in clips):
             file["weak_target"] = np.stack(
@@ -92,6 +127,88 @@ def write_features(path: Path, clips: list[Clip], logmels: Iterable[np.ndarray],
             file["strong_target"] = np.stack([strong_target_of_clip(clip.events or ()) for clip in clips])
         for index, logmel in enumerate(logmels):
             logmel_data[index] = logmel
+
+
+@contextmanager
+def content_checked(path: Path, kind: str, remedy: str) -> Iterator[None]:
+    """Report what is wrong with the content of a file together with the command that makes it again."""
+    try:
+        yield
+    # h5py raises many kinds, whatever the file holds.
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SedError(f"{path}: is no {kind} that can be used: {error}; make it with: {remedy}") from error
+
+
+@contextmanager
+def open_file(path: Path, kind: str, remedy: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What the file should be, for the error message.
+    remedy : str
+        The command that makes the file, for the error message.
+
+    Raises
+    ------
+    SedError
+        If there is no such file, or it is no HDF5 file.
+    """
+    if not path.is_file():
+        raise SedError(f"{path}: there is no {kind} yet; make it with: {remedy}")
+    with content_checked(path, kind, remedy):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
+
+
+def read_origin(path: Path, remedy: str) -> Origin:
+    """Read what features were made from; the parameters and errors are those of `open_features`."""
+    with open_file(path, "feature file", remedy) as file, content_checked(path, "feature file", remedy):
+        return origin_in(file)
+
+
+def is_made_from(path: Path, tried: str) -> bool:
+    """Tell whether there is a feature file that was made from an origin of that digest."""
+    try:
+        with open_file(path, "", "") as file, content_checked(path, "", ""):
+            return file.attrs["tried"] == tried
+    except SedError:
+        return False
+
+
+def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Return an array of an open file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is of another type or shape, or holds numbers that are not finite.
+    """
+    data = file.get(name)
+    if not isinstance(data, h5py.Dataset):
+        raise ValueError(f"it has no array '{name}'")
+    if data.dtype != dtype or data.shape != shape:
+        raise ValueError(
+            f"'{name}' is {data.dtype} of shape {data.shape} instead of {np.dtype(dtype)} of {shape}"
+        )
+    if np.issubdtype(dtype, np.floating):
+        for start in range(0, len(data), CLIPS_CHECKED_AT_ONCE):
+            if not np.isfinite(data[start : start + CLIPS_CHECKED_AT_ONCE]).all():
+                raise ValueError(f"'{name}' holds numbers that are NaN or infinite")
+    return data
+
+
+def origin_in(file: h5py.File) -> Origin:
+    """Return what the features in an open file were made from."""
+    names = [name.decode() for name in file["audio_name"][:]]
+    sizes, times_ns = (
+        array_in(file, name, np.int64, (len(names),))[:].tolist() for name in ("audio_size", "audio_time_ns")
+    )
+    recordings = [Recording(*values) for values in zip(names, sizes, times_ns, strict=True)]
+    return Origin(dict(json.loads(file.attrs["settings"])), str(file.attrs["table"]), recordings)
 
 
 @contextmanager
@@ -108,34 +225,27 @@ def open_features(path: Path, remedy: str) -> Iterator[Features]:
     Raises
     ------
     SedError
-        If there is no such file, or if it was made for other labels or another shape of the features.
+        If there is no such file, or its arrays are not such that this configuration makes.
     """
-    if not path.is_file():
-        raise SedError(f"{path}: there are no features yet; make them with: {remedy}")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise SedError(f"{path}: is no feature file: {error}; make it again with: {remedy}") from error
-    with file:
-        try:
+    with open_file(path, "feature file", remedy) as file:
+        with content_checked(path, "feature file", remedy):
             features = features_in(file)
-        except (OSError, KeyError) as error:
-            raise SedError(f"{path}: is no feature file: {error}; make it again with: {remedy}") from error
-        if features is None:
-            raise SedError(f"{path}: made with other labels or settings; make it again with: {remedy}")
         yield features
 
 
-def features_in(file: h5py.File) -> Features | None:
-    """Return the features in an open file; None where they are of other labels or another shape."""
-    shape = (config.clip_frames, config.mel_bins)
-    if list(file.attrs["labels"]) != config.labels or file["feature"].shape[1:] != shape:
-        return None
+def features_in(file: h5py.File) -> Features:
+    """Return the features in an open file."""
+    origin = origin_in(file)
+    changed = changed_settings(origin)
+    if changed:
+        raise ValueError(changed)
+    clips, frames, classes = len(origin.recordings), config.clip_frames, config.classes_num
+    weak, strong = (name in file for name in ("weak_target", "strong_target"))
     return Features(
-        names=[name.decode() for name in file["audio_name"][:]],
-        logmel=file["feature"],
-        weak_target=file["weak_target"][:] if "weak_target" in file else None,
-        strong_target=file.get("strong_target"),
+        names=[recording.name for recording in origin.recordings],
+        logmel=array_in(file, "feature", np.float32, (clips, frames, config.mel_bins)),
+        weak_target=array_in(file, "weak_target", np.bool_, (clips, classes))[:] if weak else None,
+        strong_target=array_in(file, "strong_target", np.bool_, (clips, frames, classes)) if strong else None,
         clips_listed=int(file.attrs["clips_listed"]),
     )
 
@@ -153,20 +263,16 @@ def read_features(path: Path, remedy: str) -> Features:
 
 def write_scalar(path: Path, scalar: Scalar) -> None:
     """Write the scalar to an HDF5 file."""
-    with written_whole(path) as unfinished, h5py.File(unfinished, "w") as file:
+    with written_whole(path) as unfinished, new_file(unfinished) as file:
         file["mean"] = scalar.mean
         file["std"] = scalar.std
+        file.attrs["features"] = scalar.features
 
 
 def read_scalar(path: Path, remedy: str) -> Scalar:
     """Read the scalar; `remedy` is the command that makes it, for the error message."""
-    if not path.is_file():
-        raise SedError(f"{path}: there is no scalar yet; make it with: {remedy}")
-    try:
-        with h5py.File(path, "r") as file:
-            scalar = Scalar(file["mean"][:], file["std"][:])
-    except (OSError, KeyError) as error:
-        raise SedError(f"{path}: is no scalar: {error}; make it again with: {remedy}") from error
-    if scalar.mean.shape != (config.mel_bins,):
-        raise SedError(f"{path}: made with other settings; make it again with: {remedy}")
-    return scalar
+    with open_file(path, "scalar", remedy) as file, content_checked(path, "scalar", remedy):
+        mean, std = (array_in(file, name, np.float64, (config.mel_bins,))[:] for name in ("mean", "std"))
+        if (std <= 0).any():
+            raise ValueError("a deviation is not positive")
+        return Scalar(mean, std, str(file.attrs["features"]))

@@ -1,10 +1,10 @@
 """From recordings to log-mel features, and from features to the scalar that standardizes them."""
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -17,12 +17,21 @@ if not __package__:
 from utils import command_line, config
 from utils.audio import read_clip
 from utils.errors import SedError
-from utils.feature_file import Scalar, write_features, write_scalar
-from utils.files import remove_file
+from utils.feature_file import (
+    Scalar,
+    is_made_from,
+    open_features,
+    read_origin,
+    write_features,
+    write_scalar,
+)
+from utils.feature_journal import FeatureJournal
+from utils.files import claimed, remove_file
 from utils.log import logger, start_logging
 from utils.logmel import logmel_of_clip
 from utils.memory import keep_freed_memory
 from utils.metadata import SUBSETS, Clip, read_clips, write_table
+from utils.origin import Origin, Recording, feature_settings, recording_at, table_digest, what_changed
 from utils.progress import progress
 from utils.workers import cluster_workers, local_workers
 from utils.workspace import Workspace
@@ -52,26 +61,57 @@ def choose_mini_data(clips: list[Clip]) -> list[Clip]:
     return [clips[index] for index in sorted(generator.choice(len(clips), count, replace=False))]
 
 
-def logmel_of_file(path: Path) -> np.ndarray:
+def listed_clips(dataset_dir: Path, data_type: str, mini_data: bool) -> list[Clip]:
+    """Return the clips of a subset that features are made of, whether or not there are recordings of them."""
+    clips = read_clips(dataset_dir, data_type)
+    return choose_mini_data(clips) if mini_data else clips
+
+
+def require_fresh(dataset_dir: Path, workspace: Workspace, data_type: str, mini_data: bool) -> None:
+    """Raise SedError unless the features of a subset are what would be made now."""
+    path = workspace.features(data_type, mini_data)
+    remedy = features_command(dataset_dir, workspace, data_type, mini_data)
+    table = table_digest(listed_clips(dataset_dir, data_type, mini_data))
+    audio_folder = dataset_dir / SUBSETS[data_type].audio_folder
+    changed = what_changed(read_origin(path, remedy), table, audio_folder)
+    if changed:
+        raise SedError(f"{path}: {changed}; make it again with: {remedy}")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why there are no features of a recording."""
+
+    reason: str
+
+
+def logmel_of_file(path: Path) -> np.ndarray | Unreadable:
     """Return the log-mel features of a recording, shape (frames, mel_bins)."""
     keep_freed_memory()  # here, as this runs in a process of its own
-    return logmel_of_clip(read_clip(path))
+    if not path.resolve().is_relative_to(path.parent.resolve()):
+        return Unreadable(f"{path}: is a link that leads out of the audio folder; put the recording there")
+    try:
+        return logmel_of_clip(read_clip(path))
+    except SedError as error:
+        return Unreadable(str(error))
 
 
 def compute_logmels(
     paths: list[Path], workers: AbstractContextManager[joblib.Parallel]
-) -> Iterator[np.ndarray]:
+) -> Iterator[np.ndarray | Unreadable]:
     """Yield the features of the recordings in their order, computed by several processes."""
     with workers as pool:
         yield from pool(joblib.delayed(logmel_of_file)(path.absolute()) for path in paths)
 
 
-def split_by_recording(clips: list[Clip], audio_folder: Path) -> tuple[list[Clip], list[Clip]]:
-    """Return the clips that there are recordings of, and those whose recordings are missing."""
-    there = {entry.name for entry in os.scandir(audio_folder)} if audio_folder.is_dir() else set()
-    found = [clip for clip in clips if clip.name in there]
-    missing = [clip for clip in clips if clip.name not in there]
-    return found, missing
+def split_by_recording(
+    clips: list[Clip], audio_folder: Path
+) -> tuple[list[Clip], list[Recording], list[Clip]]:
+    """Return the clips that there are recordings of, these recordings, and the clips without one."""
+    recordings = [recording_at(audio_folder / clip.name) for clip in clips]
+    found = [(clip, recording) for clip, recording in zip(clips, recordings, strict=True) if recording]
+    missing = [clip for clip, recording in zip(clips, recordings, strict=True) if recording is None]
+    return [clip for clip, _ in found], [recording for _, recording in found], missing
 
 
 def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: bool) -> None:
@@ -88,6 +128,17 @@ def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: 
     logger.info(f"Missing recordings: {len(missing)}, skipped and listed in {path}")
 
 
+def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> None:
+    """Write the list of unreadable recordings and their reasons to `path`, or refuse them."""
+    if not unreadable:
+        remove_file(path)
+        return
+    if strict:
+        raise SedError(next(iter(unreadable.values())))
+    write_table(path, ("filename", "reason"), list(unreadable.items()))
+    logger.info(f"Unreadable recordings: {len(unreadable)}, skipped and listed with their reasons in {path}")
+
+
 def calculate_feature_for_all_audio_files(
     dataset_dir: Path,
     workspace: Workspace,
@@ -98,6 +149,8 @@ def calculate_feature_for_all_audio_files(
     strict: bool,
 ) -> None:
     """Compute the features of a subset's recordings and write them with the targets.
+
+    What an earlier call has computed is not computed again, whether it came to its end or was killed.
 
     Parameters
     ----------
@@ -112,52 +165,100 @@ def calculate_feature_for_all_audio_files(
     workers : context of joblib.Parallel
         The processes that compute.
     strict : bool
-        Whether a missing recording is an error; otherwise it is skipped and listed.
+        Whether a missing or unreadable recording is an error; otherwise it is skipped and listed.
 
     Raises
     ------
     SedError
-        If the table is missing or wrong, a recording cannot be read, or no recording is there.
+        If the table is missing or wrong, no recording is there, or another process makes the same features.
     """
-    listed = read_clips(dataset_dir, data_type)
-    if mini_data:
-        listed = choose_mini_data(listed)
+    listed = listed_clips(dataset_dir, data_type, mini_data)
     audio_folder = dataset_dir / SUBSETS[data_type].audio_folder
-    clips, missing = split_by_recording(listed, audio_folder)
+    clips, recordings, missing = split_by_recording(listed, audio_folder)
     if not clips:
         raise SedError(f"{audio_folder}: none of the {len(listed)} recordings of {data_type} is there")
-    report_missing(workspace.missing_clips(data_type, mini_data), missing, audio_folder, strict)
-    logmels = compute_logmels([audio_folder / clip.name for clip in clips], workers)
     path = workspace.features(data_type, mini_data)
-    write_features(path, clips, progress(logmels, f"Features of {data_type}", len(clips)), len(listed))
-    logger.info(f"Features of {len(clips)} clips of {data_type} written to {path}")
+    with claimed(workspace.features_lock(data_type, mini_data), path):
+        report_missing(workspace.missing_clips(data_type, mini_data), missing, audio_folder, strict)
+        origin = Origin(feature_settings(), table_digest(listed), recordings)
+        reasons_path = workspace.unreadable_clips(data_type, mini_data)
+        if is_made_from(path, origin.digest()) and not (strict and reasons_path.is_file()):
+            logger.info(f"Features of {data_type} are there already: {path}")
+            return
+        journal = FeatureJournal(workspace.feature_journal(data_type, mini_data), origin.digest())
+        if journal.count:
+            logger.info(f"Features of {journal.count} clips are there from an earlier call")
+        paths = [audio_folder / clip.name for clip in clips]
+        fill(journal, paths, data_type, workers)
+        unreadable = {
+            clip.name: reason for clip, reason in zip(clips, journal.reasons, strict=True) if reason
+        }
+        report_unreadable(reasons_path, unreadable, strict)
+        readable = [index for index, reason in enumerate(journal.reasons) if reason is None]
+        if not readable:
+            raise SedError(f"{audio_folder}: no recording can be read; the first: {journal.reasons[0]}")
+        of_readable = replace(origin, recordings=[recordings[index] for index in readable])
+        write_features(
+            path,
+            [clips[index] for index in readable],
+            journal.logmels(),
+            clips_listed=len(listed),
+            origin=of_readable,
+            tried=origin.digest(),
+        )
+        journal.remove()
+    logger.info(f"Features of {len(readable)} clips of {data_type} written to {path}")
+
+
+def fill(
+    journal: FeatureJournal,
+    paths: list[Path],
+    data_type: str,
+    workers: AbstractContextManager[joblib.Parallel],
+) -> None:
+    """Compute what the journal of these recordings does not hold yet."""
+    left = paths[journal.count :]
+    try:
+        for result in progress(compute_logmels(left, workers), f"Features of {data_type}", len(left)):
+            if isinstance(result, Unreadable):
+                journal.add(None, result.reason)
+            else:
+                journal.add(result, None)
+    finally:
+        journal.close()
 
 
 def calculate_scalar(workspace: Workspace, data_type: str, *, mini_data: bool = False) -> None:
     """Compute mean and standard deviation of each mel band over all frames of a subset, and write them."""
+    remedy = features_command(Path("DATASET_DIR"), workspace, data_type, mini_data)
     source = workspace.features(data_type, mini_data)
-    if not source.is_file():
-        remedy = features_command(Path("DATASET_DIR"), workspace, data_type, mini_data)
-        raise SedError(f"{source}: there are no features yet; make them with: {remedy}")
-    scalar = scalar_of_features(source)
+    origin = read_origin(source, remedy)
+    with open_features(source, remedy) as features:
+        scalar = scalar_of_features(features.logmel, origin.digest())
     path = workspace.scalar(data_type, mini_data)
     write_scalar(path, scalar)
     logger.info(f"Scalar of {data_type} written to {path}")
 
 
-def scalar_of_features(path: Path) -> Scalar:
-    """Compute the scalar of a feature file, reading one clip at a time, in double precision.
+def scalar_of_features(logmel: np.ndarray | h5py.Dataset, origin_digest: str) -> Scalar:
+    """Compute the scalar of log-mel features, reading one clip at a time, in double precision.
 
     The spread of the clip means is added to the mean of the spreads within the clips, which loses no
-    digits, as the difference of mean square and squared mean would.
+    digits, as the difference of mean square and squared mean would. A band that never changes gets the
+    deviation 1, so that it becomes 0 when it is standardized.
+
+    Parameters
+    ----------
+    logmel : np.ndarray or h5py.Dataset, shape (clips, frames, mel_bins), dB
+    origin_digest : str
+        Tells what the features were made from.
     """
-    with h5py.File(path, "r") as file:
-        logmel = file["feature"]
-        means, variances = np.empty((2, *logmel.shape[::2]))
-        for index in range(len(logmel)):
-            frames = logmel[index].astype(np.float64)
-            means[index], variances[index] = frames.mean(axis=0), frames.var(axis=0)
-    return Scalar(means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0)))
+    means, variances = np.empty((2, *logmel.shape[::2]))
+    for index in range(len(logmel)):
+        frames = logmel[index].astype(np.float64)
+        means[index], variances[index] = frames.mean(axis=0), frames.var(axis=0)
+    deviation = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
+    return Scalar(means.mean(axis=0), np.where(deviation > 0, deviation, 1.0), origin_digest)
 
 
 def main() -> None:
@@ -183,7 +284,9 @@ def main() -> None:
         help="compute on the workers of a running Dask cluster instead, such as tcp://host:8786; they must "
         "see the recordings under the same paths",
     )
-    extract.add_argument("--strict", action="store_true", help="make a missing recording an error")
+    extract.add_argument(
+        "--strict", action="store_true", help="make a missing or unreadable recording an error"
+    )
     extract.set_defaults(function=extract_command)
 
     scalar = commands.add_parser("calculate_scalar", help="features -> mean and deviation of each mel band")

@@ -1,6 +1,7 @@
 """Reads and writes the tables of the challenge: which clips there are, and what is heard in them when."""
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from utils.files import written_whole
 
 CHALLENGE_FACTS = Path(__file__).resolve().parents[1] / "metadata"
 TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
 
@@ -117,10 +119,12 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def parse_clip_name(path: Path, row: Row) -> str:
-    """Return the row's file name."""
+    """Return the row's file name, which cannot lead out of the folder of the recordings."""
     name = row.cells["filename"]
     if not name:
         raise SedError(f"{path}, line {row.line}: the filename is empty")
+    if name in (".", "..") or any(character in name for character in "/\\\0"):
+        raise SedError(f"{path}, line {row.line}: '{name}' is no plain file name; leave out the folder")
     return name
 
 
@@ -136,10 +140,7 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
 def parse_seconds(path: Path, row: Row, column: str) -> float:
     """Return the time in a cell, which must be a finite number of seconds that is not negative."""
     text = row.cells[column]
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = float("nan")
+    seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else float("nan")
     if not 0 <= seconds < float("inf"):
         raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a time in seconds")
     return seconds
@@ -172,16 +173,22 @@ def read_strong_table(path: Path, labels: Sequence[str]) -> list[Clip]:
     list of Clip
         Sorted by name, the events in the table's order.
     """
-    events: dict[str, list[Event]] = {}
+    events: dict[str, dict[Event | None, None]] = {}  # keys only: sets that keep their order
     for row in read_rows(path, STRONG_COLUMNS):
-        of_clip = events.setdefault(parse_clip_name(path, row), [])
+        name = parse_clip_name(path, row)
+        of_clip = events.setdefault(name, {})
         event = parse_event(path, row, labels)
-        if event is not None:
-            of_clip.append(event)
-    return [
-        Clip(name, frozenset(event.label for event in events[name]), tuple(events[name]))
-        for name in sorted(events)
-    ]
+        if event in of_clip:
+            raise SedError(f"{path}, line {row.line}: the same is said of '{name}' before; remove one row")
+        if of_clip and (event is None or None in of_clip):
+            raise SedError(f"{path}, line {row.line}: '{name}' is listed both with and without events")
+        of_clip[event] = None
+    return [strong_clip(name, [event for event in events[name] if event]) for name in sorted(events)]
+
+
+def strong_clip(name: str, events: list[Event]) -> Clip:
+    """Return a clip whose labels are those of its events."""
+    return Clip(name, frozenset(event.label for event in events), tuple(events))
 
 
 def read_weak_table(path: Path, labels: Sequence[str]) -> list[Clip]:
@@ -289,19 +296,21 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
     Raises
     ------
     SedError
-        If the data set's folder or the table does not exist.
+        If the data set's folder or the table does not exist, or there are two different ones.
     """
     if not dataset_dir.is_dir():
         raise SedError(
             f"{dataset_dir}: there is no such data set folder; set --dataset_dir to an existing one"
         )
     candidates = [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise SedError(
-        f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
-    )
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        raise SedError(
+            f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
+        )
+    if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
+        raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")
+    return found[0]
 
 
 def read_clips(dataset_dir: Path, data_type: str) -> list[Clip]:
@@ -327,10 +336,14 @@ def read_clips(dataset_dir: Path, data_type: str) -> list[Clip]:
     subset = SUBSETS[data_type]
     path = find_table(dataset_dir, subset)
     if subset.annotation == "weak":
-        return read_weak_table(path, config.labels)
-    if subset.annotation == "strong":
-        return read_strong_table(path, config.labels)
-    return read_unlabelled_table(path)
+        clips = read_weak_table(path, config.labels)
+    elif subset.annotation == "strong":
+        clips = read_strong_table(path, config.labels)
+    else:
+        clips = read_unlabelled_table(path)
+    if not clips:
+        raise SedError(f"{path}: lists no clips; it must have rows below its header")
+    return clips
 
 
 def main() -> None:

@@ -1,12 +1,11 @@
 """The results of a workspace: its runs, their scores, and the published scores beside them."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from utils import config
 from utils.metadata import CHALLENGE_FACTS, SUBSETS, read_challenge_labels, read_rows
-from utils.run_statistics import read_records, validation_key
+from utils.run_statistics import read_records, read_settings, validation_key
 from utils.scoring import segment_key
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
@@ -96,7 +95,7 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
     """Read the statistics of all runs in a workspace, in the order of the published results."""
     results = []
     for path in workspace.all_run_settings():
-        run = Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
+        run = Run(**read_settings(path)["run"])
         results.append(
             RunResults(
                 run,

@@ -2,9 +2,10 @@
 
 import json
 import math
+import uuid
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from utils import config
 from utils.config_overrides import public_values
@@ -39,23 +40,43 @@ def finite_or_none(value: Any) -> Any:
 
 
 def append_record(path: Path, record: dict[str, Any]) -> None:
-    """Append a record as one JSON line."""
+    """Append a record as one JSON line; the rest of a line that a killed process left is overwritten."""
     make_folder(path.parent)
     try:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(finite_or_none(record)) + "\n")
+        with path.open("a+b") as file:
+            file.truncate(whole_lines_end(file))
+            file.write((json.dumps(finite_or_none(record)) + "\n").encode())
     except OSError as error:
         raise SedError(f"{path}: cannot be written: {error}") from error
 
 
+def whole_lines_end(file: BinaryIO) -> int:
+    """Return the position after the last line end of a file."""
+    file.seek(0)
+    return file.read().rfind(b"\n") + 1
+
+
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a file of JSON lines; none where there is no such file."""
+    """Read the records of a file of JSON lines; none where there is no such file.
+
+    What follows the last line end is a line that a process could not finish, and is left out.
+    """
     if not path.is_file():
         return []
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
+        with path.open("rb") as file:
+            end = whole_lines_end(file)
+            file.seek(0)
+            return [json.loads(line) for line in file.read(end).decode().splitlines()]
+    except (OSError, ValueError) as error:
         raise SedError(f"{path}: is no file of JSON lines: {error}; remove it") from error
+
+
+def forget_records(path: Path, *, after: int) -> None:
+    """Remove the records of later iterations, which a training that goes on will make again."""
+    records = [record for record in read_records(path) if record["iteration"] <= after]
+    with written_whole(path) as unfinished:
+        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def settings_of(run: Run, precision: str) -> dict[str, Any]:
@@ -67,8 +88,16 @@ def settings_of(run: Run, precision: str) -> dict[str, Any]:
     return json.loads(json.dumps({"run": asdict(run), "config": values}))
 
 
-def claim_run_folder(path: Path, run: Run, precision: str) -> None:
+def claim_run_folder(path: Path, run: Run, precision: str, *, resume: bool) -> None:
     """Write the run's settings to `path`, unless other settings stand there already.
+
+    Parameters
+    ----------
+    path : Path
+    run, precision
+        The settings.
+    resume : bool
+        Whether to go on with the training that stands there; else what tells it from others is made anew.
 
     Raises
     ------
@@ -76,13 +105,34 @@ def claim_run_folder(path: Path, run: Run, precision: str) -> None:
         If a run with other values in the config has left its files in the same folders.
     """
     settings = settings_of(run, precision)
-    if path.is_file():
-        earlier = json.loads(path.read_text(encoding="utf-8"))["config"]
-        for name, value in settings["config"].items():
-            if earlier.get(name) != value:
-                raise SedError(
-                    f"{path.parent}: holds a run with {name} = {earlier.get(name)}, and now it is {value}; "
-                    "take another --seed or --workspace, or remove that run's folders"
-                )
+    earlier = read_settings(path) if path.is_file() else {}
+    for name, value in settings["config"].items() if earlier else ():
+        if earlier["config"].get(name) != value:
+            raise SedError(
+                f"{path.parent}: holds a run with {name} = {earlier['config'].get(name)}, and now it is "
+                f"{value}; take another --seed or --workspace, or remove that run's folders"
+            )
+    settings["start"] = earlier.get("start", new_start()) if resume else new_start()
     with written_whole(path) as unfinished:
         unfinished.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+
+
+def new_start() -> str:
+    """Return a text that no other training has."""
+    return uuid.uuid4().hex
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings file of a run."""
+    try:
+        settings = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(settings["run"], dict) or not isinstance(settings["config"], dict):
+            raise TypeError("its parts are of the wrong kind")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise SedError(f"{path}: is no settings file of a run: {error}; remove that run's folders") from error
+    return settings
+
+
+def read_start(path: Path) -> str:
+    """Return what tells the training whose settings stand at `path` from others of the same run."""
+    return read_settings(path)["start"]

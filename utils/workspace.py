@@ -71,6 +71,20 @@ class Workspace:
     def missing_clips(self, data_type: str, mini_data: bool) -> Path:
         return self._subset_file("features", data_type, mini_data, "_missing.csv")
 
+    def unreadable_clips(self, data_type: str, mini_data: bool) -> Path:
+        return self._subset_file("features", data_type, mini_data, "_unreadable.csv")
+
+    def feature_journal(self, data_type: str, mini_data: bool) -> Path:
+        """Return the folder of what an extraction has computed so far."""
+        return self._hidden(self.features(data_type, mini_data), ".journal")
+
+    def features_lock(self, data_type: str, mini_data: bool) -> Path:
+        return self._hidden(self.features(data_type, mini_data), ".lock")
+
+    @staticmethod
+    def _hidden(path: Path, suffix: str) -> Path:
+        return path.with_name(f".{path.name}{suffix}")
+
     def scalar(self, data_type: str, mini_data: bool) -> Path:
         return self._subset_file("scalars", data_type, mini_data, ".h5")
 
@@ -98,6 +112,9 @@ class Workspace:
     def all_run_settings(self) -> list[Path]:
         """Return the settings files of all runs that have left statistics."""
         return sorted(self.statistics.rglob(RUN_SETTINGS_NAME))
+
+    def run_lock(self, run: Run) -> Path:
+        return self._hidden(self.run_settings(run), ".lock")
 
     def training_statistics(self, run: Run) -> Path:
         return self.statistics / run.folder / "training.jsonl"

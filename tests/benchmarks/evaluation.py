@@ -83,7 +83,7 @@ def pipeline(clips: int) -> float:
         start = time.perf_counter()
         evaluation.evaluate({STUDENT: model}, iteration=1, loss=0.0, train_seconds=0.0)
         seconds = time.perf_counter() - start
-        evaluation.finish()
+        evaluation.end()
     return seconds
 
 

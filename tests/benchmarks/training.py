@@ -22,7 +22,7 @@ DEFAULT_STEPS = 200 if HAS_GPU else 3
 WARM_UP_STEPS = 20 if HAS_GPU else 1
 DATA_SET_CLIPS = 512
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
-SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0))
+SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0), "")
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
 

@@ -1,0 +1,42 @@
+"""Ends a training in good order when it is asked to stop: by Ctrl-C, or by a machine's SIGTERM."""
+
+import shlex
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from utils.log import logger
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+FIRST_SIGNAL_CODE = 128  # a command that a signal ends has this plus the signal's number as exit code
+
+
+class StopRequest:
+    """Notices a stop signal, so that the loop can end itself; a second signal ends the process at once."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+        self.listen_no_more()
+
+    def listen_no_more(self) -> None:
+        """Let the signals do again what they do by default."""
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def leave(self, iteration: int) -> NoReturn:
+        """Say how to go on, and leave with the exit code of the signal."""
+        command = shlex.join(["python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv)])
+        name = "another process's stop" if self.signal is None else self.signal.name
+        logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
+        sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))
+
+
+def ignore_interrupts() -> None:
+    """Let Ctrl-C, which reaches all processes of a terminal, be the business of the first one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,81 @@
+"""A data set and settings so small that a whole training takes seconds, for tests that run many of them."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.conftest import PROJECT, run_well
+from utils.demo_dataset import make_demo_dataset
+from utils.workspace import Run
+
+CLIPS = {"train_weak": 12, "train_synthetic": 8, "train_unlabel_in_domain": 8, "validation": 6}
+SETTINGS = """
+sample_rate = 8000
+clip_seconds = 2.0
+window_size = 256
+hop_size = 250
+mel_bins = 16
+mel_max_frequency = 4000
+log_interval = 2
+evaluation_interval = 4
+checkpoint_interval = 3
+"""
+FEATURES_FOLDER = "logmel_32frames_16melbins"
+EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files", "--num_workers", 1)
+SCALAR = ("utils/features.py", "calculate_scalar", "--data_type", "train_weak")
+
+
+@dataclass(frozen=True)
+class Small:
+    """The small data set, and the commands that run on it."""
+
+    dataset_dir: Path
+    config: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"SED_CONFIG": str(self.config), "OMP_NUM_THREADS": "1"}
+
+    def run(self, *arguments: object) -> str:
+        """Run a command that must succeed; return what it printed."""
+        return run_well(*arguments, **self.environment)
+
+    def start(self, *arguments: object) -> subprocess.Popen:
+        """Start a command in a process group of its own."""
+        return subprocess.Popen(
+            [sys.executable, PROJECT / str(arguments[0]), *map(str, arguments[1:])],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | self.environment,
+            start_new_session=True,
+        )
+
+    def extract(self, workspace: Path, data_type: str) -> list[object]:
+        place = ["--dataset_dir", self.dataset_dir, "--workspace", workspace]
+        return [*EXTRACT, *place, "--data_type", data_type]
+
+    def scalar(self, workspace: Path) -> list[object]:
+        return [*SCALAR, "--workspace", workspace]
+
+    def of_run(self, workspace: Path, run: Run) -> list[object]:
+        """Return the arguments that tell a run."""
+        settings = vars(run) | {"dataset_dir": self.dataset_dir, "workspace": workspace}
+        del settings["mini_data"]
+        return [word for name, value in settings.items() for word in (f"--{name}", value)]
+
+    def train(self, workspace: Path, run: Run, iterations: int) -> list[object]:
+        return ["pytorch/main.py", "train", *self.of_run(workspace, run), "--iterations", iterations]
+
+    def inference(self, workspace: Path, run: Run, iteration: int) -> list[object]:
+        command = ["pytorch/inference.py", "inference_validation"]
+        return [*command, *self.of_run(workspace, run), "--iteration", iteration]
+
+
+def make_small(folder: Path) -> Small:
+    """Make the data set and the settings file in a folder."""
+    make_demo_dataset(folder / "data", clips=CLIPS, seed=1)
+    (folder / "config.py").write_text(SETTINGS)
+    return Small(folder / "data", folder / "config.py")

@@ -1,5 +1,6 @@
 """Saving and loading what a run has learned, and all else that it needs to go on."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,9 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         If it is none.
     """
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # those of a strange file are said below
+            content = torch.load(path, map_location=device, weights_only=True)
         if not isinstance(content, dict):
             raise TypeError("its content has no names")
     except Exception as error:  # torch.load raises many kinds, whatever the file holds

@@ -1,5 +1,6 @@
 """Scores a model while it trains: the forward passes here, the scoring in a process beside the training."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from utils.validation import (
 )
 from utils.workspace import STUDENT, Run, Workspace
 
+SILENCE = 10 * math.log10(config.log_floor)  # dB; the log-mel of zeros
+
 
 @dataclass(frozen=True)
 class ValidationSet:
@@ -52,11 +55,15 @@ def post_processing_of(model_type: str) -> str:
 def predict_batches(
     model: Cnn | Crnn, features: Features, standardize: Standardizer, compute: Compute
 ) -> Iterator[tuple[Batch, Probabilities]]:
-    """Run the model over all clips, in their order, a batch at a time."""
+    """Run the model over all clips in their order, a batch at a time; it hears nothing in digital silence."""
     model.eval()
+    silence = standardize(torch.full((config.mel_bins,), SILENCE))
     for batch in evaluation_batches(features, standardize, batch_size=config.evaluation_batch_size):
         with torch.inference_mode(), compute.autocast():
             output = model(batch.logmel)
+            is_silent = (batch.logmel == silence).flatten(1).all(dim=1)
+            for probability in output:
+                probability[is_silent] = 0
         framewise, clipwise = (probability.cpu().numpy() for probability in output)
         yield batch, Probabilities(framewise, clipwise, model.stride_frames)
 

@@ -24,17 +24,26 @@ def mean_over_clips(losses: Tensor, clips_counted: float) -> Tensor:
     return losses.sum() / (clips_counted * losses.shape[1:].numel())
 
 
+def binary_crossentropy(probability: Tensor, target: Tensor) -> Tensor:
+    """Return the binary cross-entropy of each element; NaN where the probability is NaN.
+
+    There torch's own raises an error that names no clip, and on a GPU ends all use of it.
+    """
+    losses = F.binary_cross_entropy(probability.nan_to_num(), target, reduction="none")
+    return losses + 0 * probability
+
+
 def clipwise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
     """Compare the clip probabilities with the clip labels, where the batch has them."""
     probability = output.clipwise_output[batch.weak_rows]
-    losses = F.binary_cross_entropy(probability, batch.weak_target, reduction="none")
+    losses = binary_crossentropy(probability, batch.weak_target)
     return mean_over_clips(losses, batch.clips_counted.weak)
 
 
 def framewise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
     """Compare the frame probabilities with the events, where the batch has their times."""
     probability = output.framewise_output[batch.strong_rows]
-    losses = F.binary_cross_entropy(probability, batch.strong_target, reduction="none")
+    losses = binary_crossentropy(probability, batch.strong_target)
     return mean_over_clips(losses, batch.clips_counted.strong)
 
 

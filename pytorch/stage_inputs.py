@@ -99,7 +99,11 @@ def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:
 def describe_count(features: Features) -> str:
     """Return how many clips there are, and how many are missing."""
     there, listed = len(features.names), features.clips_listed
-    return f"{there}" if there == listed else f"{there} of {listed} ({listed - there} recordings are missing)"
+    return (
+        f"{there}"
+        if there == listed
+        else f"{there} of {listed} ({listed - there} recordings are missing or unreadable)"
+    )
 
 
 def describe_counts(subsets: dict[str, Features]) -> str:

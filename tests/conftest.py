@@ -1,20 +1,18 @@
 """What several tests share: where things lie, how commands are run, and a small trained run."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
+from tests.commands import PROJECT, run_well
+from tests.small import Finished, Small, finish_all_stages, make_small
 from utils.demo_dataset import make_demo_dataset
 from utils.metadata import SUBSETS
 from utils.workspace import Run, Workspace
 
-PROJECT = Path(__file__).resolve().parents[1]
 SHARED = PROJECT.parent / "shared"
 TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 4, "validation": 5}
 LABELLED_SUBSETS = ("train_weak", "train_synthetic", "validation")
@@ -28,37 +26,6 @@ def shared_path(relative: str) -> Path:
     if not path.exists():
         pytest.skip(f"needs ../shared/{relative}")
     return path
-
-
-def run_command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
-    """Run a stage command as a user would, from another directory than the project's."""
-    script, *rest = map(str, arguments)
-    return subprocess.run(
-        [sys.executable, PROJECT / script, *rest],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=os.environ | environment,
-        timeout=300,
-    )
-
-
-def run_well(*arguments: object, **environment: str) -> str:
-    """Run a stage command that must succeed, and return what it printed."""
-    result = run_command(*arguments, **environment)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-def assert_user_error(result: subprocess.CompletedProcess, *expected: object) -> None:
-    """Assert that a command ended with one clear line that holds the expected words, and exit code 2."""
-    assert result.returncode == 2, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    error_lines = result.stderr.strip().splitlines()
-    assert len(error_lines) == 1, result.stderr
-    assert error_lines[0].startswith("error: ")
-    for words in expected:
-        assert str(words) in error_lines[0]
 
 
 @dataclass(frozen=True)
@@ -106,7 +73,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: is left out of the ordinary run")
-    settings.register_profile("fuzz", deadline=None, max_examples=FUZZ_EXAMPLES[config.getoption("--slow")])
+    settings.register_profile(
+        "fuzz",
+        deadline=None,
+        max_examples=FUZZ_EXAMPLES[config.getoption("--slow")],
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+    settings.load_profile("fuzz")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -138,3 +111,22 @@ def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     trained = Trained(tiny_dataset, workspace, TINY_RUN, "")
     output = run_well("pytorch/main.py", "train", *trained.run_arguments(), "--iterations", 2)
     return Trained(tiny_dataset, workspace, TINY_RUN, output)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A data set and settings for trainings of a second; tests must not change it."""
+    return make_small(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def finished(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """A workspace in which every stage on the small data set came to its end undisturbed."""
+    return finish_all_stages(small, tmp_path_factory.mktemp("finished"))
+
+
+@pytest.fixture
+def paths_of_small_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `Workspace` build in a test the paths that it builds in the commands with the small settings."""
+    monkeypatch.setattr("utils.config.frames_per_second", 32)
+    monkeypatch.setattr("utils.config.mel_bins", 16)

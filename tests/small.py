@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.conftest import PROJECT, run_well
+from tests.commands import PROJECT, run_well
 from utils.demo_dataset import make_demo_dataset
-from utils.workspace import Run
+from utils.workspace import Run, Workspace
 
 CLIPS = {"train_weak": 12, "train_synthetic": 8, "train_unlabel_in_domain": 8, "validation": 6}
 SETTINGS = """
@@ -22,6 +23,10 @@ log_interval = 2
 evaluation_interval = 4
 checkpoint_interval = 3
 """
+ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
+CNN = Run("train_weak", "1", "Cnn_5layers_AvgPooling", "clipwise_binary_crossentropy", 4, 1)
+CRNN = Run(ALL_SUBSETS, "1", "Crnn", "mean_teacher", 4, 1)
+ITERATIONS = 11
 FEATURES_FOLDER = "logmel_32frames_16melbins"
 EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files", "--num_workers", 1)
 SCALAR = ("utils/features.py", "calculate_scalar", "--data_type", "train_weak")
@@ -79,3 +84,36 @@ def make_small(folder: Path) -> Small:
     make_demo_dataset(folder / "data", clips=CLIPS, seed=1)
     (folder / "config.py").write_text(SETTINGS)
     return Small(folder / "data", folder / "config.py")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A workspace in which every stage came to its end undisturbed, and the seconds that each took."""
+
+    workspace: Workspace
+    seconds: dict[str, float]
+
+
+def finish_all_stages(small: Small, folder: Path) -> Finished:
+    """Run every stage on the small data set."""
+
+    def seconds_of(*command: object) -> float:
+        began = time.monotonic()
+        small.run(*command)
+        return time.monotonic() - began
+
+    seconds = {"extraction": seconds_of(*small.extract(folder, "train_weak"))}
+    for data_type in ("train_synthetic", "train_unlabel_in_domain", "validation"):
+        small.run(*small.extract(folder, data_type))
+    seconds["scalar"] = seconds_of(*small.scalar(folder))
+    seconds["training"] = seconds_of(*small.train(folder, CNN, ITERATIONS))
+    seconds["inference"] = seconds_of(*small.inference(folder, CNN, ITERATIONS))
+    return Finished(Workspace(folder), seconds)
+
+
+def new_workspace(finished: Finished, folder: Path, *kinds: str) -> Workspace:
+    """Make a workspace that has some of what the finished one has."""
+    folder.mkdir(exist_ok=True)
+    for kind in kinds:
+        (folder / kind).symlink_to(finished.workspace.root / kind)
+    return Workspace(folder)

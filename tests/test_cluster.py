@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.conftest import PROJECT, assert_user_error, run_command, run_well
+from tests.commands import PROJECT, assert_user_error, run_command, run_well
 
 pytest.importorskip("distributed", reason="needs requirements-cluster.txt")
 EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files", "--data_type", "validation")

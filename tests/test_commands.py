@@ -14,15 +14,8 @@ import pytest
 import soundfile
 import torch
 
-from tests.conftest import (
-    LABELLED_SUBSETS,
-    PROJECT,
-    Trained,
-    assert_user_error,
-    make_features,
-    run_command,
-    run_well,
-)
+from tests.commands import PROJECT, assert_user_error, run_command, run_well
+from tests.conftest import LABELLED_SUBSETS, Trained, make_features
 from utils import config
 from utils.feature_file import read_features
 from utils.files import make_folder
@@ -189,9 +182,9 @@ def test_missing_recordings_are_skipped_counted_and_listed(trained, damaged, tmp
 
     copied = Trained(damaged, Workspace(workspace), trained.run, "")
     output = run_well("pytorch/main.py", "train", *copied.run_arguments(), "--iterations", 1)
-    assert "Validation audio num: 3 of 5 (2 recordings are missing)" in output
+    assert "Validation audio num: 3 of 5 (2 recordings are missing or unreadable)" in output
     result = inference(copied, "--iteration", 1)
-    assert "Validation audio num: 3 of 5 (2 recordings are missing)" in result.stdout
+    assert "Validation audio num: 3 of 5 (2 recordings are missing or unreadable)" in result.stdout
 
     result = extract(damaged, workspace, "validation", "--strict")
     assert_user_error(result, "2 recordings are missing", audio[0].name, "--strict")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT, assert_user_error, run_command, shared_path
+from tests.commands import PROJECT, assert_user_error, run_command
+from tests.conftest import shared_path
 
 
 def value_of(expression: str, config_path: Path) -> subprocess.CompletedProcess:

@@ -7,7 +7,8 @@ import torch
 from pytorch.compute import choose_compute, make_repeatable
 from pytorch.losses import LOSSES
 from pytorch.models import create_model
-from tests.conftest import copy_inputs, run_well
+from tests.commands import run_well
+from tests.conftest import copy_inputs
 from utils import config
 from utils.data_generator import Standardizer, hold, training_batches
 from utils.feature_file import Features, Scalar

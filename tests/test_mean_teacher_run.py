@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.conftest import Trained, assert_user_error, copy_inputs, run_command, run_well
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import Trained, copy_inputs
 from utils import config
 from utils.metadata import read_strong_table
 from utils.workspace import STUDENT, TEACHER, Run, Workspace

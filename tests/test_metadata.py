@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import assert_user_error, run_command, run_well, shared_path
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import shared_path
 from utils import config
 from utils.errors import SedError
 from utils.metadata import (

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytorch.models import create_model
-from tests.conftest import PROJECT, copy_inputs, run_well
+from tests.commands import PROJECT, run_well
+from tests.conftest import copy_inputs
 from utils.data_generator import BatchPart, HeldClips, Share, Standardizer, mixed_batches, training_batches
 from utils.workspace import Run
 

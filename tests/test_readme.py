@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import PROJECT
+from tests.commands import PROJECT
 from utils.config_overrides import public_values
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PROJECT
+from tests.commands import PROJECT
 
 EXPERIMENTS = (
     "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)",

@@ -8,7 +8,8 @@ import sed_eval
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import run_well, shared_path
+from tests.commands import run_well
+from tests.conftest import shared_path
 from utils import config
 from utils.metadata import Clip, Event, read_durations, read_strong_table, write_strong_table
 from utils.scoring import average_precisions, mean_average_precision, score_events

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.conftest import PROJECT
+from tests.commands import PROJECT
 
 
 def test_utils_never_imports_torch():

@@ -14,7 +14,8 @@ from pytorch.checkpoint import load_model
 from pytorch.compute import choose_compute
 from pytorch.evaluation import predict
 from pytorch.models import create_model
-from tests.conftest import assert_user_error, copy_inputs, run_command, run_well
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import copy_inputs
 from utils.data_generator import Standardizer, evenly_chosen
 from utils.errors import SedError
 from utils.feature_file import read_features, read_scalar

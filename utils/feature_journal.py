@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +90,10 @@ class FeatureJournal:
         return np.memmap(self.logmel_path, np.float32, "r", shape=shape) if shape[0] else np.empty(shape)
 
     def close(self) -> None:
-        """Close the files."""
-        self.logmel_file.close()
-        self.list_file.close()
+        """Close the files. What could not be written `add` has said."""
+        for file in (self.logmel_file, self.list_file):
+            with suppress(OSError):
+                file.close()
 
     def remove(self) -> None:
         """Remove what was kept."""

@@ -85,6 +85,16 @@ def seconds_in_fresh_process(function: Callable[[int], float], clips: int) -> fl
         return pool.submit(function, clips).result()
 
 
+def machine_name() -> str:
+    """Return what the figures were measured on: processor, threads, and GPU if there is one."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    processor = names[0] if names else platform.machine()
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{processor}, {torch.get_num_threads()} threads{gpu}"
+
+
 def best_seconds(work: Callable[[], object]) -> float:
     """Return the shortest of a few runs, after one that does not count."""
     work()
@@ -147,9 +157,8 @@ def compare(
         for way, runs in seconds.items():
             runs.append(seconds_in_fresh_process(way, arguments.clips))
     share = work_per_clip * arguments.clips / statistics.median(seconds[pipeline]) / peak
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     comparison = Comparison(
-        stage, machine, arguments.clips, seconds[plain], seconds[pipeline], peak_name, share
+        stage, machine_name(), arguments.clips, seconds[plain], seconds[pipeline], peak_name, share
     )
     print(comparison.describe())
     make_folder(RESULTS.parent)

@@ -104,9 +104,10 @@ def plot_clip(
 
 def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
     """Return a score in nested statistics; NaN where it is not there."""
+    value: Any = record
     for key in keys:
-        record = record.get(key) or {}
-    return record if isinstance(record, float) else float("nan")
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, float) else float("nan")
 
 
 def curve_scores() -> list[tuple[str, tuple[str, ...]]]:

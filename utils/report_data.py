@@ -21,9 +21,18 @@ from utils.scoring import segment_key
 from utils.validation import Probabilities
 from utils.workspace import STUDENT, TEACHER
 
-THRESHOLDS = {  # what frame probabilities are compared with, by post-processing
-    "double_threshold": (config.low_threshold, config.high_threshold),
-    "median_filter": (config.frame_threshold,),
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a post-processing compares probabilities with: those of frames, and perhaps that of the clip."""
+
+    frames: tuple[float, ...]
+    clip: float | None
+
+
+THRESHOLDS = {  # by post-processing
+    "double_threshold": Thresholds((config.low_threshold, config.high_threshold), config.clip_threshold),
+    "median_filter": Thresholds((config.frame_threshold,), None),
 }
 
 
@@ -115,8 +124,7 @@ class ClipReport:
     onset_collar, offset_collar_fraction : float
         The tolerances: s, and fraction of the reference event's length.
     clip_seconds : float
-    thresholds : tuple of float
-        What the frame probabilities are compared with.
+    thresholds : Thresholds
     frequency_ticks : list of (Hz, height)
     clips : list of ShownClip
     """
@@ -129,7 +137,7 @@ class ClipReport:
     onset_collar: float
     offset_collar_fraction: float
     clip_seconds: float
-    thresholds: tuple[float, ...]
+    thresholds: Thresholds
     frequency_ticks: list[tuple[int, float]]
     clips: list[ShownClip]
 
@@ -239,7 +247,7 @@ def class_scores(model: ScoredModel, labels: Sequence[str], segment_name: str) -
 
 
 def spread_over_f1(clips: Sequence[JudgedClip], count: int) -> np.ndarray:
-    """Return the ascending indexes of at most `count` clips, evenly spread from the lowest to the highest F1."""
+    """Return ascending indexes of at most `count` clips, evenly spread from the lowest to the highest F1."""
     by_f1 = np.argsort([clip.f1 for clip in clips], kind="stable")
     if len(clips) <= count:
         return np.sort(by_f1)

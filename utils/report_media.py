@@ -12,10 +12,10 @@ from PIL import Image
 
 from utils import config
 
-SPECTROGRAM_RANGE = 70.0  # dB below a clip's loudest point that still have a colour of their own
+SPECTROGRAM_RANGE = 85.0  # dB below a clip's loudest point that still have a colour of their own
 SPECTROGRAM_COLOURS = "magma"  # even for colour-blind eyes: it also grows lighter
 COLOURS = 256  # of a picture with a palette
-TICK_FREQUENCIES = (125, 500, 2000, 8000)  # Hz
+TICK_FREQUENCIES = (500, 1000, 2000, 4000, 8000)  # Hz
 PLAYER_SAMPLE_RATE = 32000  # Hz; MP3 knows only some rates, so every recording is brought to this one
 MP3_COMPRESSION = 0.7  # of libsndfile, 0 to 1: about 50 kbit/s; less saves little and is heard
 

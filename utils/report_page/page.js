@@ -126,7 +126,10 @@ function drawPanel(panel, width) {
   const curves = panel.curves.filter((curve) => !hiddenRuns.has(curve.run)).map((curve) => ({ ...curve, points: usable(curve) }));
   const points = curves.flatMap((curve) => curve.points);
   const picture = svgElement("svg", { viewBox: `0 0 ${width} ${PANEL_HEIGHT}`, height: PANEL_HEIGHT, role: "img", "aria-label": panel.title });
-  if (!points.length) return picture;
+  if (!points.length) {
+    picture.append(svgElement("text", { x: MARGIN.left, y: PANEL_HEIGHT / 2 }, "No values yet."));
+    return picture;
+  }
   const last = Math.max(...points.map(([iteration]) => iteration));
   const values = points.map(([, value]) => value);
   const low = panel.is_score ? 0 : Math.min(...values), high = panel.is_score ? 1 : Math.max(...values);
@@ -154,13 +157,14 @@ function drawPanel(panel, width) {
       picture.append(mark);
     }
   }
-  picture.append(...runNumbers(curves, x, y));
+  picture.append(...runNumbers(curves, panel.is_score, x, y));
   return picture;
 }
 
 /** Return the runs' numbers at the ends of their lines, moved apart where they would stand on each other. */
-function runNumbers(curves, x, y) {
-  const ends = curves.filter((curve) => curve.points.length).map((curve) => {
+function runNumbers(curves, isScore, x, y) {
+  const numbered = curves.filter((curve) => curve.points.length && (!isScore || curve.kind === "validation"));
+  const ends = numbered.map((curve) => {
     const [iteration, value] = curve.points[curve.points.length - 1];
     return { run: curve.run, x: x(iteration) + 8, y: y(value) + 4 };
   });
@@ -321,7 +325,7 @@ function errorSummary(clip) {
 
 function clipOption(clip, index) {
   return element("li", { role: "option", id: `clip-option-${index}`, class: "clip-option", "data-clip": clip.name },
-    element("div", { class: "name" }, element("span", {}, clip.name), element("span", {}, `F1 ${Math.round(100 * clip.f1)}`)),
+    element("div", { class: "name" }, element("span", {}, clip.name), element("span", {}, `F1 ${Math.round(100 * clip.f1)} %`)),
     element("small", {}, errorSummary(clip)));
 }
 
@@ -396,9 +400,9 @@ function eventButton(side, judged) {
   return button;
 }
 
-function strip(name, style, judgedList, label) {
+function strip(side, judgedList, label) {
   const events = judgedList.filter((judged) => judged.event.label === label).sort((a, b) => a.event.onset - b.event.onset);
-  return element("div", { class: `strip ${style}`, "data-name": events.length ? "" : name.toLowerCase() }, ...events.map((judged) => eventButton(name, judged)));
+  return element("div", { class: `strip ${side.toLowerCase()}` }, ...events.map((judged) => eventButton(side, judged)));
 }
 
 /** Draw the frame probabilities of a class, a step for each of the model's outputs. */
@@ -409,24 +413,32 @@ function probabilityCurve(text) {
   values.forEach((value, index) => { path += `V${height - value}H${index + 1}`; });
   const picture = svgElement("svg", { class: "curve", viewBox: `0 0 ${values.length} ${height}`, preserveAspectRatio: "none", "aria-hidden": "true" },
     svgElement("path", { class: "area", d: `${path}V${height}Z` }));
-  for (const threshold of report.clips.thresholds) {
+  for (const threshold of report.clips.thresholds.frames) {
     const y = height * (1 - threshold);
     picture.append(svgElement("line", { class: "threshold", x1: 0, x2: values.length, y1: y, y2: y }));
   }
   return picture;
 }
 
+function clipProbability(probability) {
+  const threshold = report.clips.thresholds.clip;
+  const below = threshold !== null && probability <= threshold ? `, not above the threshold ${+(100 * threshold).toFixed(1)} %` : "";
+  return `probability in the clip ${percent(probability)} %${below}`;
+}
+
 function showLanes(clip) {
   const inEvents = new Set(judgedEvents(clip).map((judged) => judged.event.label));
   const all = byId("all-classes").checked;
   const lanes = [...report.clips.labels.entries()].filter(([, label]) => all || inEvents.has(label)).map(([index, label]) => {
-    const name = element("div", { class: "row-label" }, label);
-    const plot = element("div", { class: "plot" }, strip("Reference", "reference", clip.reference, label), strip("Predicted", "predicted", clip.predicted, label));
+    const name = element("div", { class: "lane-name" }, label);
+    const names = element("div", { class: "row-label", "aria-hidden": "true" }, element("span", {}, "reference"), element("span", {}, "predicted"));
+    const plot = element("div", { class: "plot" }, strip("Reference", clip.reference, label), strip("Predicted", clip.predicted, label));
     if (clip.frame_probabilities.length) {
-      name.append(element("br"), element("small", {}, `in clip: ${percent(clip.clip_probabilities[index])} %`));
+      name.append(element("small", {}, clipProbability(clip.clip_probabilities[index])));
+      names.append(element("span", {}, "probability"));
       plot.append(probabilityCurve(clip.frame_probabilities[index]));
     }
-    return element("div", { class: "row lane", "data-label": label }, name, plot);
+    return element("div", { class: "lane", "data-label": label }, name, element("div", { class: "row" }, names, plot));
   });
   byId("lanes").replaceChildren(...lanes);
 }
@@ -459,10 +471,10 @@ function showAxes() {
 function showEventKeys() {
   const keys = Object.keys(VERDICTS).map((verdict) => element("li", {}, swatch(verdict), verdict));
   const hasProbabilities = report.clips.clips.some((clip) => clip.frame_probabilities.length);
-  const thresholds = report.clips.thresholds.join(" and ");
+  const thresholds = report.clips.thresholds.frames.map((value) => `${+(100 * value).toFixed(1)} %`).join(" and ");
   const curve = hasProbabilities
-    ? `Each class: reference, predicted, and the probability in each frame, with the threshold${report.clips.thresholds.length > 1 ? "s" : ""} ${thresholds} dashed.`
-    : "Each class: reference, predicted. No checkpoint of that iteration was saved, so there are no frame probabilities.";
+    ? `Probability: in each frame, 0 to 100 %${thresholds && `; dashed: thresholds, ${thresholds}`}.`
+    : "No checkpoint of that iteration was saved, so there are no frame probabilities.";
   byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
 }
 
@@ -474,15 +486,16 @@ function togglePlay() {
   else player.pause();
 }
 
-/** Tell whether the clip is in sight, so that keys pressed elsewhere on the page keep their meaning. */
-function clipInSight() {
+/** Tell whether a key is meant for the clips: keys pressed elsewhere, with no clip in sight, keep their meaning. */
+function isForClips(target) {
   const box = byId("stage").getBoundingClientRect();
-  return !byId("clip").hidden && box.top < window.innerHeight && box.bottom > 0;
+  const inSight = box.top < window.innerHeight && box.bottom > 0;
+  return !byId("clip").hidden && (inSight || byId("clips").contains(target));
 }
 
 function onKey(event) {
-  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !clipInSight()) return;
   const target = event.target;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !isForClips(target)) return;
   if (target.closest("select, input, audio, .scroll")) return;
   const steps = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 };
   if (target.id === "clip-list") Object.assign(steps, { ArrowDown: 1, ArrowUp: -1 });
@@ -534,7 +547,7 @@ function showClips(clips) {
 showResults();
 showLegend();
 showPanels();
-new ResizeObserver(() => requestAnimationFrame(showPanels)).observe(document.querySelector("main"));
+window.addEventListener("resize", showPanels);
 showClasses();
 if (report.clips) {
   for (const name of document.querySelectorAll(".shown-model")) name.textContent = report.shown_title;

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,18 +18,21 @@ from PIL import Image
 from tests.conftest import Trained, assert_user_error, run_command, run_well
 from utils import config
 from utils.audio import read_clip
+from utils.errors import SedError
 from utils.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.figures import value_at
 from utils.logmel import logmel_of_clip
 from utils.metadata import Clip, Event, read_clips, write_strong_table
-from utils.report_data import THRESHOLDS, spread_over_f1
+from utils.report import write_report
+from utils.report_data import THRESHOLDS, choose_model, spread_over_f1
 from utils.report_html import json_for_script
 from utils.report_media import frequency_ticks, mp3, probability_text, spectrogram_png
 from utils.results_table import RunResults, ScoredModel, best_model, read_runs, results_rows
 from utils.vad import POST_PROCESSINGS
-from utils.workspace import STUDENT, Run, Workspace
+from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
+ANY_MODEL = {"run": None, "weights": None}
 RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
 
 
@@ -138,10 +142,11 @@ def test_page_is_one_file_that_names_no_other(every_verdict):
 
 
 def test_clips_are_limited_and_the_counts_are_of_all(trained, tmp_path):
-    workspace = workspace_with_submission(trained, tmp_path, [])
+    workspace_with_submission(trained, tmp_path, [])
     output = tmp_path / "elsewhere/page.html"
-    place = ["--workspace", workspace.root, "--dataset_dir", trained.dataset_dir, "--output", output]
-    run_well("utils/report.py", *place, "--clips", 2)
+    write_report(
+        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=output, clips=2, **ANY_MODEL)
+    )
     clips = page_data(output)["clips"]
     assert len(clips["clips"]) == 2
     assert clips["clips_judged"] == 5
@@ -159,10 +164,11 @@ def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
 
 def test_what_cannot_be_shown_is_said(trained, tmp_path):
     assert_user_error(run_command("utils/report.py", "--workspace", tmp_path), "there are no results yet")
-    place = ["--workspace", trained.workspace.root, "--output", tmp_path / "page.html"]
-    for option in (["--run", 2], ["--weights", "teacher"]):
-        assert_user_error(run_command("utils/report.py", *place, *option), "no such run has been validated")
-    assert not (tmp_path / "page.html").exists()
+    runs = read_runs(trained.workspace)
+    assert choose_model(runs, 1, STUDENT).results == runs[0]
+    for number, weights in ((2, None), (None, TEACHER)):
+        with pytest.raises(SedError, match="no such run has been validated"):
+            choose_model(runs, number, weights)
 
 
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:

@@ -152,6 +152,16 @@ def test_clips_are_limited_and_the_counts_are_of_all(trained, tmp_path):
     assert clips["clips_judged"] == 5
 
 
+def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    (tmp_path / "checkpoints").unlink()
+    write_report(
+        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=None, clips=1, **ANY_MODEL)
+    )
+    (clip,) = page_data(workspace.report)["clips"]["clips"]
+    assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
+
+
 def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
     output = tmp_path / "page.html"
     printed = run_well("utils/report.py", "--workspace", trained.workspace.root, "--output", output)

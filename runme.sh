@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every stage, from recordings to the results table. Each variable can be set from the environment:
+# Runs every stage, from recordings to the results table and the results page. Each variable can be set from the environment:
 #
 #   bash runme.sh                                        a small demonstration data set, made on the spot
 #   DATASET_DIR=... WORKSPACE=... bash runme.sh          a real data set, with the settings of utils/config.py
@@ -96,3 +96,4 @@ fi
 
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
 stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"
+stage "results page" "$PYTHON" "$project/utils/report.py" --workspace "$WORKSPACE" --dataset_dir "$DATASET_DIR"

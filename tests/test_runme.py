@@ -30,7 +30,7 @@ def runme(**environment: object) -> subprocess.CompletedProcess:
     )
 
 
-def test_runme_runs_every_stage_and_prints_the_table_last(tiny_dataset, tmp_path):
+def test_runme_runs_every_stage_and_ends_with_table_and_page(tiny_dataset, tmp_path):
     settings = {"ITERATIONS": 1, "BATCH_SIZE": 3, "VISUALIZE": 1, "MODEL_TYPE": "Cnn_5layers_AvgPooling"}
     result = runme(DATASET_DIR=tiny_dataset, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -53,10 +53,13 @@ def test_runme_runs_every_stage_and_prints_the_table_last(tiny_dataset, tmp_path
         f"inference {ALL_SUBSETS} mean_teacher",
         "training curves",
         "results",
+        "results page",
     ]
-    table = result.stdout.split("=== results")[1]
+    _, table, page = result.stdout.split("=== results")
     places = [table.index(name) for name in EXPERIMENTS]
     assert places == sorted(places)
+    assert f"Results page: {tmp_path / 'report.html'}" in page
+    assert "validation_0000.wav" in (tmp_path / "report.html").read_text()
     assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 4
     assert len(list(tmp_path.rglob("1_iters_teacher_submission.csv"))) == 1
     assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4

@@ -68,6 +68,7 @@ evaluation_batch_size = 32  # clips in one forward pass without gradients
 scoring_workers = 8  # processes beside the training that score, at most; on few processors fewer
 train_eval_clips = 500  # training clips that the training mAP is computed of, at most: it shows overfitting
 visualized_clips = 10  # clips that inference draws a figure of, where --visualize gives no number
+report_clips = 50  # clips in the results page, where --clips gives no number; one takes about 0.15 MB
 
 mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the commands out
 mini_data_seed = 1234  # of the choice of these clips

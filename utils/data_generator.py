@@ -163,7 +163,11 @@ def evenly_chosen(features: Features, count: int) -> Features:
     total = len(features.names)
     if total <= count:
         return features
-    indexes = np.arange(count) * total // count
+    return chosen(features, np.arange(count) * total // count)
+
+
+def chosen(features: Features, indexes: np.ndarray) -> Features:
+    """Return the clips at the ascending indexes."""
     return Features(
         [features.names[index] for index in indexes],
         features.logmel[indexes],

@@ -104,25 +104,27 @@ def plot_clip(
 
 def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
     """Return a score in nested statistics; NaN where it is not there."""
+    value: Any = record
     for key in keys:
-        record = record.get(key) or {}
-    return record if isinstance(record, float) else float("nan")
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, float) else float("nan")
+
+
+def curve_scores() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the validation scores drawn over the iterations: title, and where the statistics hold it."""
+    segment_name = segment_key(config.segment_lengths[-1])
+    return [
+        ("Audio tagging mAP", ("mean_average_precision",)),
+        ("Event-based F1, macro", ("event", "macro", "f1")),
+        (f"Segment-based F1 ({segment_name}), macro", ("segment", segment_name, "macro", "f1")),
+    ]
 
 
 def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
     """Draw loss, mAP, event F1 and segment F1 of runs over their iterations."""
     figure = Figure(figsize=CURVES_FIGURE_SIZE, layout="constrained")
     loss, tagging, event, segment = figure.subplots(2, 2, sharex=True).flat
-    segment_name = segment_key(config.segment_lengths[-1])
-    panels = [
-        (tagging, "Audio tagging mAP", ("mean_average_precision",)),
-        (event, "Event-based F1, macro", ("event", "macro", "f1")),
-        (
-            segment,
-            f"Segment-based F1 ({segment_name}), macro",
-            ("segment", segment_name, "macro", "f1"),
-        ),
-    ]
+    panels = [(axes, *score) for axes, score in zip((tagging, event, segment), curve_scores(), strict=True)]
     for run in runs:
         points = run.loss_curve
         (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=run.title)

@@ -8,25 +8,16 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from utils import command_line
-from utils.errors import SedError
 from utils.figures import plot_training_curves
 from utils.metadata import write_table
-from utils.results_table import RunResults, format_table, read_runs, results_rows
+from utils.results_table import format_table, read_evaluated_runs, results_rows
 from utils.workspace import Workspace
-
-
-def read_some_runs(workspace: Workspace) -> list[RunResults]:
-    """Read the runs of a workspace, which must hold one."""
-    runs = [run for run in read_runs(workspace) if run.evaluations]
-    if not runs:
-        raise SedError(f"{workspace.statistics}: there are no results yet; train with pytorch/main.py first")
-    return runs
 
 
 def print_table(arguments: argparse.Namespace) -> None:
     """Print the results table, and write it to a file."""
     workspace = Workspace(arguments.workspace)
-    rows = results_rows(read_some_runs(workspace))
+    rows = results_rows(read_evaluated_runs(workspace))
     write_table(workspace.results_table, rows[0], rows[1:])
     print("Scores on the validation clips in percent; F1 is the mean over the classes unless it says micro.")
     print(format_table(rows))
@@ -36,7 +27,7 @@ def print_table(arguments: argparse.Namespace) -> None:
 def draw_training_curves(arguments: argparse.Namespace) -> None:
     """Draw the training curves of all runs into one picture."""
     workspace = Workspace(arguments.workspace)
-    plot_training_curves(workspace.training_curves, read_some_runs(workspace))
+    plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace))
     print(f"Training curves: {workspace.training_curves}")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils import config
+from utils.errors import SedError
 from utils.metadata import CHALLENGE_FACTS, SUBSETS, read_challenge_labels, read_rows
 from utils.run_statistics import read_records, read_settings, validation_key
 from utils.scoring import segment_key
@@ -113,6 +114,54 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
     return sorted(results, key=place)
 
 
+def read_evaluated_runs(workspace: Workspace) -> list[RunResults]:
+    """Read the runs of a workspace that have been evaluated; there must be one."""
+    runs = [run for run in read_runs(workspace) if run.evaluations]
+    if not runs:
+        raise SedError(f"{workspace.statistics}: there are no results yet; train with pytorch/main.py first")
+    return runs
+
+
+@dataclass(frozen=True)
+class ScoredModel:
+    """What the table has a row of: a run's model with the student's or the teacher's weights."""
+
+    results: RunResults
+    weights: str
+    record: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        return self.results.title if self.weights == STUDENT else f"{self.results.title}, {self.weights}"
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Return the scores that count, as they stand in the statistics."""
+        return self.record[validation_key(self.weights)]
+
+
+def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
+    """Return the models of the runs that have been validated, in the order of the runs."""
+    pairs = [(run, weights) for run in runs for weights in (STUDENT, TEACHER)]
+    records = [(run, weights, run.latest(weights)) for run, weights in pairs]
+    return [ScoredModel(run, weights, record) for run, weights, record in records if record is not None]
+
+
+def best_model(models: list[ScoredModel]) -> ScoredModel:
+    """Return the model with the highest macro event F1, then mAP.
+
+    One that was trained on the validation clips, or scored on a few of them, is the best only among its like.
+    """
+
+    def rank(model: ScoredModel) -> tuple[bool, bool, float, float]:
+        run, scores = model.results.run, model.scores
+        values = scores["event"]["macro"]["f1"], scores["mean_average_precision"]
+        event_f1, mean_ap = (value or 0.0 for value in values)  # NaN is None in the statistics
+        return run.holdout_fold != "none", not run.mini_data, event_f1, mean_ap
+
+    return max(models, key=rank)
+
+
 def score_columns() -> list[str]:
     """Return the names of the score columns."""
     metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in config.segment_lengths)]
@@ -149,17 +198,11 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
     published = read_published_results() if is_real_set(runs) else []
     header = ["training", "iteration", "clips", *score_columns()]
     rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
-    for run in runs:
-        matching = [result for result in published if result.is_of(run.run)]
-        for weights in (STUDENT, TEACHER):
-            record = run.latest(weights)
-            if record is None:
-                continue
-            scores = record[validation_key(weights)]
-            title = run.title if weights == STUDENT else f"{run.title}, {weights}"
-            beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
-            own = [title, str(record["iteration"]), str(scores["clips"]), *score_cells(scores)]
-            rows.append(own + beside * bool(published))
+    for model in scored_models(runs):
+        matching = [result for result in published if result.is_of(model.results.run)]
+        beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
+        own = [model.title, str(model.record["iteration"]), str(model.scores["clips"])]
+        rows.append(own + score_cells(model.scores) + beside * bool(published))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):
             rows.append([result.system, *["-"] * (len(header) - 1), *result.cells()])

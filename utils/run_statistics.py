@@ -17,8 +17,8 @@ from utils.workspace import STUDENT, Run
 # and those that only give a default to what `Run` holds.
 NOT_OF_THE_WEIGHTS = {
     *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
-    *("train_eval_clips", "scoring_workers", "gpu_data_share"),
-    *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
+    *("train_eval_clips", "scoring_workers", "gpu_data_share", "visualized_clips", "report_clips"),
+    *("clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
@@ -34,6 +34,8 @@ def finite_or_none(value: Any) -> Any:
     """Return the value with every NaN replaced by None, as JSON has no NaN."""
     if isinstance(value, dict):
         return {key: finite_or_none(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -88,7 +90,7 @@ def settings_of(run: Run, precision: str) -> dict[str, Any]:
     return json.loads(json.dumps({"run": asdict(run), "config": values}))
 
 
-def claim_run_folder(path: Path, run: Run, precision: str, *, resume: bool) -> None:
+def claim_run_folder(path: Path, run: Run, precision: str, *, resume: bool = False) -> None:
     """Write the run's settings to `path`, unless other settings stand there already.
 
     Parameters

@@ -140,5 +140,9 @@ class Workspace:
         return self.root / "figures" / "training_curves.png"
 
     @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
     def results_table(self) -> Path:
         return self.statistics / "results.tsv"

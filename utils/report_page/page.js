@@ -1,0 +1,791 @@
+"use strict";
+
+// What the page shows; see utils/report_data.py. Texts of tables reach the page as text only, never as HTML.
+const report = JSON.parse(document.getElementById("report-data").textContent);
+
+// --- Small helpers ----------------------------------------------------------------------------------
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function byId(id) {
+  return document.getElementById(id);
+}
+
+function filled(node, attributes, children) {
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+/** Make an HTML element; children are elements or texts. */
+function element(tag, attributes = {}, ...children) {
+  return filled(document.createElement(tag), attributes, children);
+}
+
+function svgElement(tag, attributes = {}, ...children) {
+  return filled(document.createElementNS(SVG, tag), attributes, children);
+}
+
+function percent(value) {
+  return value === null ? "–" : (100 * value).toFixed(1);
+}
+
+function plural(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+// --- Results table ----------------------------------------------------------------------------------
+
+const TEXT_COLUMNS = 3; // training, iteration, clips; the scores follow
+
+function showResults() {
+  const own = report.rows.filter((row) => row.run_number !== null);
+  const top = report.columns.map((_, column) =>
+    Math.max(...own.map((row) => parseFloat(row.cells[column]) || 0)),
+  );
+  const header = ["run", ...report.columns].map((name, column) =>
+    element("th", { scope: "col", class: column < 2 ? "text" : "" }, name),
+  );
+  const body = report.rows.map((row) => {
+    const [title, ...scores] = row.cells;
+    const name = element("th", { scope: "row" }, title);
+    if (row.is_best) name.append(element("span", { class: "mark" }, " ★ best"));
+    if (row.is_shown && report.clips) name.append(element("span", { class: "mark" }, " (shown below)"));
+    const cells = scores.map((text, index) => {
+      const column = index + 1;
+      const isTop =
+        row.run_number !== null &&
+        column >= TEXT_COLUMNS &&
+        parseFloat(text) === top[column] &&
+        top[column] > 0;
+      return element("td", isTop ? { class: "top" } : {}, text);
+    });
+    return element(
+      "tr",
+      row.is_best ? { class: "best" } : {},
+      element("td", { class: "text" }, String(row.run_number ?? "")),
+      name,
+      ...cells,
+    );
+  });
+  byId("results-table").append(
+    element("thead", {}, element("tr", {}, ...header)),
+    element("tbody", {}, ...body),
+  );
+}
+
+// --- Training curves --------------------------------------------------------------------------------
+
+// Okabe and Ito's palette without its yellow; a run also has a shape of its own, and its number at the line's end.
+const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor"];
+const SHAPES = [
+  "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
+  "M-3.6,-3.6h7.2v7.2h-7.2z",
+  "M0,-4.8L4.6,3.4H-4.6z",
+  "M0,-5L5,0L0,5L-5,0z",
+  "M0,4.8L4.6,-3.4H-4.6z",
+  "M-1.4,-4.5h2.8v3.1h3.1v2.8h-3.1v3.1h-2.8v-3.1h-3.1v-2.8h3.1z",
+];
+const DASHES = { validation: "", teacher: "7 4", training: "2 3" };
+const PANEL_HEIGHT = 230,
+  MARGIN = { left: 44, right: 26, top: 10, bottom: 26 };
+const NUMBER_HEIGHT = 12; // px between two runs' numbers
+const hiddenRuns = new Set();
+
+function runColour(run) {
+  return COLOURS[(run - 1) % COLOURS.length];
+}
+
+function marker(run, x, y) {
+  return svgElement("path", {
+    d: SHAPES[(run - 1) % SHAPES.length],
+    transform: `translate(${x},${y})`,
+    fill: runColour(run),
+  });
+}
+
+function showLegend() {
+  for (const [index, title] of report.run_titles.entries()) {
+    const run = index + 1;
+    const box = element("input", { type: "checkbox" });
+    box.checked = true;
+    box.addEventListener("change", () => {
+      if (box.checked) hiddenRuns.delete(run);
+      else hiddenRuns.add(run);
+      showPanels();
+    });
+    const line = svgElement("path", { d: "M0,8H30", stroke: runColour(run), "stroke-width": 2 });
+    const swatch = svgElement(
+      "svg",
+      { width: 30, height: 16, "aria-hidden": "true" },
+      line,
+      marker(run, 15, 8),
+    );
+    byId("legend").append(element("li", {}, element("label", {}, box, swatch, `${run}. ${title}`)));
+  }
+  const kinds = new Set(report.panels.flatMap((panel) => panel.curves.map((curve) => curve.kind)));
+  const teacher = kinds.has("teacher") ? ", dashed: validation with the teacher's weights" : "";
+  byId("curve-styles").textContent =
+    `Lines: validation clips${teacher}, dotted: training clips. The number at a line's end is that of the run.`;
+}
+
+/** Return tick values of the vertical axis: quarters for scores, powers of ten and what lies between for the loss. */
+function valueTicks(panel, low, high) {
+  if (panel.is_score) return [0, 0.25, 0.5, 0.75, 1];
+  const powers = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    for (const factor of [1, 2, 5]) powers.push(factor * 10 ** power);
+  }
+  return powers.filter((value) => value >= low && value <= high);
+}
+
+function iterationTicks(last, width) {
+  const rough = last / Math.max(2, Math.floor(width / 90));
+  const power = 10 ** Math.floor(Math.log10(Math.max(rough, 1)));
+  const step = [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
+  return Array.from({ length: Math.floor(last / step) + 1 }, (_, index) => index * step);
+}
+
+function drawPanel(panel, width) {
+  const usable = (curve) =>
+    curve.points.filter(([, value]) => value !== null && (panel.is_score || value > 0));
+  const curves = panel.curves
+    .filter((curve) => !hiddenRuns.has(curve.run))
+    .map((curve) => ({ ...curve, points: usable(curve) }));
+  const points = curves.flatMap((curve) => curve.points);
+  const picture = svgElement("svg", {
+    viewBox: `0 0 ${width} ${PANEL_HEIGHT}`,
+    height: PANEL_HEIGHT,
+    role: "img",
+    "aria-label": panel.title,
+  });
+  if (!points.length) {
+    picture.append(svgElement("text", { x: MARGIN.left, y: PANEL_HEIGHT / 2 }, "No values yet."));
+    return picture;
+  }
+  const last = Math.max(...points.map(([iteration]) => iteration));
+  const values = points.map(([, value]) => value);
+  const low = panel.is_score ? 0 : Math.min(...values),
+    high = panel.is_score ? 1 : Math.max(...values);
+  const scale = panel.is_score ? (value) => value : Math.log;
+  const range = scale(high) - scale(low) || 1;
+  const innerWidth = width - MARGIN.left - MARGIN.right,
+    innerHeight = PANEL_HEIGHT - MARGIN.top - MARGIN.bottom;
+  const x = (iteration) => MARGIN.left + (iteration / last) * innerWidth;
+  const y = (value) => MARGIN.top + (1 - (scale(value) - scale(low)) / range) * innerHeight;
+
+  for (const value of valueTicks(panel, low, high)) {
+    picture.append(
+      svgElement("line", {
+        class: "grid",
+        x1: MARGIN.left,
+        x2: width - MARGIN.right,
+        y1: y(value),
+        y2: y(value),
+      }),
+    );
+    const text = panel.is_score ? `${100 * value}` : `${+value.toPrecision(2)}`;
+    picture.append(svgElement("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
+  }
+  for (const iteration of iterationTicks(last, innerWidth)) {
+    picture.append(
+      svgElement(
+        "text",
+        { x: x(iteration), y: PANEL_HEIGHT - 6, "text-anchor": "middle" },
+        String(iteration),
+      ),
+    );
+  }
+  for (const curve of curves) {
+    const line = curve.points
+      .map(([iteration, value], index) => `${index ? "L" : "M"}${x(iteration)},${y(value)}`)
+      .join("");
+    const dash = panel.is_score ? DASHES[curve.kind] : "";
+    picture.append(
+      svgElement("path", {
+        d: line,
+        fill: "none",
+        stroke: runColour(curve.run),
+        "stroke-width": 2,
+        "stroke-dasharray": dash,
+      }),
+    );
+    for (const [iteration, value] of panel.is_score ? curve.points : []) {
+      const mark = marker(curve.run, x(iteration), y(value));
+      mark.append(
+        svgElement("title", {}, `Run ${curve.run}, ${curve.kind}, iteration ${iteration}: ${percent(value)}`),
+      );
+      picture.append(mark);
+    }
+  }
+  picture.append(...runNumbers(curves, panel.is_score, x, y));
+  return picture;
+}
+
+/** Return the runs' numbers at the ends of their lines, moved apart where they would stand on each other. */
+function runNumbers(curves, isScore, x, y) {
+  const numbered = curves.filter((curve) => curve.points.length && (!isScore || curve.kind === "validation"));
+  const ends = numbered.map((curve) => {
+    const [iteration, value] = curve.points[curve.points.length - 1];
+    return { run: curve.run, x: x(iteration) + 8, y: y(value) + 4 };
+  });
+  ends.sort((a, b) => a.y - b.y);
+  for (let index = 1; index < ends.length; index++)
+    ends[index].y = Math.max(ends[index].y, ends[index - 1].y + NUMBER_HEIGHT);
+  let limit = PANEL_HEIGHT - MARGIN.bottom + 4;
+  for (let index = ends.length - 1; index >= 0; index--) {
+    ends[index].y = Math.min(ends[index].y, limit);
+    limit = ends[index].y - NUMBER_HEIGHT;
+  }
+  return ends.map((end) => svgElement("text", { class: "number", x: end.x, y: end.y }, String(end.run)));
+}
+
+function showPanels() {
+  const panels = byId("panels");
+  panels.replaceChildren(
+    ...report.panels.map((panel) => {
+      const unit = panel.is_score ? " (%)" : " (logarithmic)";
+      return element("div", { class: "panel" }, element("h3", {}, panel.title + unit));
+    }),
+  );
+  const width = panels.firstElementChild.clientWidth;
+  for (const [index, panel] of report.panels.entries())
+    panels.children[index].append(drawPanel(panel, width));
+}
+
+// --- Scores of each class ---------------------------------------------------------------------------
+
+function barLine(name, value, style) {
+  const bar = element("div", { class: `bar ${style}` });
+  bar.style.width = `${100 * (value ?? 0)}%`;
+  return element(
+    "div",
+    { class: "bar-line", title: name },
+    element("div", { class: "track" }, bar),
+    element("span", {}, percent(value)),
+  );
+}
+
+function showClassScores(model) {
+  byId("class-bars").replaceChildren(
+    ...report.class_labels.map((label, index) =>
+      element(
+        "div",
+        { class: "class-row" },
+        element("div", { class: "class-name" }, label),
+        element(
+          "div",
+          {},
+          barLine("event F1", model.event_f1[index], "event-bar"),
+          barLine(`segment F1 (${report.segment_name})`, model.segment_f1[index], "segment-bar"),
+        ),
+      ),
+    ),
+  );
+}
+
+function showClasses() {
+  const choice = byId("class-model");
+  for (const [index, model] of report.class_scores.entries())
+    choice.append(element("option", { value: index }, model.title));
+  choice.addEventListener("change", () => showClassScores(report.class_scores[choice.value]));
+  byId("class-keys").append(
+    element("span", {}, element("span", { class: "swatch event-bar" }), "event F1 (%)"),
+    element(
+      "span",
+      {},
+      element("span", { class: "swatch segment-bar" }),
+      `segment F1 (%), segments of ${report.segment_name}`,
+    ),
+    element("span", {}, "–: no such event in the reference"),
+  );
+  showClassScores(report.class_scores[0]);
+}
+
+// --- Errors -----------------------------------------------------------------------------------------
+
+const CORRECT = "correct",
+  WRONG_BOUNDARY = "wrong boundary",
+  MISSED = "missed",
+  FALSE = "false";
+const VERDICTS = {
+  [CORRECT]: {
+    style: "correct",
+    sign: "✓",
+    meaning:
+      "a reference event and a predicted one of its class are within the tolerances. As many pairs as possible are made, and an event is in one pair only.",
+  },
+  [WRONG_BOUNDARY]: {
+    style: "wrong-boundary",
+    sign: "≈",
+    meaning:
+      "a reference or predicted event that is in no pair, but overlaps an event of its class on the other side.",
+  },
+  [MISSED]: {
+    style: "missed",
+    sign: "?",
+    meaning: "a reference event that no predicted event of its class overlaps.",
+  },
+  [FALSE]: {
+    style: "false",
+    sign: "×",
+    meaning: "a predicted event that overlaps no reference event of its class.",
+  },
+};
+const REFERENCE_VERDICTS = [CORRECT, WRONG_BOUNDARY, MISSED],
+  PREDICTED_VERDICTS = [CORRECT, WRONG_BOUNDARY, FALSE];
+
+function swatch(verdict) {
+  const { style, sign } = VERDICTS[verdict];
+  return element(
+    "span",
+    { class: `swatch ${style}`, "aria-hidden": "true" },
+    element("span", { class: "sign" }, sign),
+  );
+}
+
+function showVerdictTable(clips) {
+  const groups = element(
+    "tr",
+    {},
+    element("td", {}),
+    element(
+      "th",
+      { scope: "colgroup", colspan: REFERENCE_VERDICTS.length + 1, class: "group first" },
+      "reference",
+    ),
+    element(
+      "th",
+      { scope: "colgroup", colspan: PREDICTED_VERDICTS.length + 1, class: "group first" },
+      "predicted",
+    ),
+  );
+  const names = ["all", ...REFERENCE_VERDICTS, "all", ...PREDICTED_VERDICTS];
+  const first = (column) => (column % (REFERENCE_VERDICTS.length + 1) === 0 ? { class: "first" } : {});
+  const header = element(
+    "tr",
+    {},
+    element("th", { scope: "col", class: "text" }, "class"),
+    ...names.map((name, column) => element("th", { scope: "col", ...first(column) }, name)),
+  );
+  const total = Array(names.length).fill(0);
+  const rows = clips.labels.map((label) => {
+    const reference = REFERENCE_VERDICTS.map((verdict) => clips.reference_verdicts[label][verdict]);
+    const predicted = PREDICTED_VERDICTS.map((verdict) => clips.predicted_verdicts[label][verdict]);
+    const sum = (counts) => counts.reduce((a, b) => a + b, 0);
+    const counts = [sum(reference), ...reference, sum(predicted), ...predicted];
+    counts.forEach((count, column) => {
+      total[column] += count;
+    });
+    return countRow(label, counts, first);
+  });
+  byId("verdict-table").append(
+    element("thead", {}, groups, header),
+    element("tbody", {}, ...rows),
+    element("tfoot", {}, countRow("all", total, first)),
+  );
+}
+
+function countRow(label, counts, attributes) {
+  return element(
+    "tr",
+    {},
+    element("th", { scope: "row" }, label),
+    ...counts.map((count, column) => element("td", attributes(column), String(count))),
+  );
+}
+
+function showConfusion(clips) {
+  const names = [...clips.labels, "nothing"];
+  const most = Math.max(1, ...clips.confusion.flat());
+  const style = (name, index) => (index === names.length - 1 ? `${name} nothing` : name);
+  const header = element(
+    "tr",
+    {},
+    element("td", { class: "corner" }, "false →", element("br"), "missed ↓"),
+    ...names.map((name, index) =>
+      element("th", { scope: "col", class: style("turned", index) }, element("span", {}, name)),
+    ),
+  );
+  const rows = clips.confusion.map((counts, row) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row", class: style("text", row) }, names[row]),
+      ...counts.map((count, column) => {
+        const cell = element(
+          "td",
+          { title: `${names[row]} missed, ${names[column]} false: ${count}` },
+          count ? String(count) : "",
+        );
+        if (count)
+          cell.style.background = `color-mix(in srgb, var(--accent) ${Math.round(8 + (47 * count) / most)}%, transparent)`;
+        return cell;
+      }),
+    ),
+  );
+  byId("confusion-table").append(element("thead", {}, header), element("tbody", {}, ...rows));
+}
+
+function showErrors(clips) {
+  byId("clips-judged").textContent = clips.clips_judged;
+  byId("tolerance").textContent =
+    "within the tolerances of another when their onsets are at most " +
+    `${clips.onset_collar} s apart, and their offsets at most ${clips.onset_collar} s or ` +
+    `${Math.round(100 * clips.offset_collar_fraction)} % of the reference event's length, whichever is more: the ` +
+    "tolerances of the event F1, whose true positives are the events called correct here.";
+  for (const [verdict, { meaning }] of Object.entries(VERDICTS)) {
+    byId("verdicts").append(element("dt", {}, swatch(verdict), verdict), element("dd", {}, meaning));
+  }
+  showVerdictTable(clips);
+  showConfusion(clips);
+}
+
+// --- Clips: filters and list ------------------------------------------------------------------------
+
+const ANY = "";
+const ERROR_FILTERS = [
+  [ANY, "all clips"],
+  ["errors", "any error"],
+  [MISSED, "missed events"],
+  [FALSE, "false events"],
+  [WRONG_BOUNDARY, "wrong boundaries"],
+  ["none", "no errors"],
+];
+const SORTS = {
+  "F1, lowest first": (a, b) => a.f1 - b.f1,
+  "F1, highest first": (a, b) => b.f1 - a.f1,
+  name: () => 0,
+};
+let listed = [],
+  current = null;
+
+function judgedEvents(clip) {
+  return [...clip.reference, ...clip.predicted];
+}
+
+/** Tell whether the clip has an event of that class, and an error of that kind (in that class). */
+function passes(clip, label, error) {
+  const events = judgedEvents(clip).filter((judged) => label === ANY || judged.event.label === label);
+  if (label !== ANY && !events.length) return false;
+  if (error === ANY) return true;
+  if (error === "errors") return events.some((judged) => judged.verdict !== CORRECT);
+  if (error === "none") return events.every((judged) => judged.verdict === CORRECT);
+  return events.some((judged) => judged.verdict === error);
+}
+
+function countVerdicts(judgedList, verdict) {
+  return judgedList.filter((judged) => judged.verdict === verdict).length;
+}
+
+/** Say which errors a clip has. A wrong boundary is on both sides: the side that has more of them counts. */
+function errorSummary(clip) {
+  const sides = [clip.reference, clip.predicted];
+  const counts = [MISSED, FALSE, WRONG_BOUNDARY].map((verdict) => [
+    verdict,
+    Math.max(...sides.map((side) => countVerdicts(side, verdict))),
+  ]);
+  const parts = counts.filter(([, count]) => count).map(([verdict, count]) => `${count} ${verdict}`);
+  if (parts.length) return parts.join(", ");
+  return judgedEvents(clip).length ? "no errors" : "no events, none predicted";
+}
+
+function clipOption(clip, index) {
+  return element(
+    "li",
+    { role: "option", id: `clip-option-${index}`, class: "clip-option", "data-clip": clip.name },
+    element(
+      "div",
+      { class: "name" },
+      element("span", {}, clip.name),
+      element("span", {}, `F1 ${Math.round(100 * clip.f1)} %`),
+    ),
+    element("small", {}, errorSummary(clip)),
+  );
+}
+
+function showList() {
+  const label = byId("filter-class").value,
+    error = byId("filter-error").value;
+  listed = report.clips.clips.filter((clip) => passes(clip, label, error)).sort(SORTS[byId("sort").value]);
+  byId("clip-list").replaceChildren(...listed.map(clipOption));
+  byId("clip-count").textContent = `${listed.length} of ${plural(report.clips.clips.length, "clip")}`;
+  byId("no-clip").hidden = listed.length > 0;
+  byId("clip").hidden = listed.length === 0;
+  byId("clip-list").hidden = listed.length === 0;
+  if (listed.length) choose(Math.max(0, listed.indexOf(current)));
+  else byId("player").pause();
+}
+
+function choose(index) {
+  if (index < 0 || index >= listed.length) return;
+  const list = byId("clip-list");
+  for (const option of list.querySelectorAll("[aria-selected]")) option.removeAttribute("aria-selected");
+  const option = list.children[index];
+  option.setAttribute("aria-selected", "true");
+  list.setAttribute("aria-activedescendant", option.id);
+  const top = option.offsetTop - list.offsetTop;
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (top + option.offsetHeight > list.scrollTop + list.clientHeight)
+    list.scrollTop = top + option.offsetHeight - list.clientHeight;
+  byId("previous").disabled = index === 0;
+  byId("next").disabled = index === listed.length - 1;
+  if (listed[index] !== current) showClip(listed[index]);
+}
+
+function step(by) {
+  choose(listed.indexOf(current) + by);
+}
+
+// --- Clips: one clip --------------------------------------------------------------------------------
+
+function fraction(seconds) {
+  return Math.min(1, seconds / report.clips.clip_seconds);
+}
+
+function showClip(clip) {
+  current = clip;
+  byId("clip-name").textContent = clip.name;
+  byId("clip-summary").textContent =
+    `F1 ${percent(clip.f1)} %: ${plural(clip.reference.length, "reference event")}, ` +
+    `${plural(clip.predicted.length, "predicted event")}; ${errorSummary(clip)}`;
+  byId("spectrogram-image").src = clip.spectrogram;
+  byId("spectrogram-image").alt = `Log-mel spectrogram of ${clip.name}`;
+  byId("player").src = clip.audio;
+  byId("event-line").textContent = "";
+  showLanes(clip);
+  moveCursor(0);
+}
+
+function seek(seconds) {
+  byId("player").currentTime = seconds;
+  moveCursor(seconds);
+}
+
+function eventButton(side, judged) {
+  const { event, verdict } = judged,
+    { style, sign } = VERDICTS[verdict];
+  const text = `${side} ${event.label}, ${event.onset.toFixed(2)} to ${event.offset.toFixed(2)} s: ${verdict}`;
+  const button = element(
+    "button",
+    { type: "button", class: `event ${style}`, title: text, "aria-label": text },
+    element("span", { class: "sign" }, sign),
+  );
+  button.style.left = `${100 * fraction(event.onset)}%`;
+  button.style.width = `${100 * (fraction(event.offset) - fraction(event.onset))}%`;
+  button.addEventListener("click", () => {
+    for (const other of document.querySelectorAll(".event.chosen")) other.classList.remove("chosen");
+    button.classList.add("chosen");
+    byId("event-line").textContent = text;
+    seek(event.onset);
+  });
+  return button;
+}
+
+function strip(side, judgedList, label) {
+  const events = judgedList
+    .filter((judged) => judged.event.label === label)
+    .sort((a, b) => a.event.onset - b.event.onset);
+  return element(
+    "div",
+    { class: `strip ${side.toLowerCase()}` },
+    ...events.map((judged) => eventButton(side, judged)),
+  );
+}
+
+/** Draw the frame probabilities of a class, a step for each of the model's outputs. */
+function probabilityCurve(text) {
+  const values = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const height = 255;
+  let path = `M0,${height}`;
+  values.forEach((value, index) => {
+    path += `V${height - value}H${index + 1}`;
+  });
+  const picture = svgElement(
+    "svg",
+    {
+      class: "curve",
+      viewBox: `0 0 ${values.length} ${height}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+    },
+    svgElement("path", { class: "area", d: `${path}V${height}Z` }),
+  );
+  for (const threshold of report.clips.thresholds.frames) {
+    const y = height * (1 - threshold);
+    picture.append(svgElement("line", { class: "threshold", x1: 0, x2: values.length, y1: y, y2: y }));
+  }
+  return picture;
+}
+
+function clipProbability(probability) {
+  const threshold = report.clips.thresholds.clip;
+  const below =
+    threshold !== null && probability <= threshold
+      ? `, not above the threshold ${+(100 * threshold).toFixed(1)} %`
+      : "";
+  return `probability in the clip ${percent(probability)} %${below}`;
+}
+
+function showLanes(clip) {
+  const inEvents = new Set(judgedEvents(clip).map((judged) => judged.event.label));
+  const all = byId("all-classes").checked;
+  const lanes = [...report.clips.labels.entries()]
+    .filter(([, label]) => all || inEvents.has(label))
+    .map(([index, label]) => {
+      const name = element("div", { class: "lane-name" }, label);
+      const names = element(
+        "div",
+        { class: "row-label", "aria-hidden": "true" },
+        element("span", {}, "reference"),
+        element("span", {}, "predicted"),
+      );
+      const plot = element(
+        "div",
+        { class: "plot" },
+        strip("Reference", clip.reference, label),
+        strip("Predicted", clip.predicted, label),
+      );
+      if (clip.frame_probabilities.length) {
+        name.append(element("small", {}, clipProbability(clip.clip_probabilities[index])));
+        names.append(element("span", {}, "probability"));
+        plot.append(probabilityCurve(clip.frame_probabilities[index]));
+      }
+      return element(
+        "div",
+        { class: "lane", "data-label": label },
+        name,
+        element("div", { class: "row" }, names, plot),
+      );
+    });
+  byId("lanes").replaceChildren(...lanes);
+}
+
+function moveCursor(seconds) {
+  byId("cursor").style.left = `${100 * fraction(seconds)}%`;
+}
+
+function followPlayer() {
+  const player = byId("player");
+  moveCursor(player.currentTime);
+  if (!player.paused) requestAnimationFrame(followPlayer);
+}
+
+function showAxes() {
+  for (const [frequency, height] of report.clips.frequency_ticks) {
+    const text = frequency < 1000 ? `${frequency} Hz` : `${frequency / 1000} kHz`;
+    const tick = element("span", { class: "frequency" }, text);
+    tick.style.bottom = `${100 * height}%`;
+    byId("frequencies").append(tick);
+  }
+  const seconds = report.clips.clip_seconds,
+    parts = 5;
+  for (let part = 0; part <= parts; part++) {
+    const tick = element("span", {}, `${+((seconds * part) / parts).toFixed(2)} s`);
+    tick.style.left = `${(100 * part) / parts}%`;
+    byId("time-axis").append(tick);
+  }
+}
+
+function showEventKeys() {
+  const keys = Object.keys(VERDICTS).map((verdict) => element("li", {}, swatch(verdict), verdict));
+  const hasProbabilities = report.clips.clips.some((clip) => clip.frame_probabilities.length);
+  const thresholds = report.clips.thresholds.frames
+    .map((value) => `${+(100 * value).toFixed(1)} %`)
+    .join(" and ");
+  const curve = hasProbabilities
+    ? `Probability: in each frame, 0 to 100 %${thresholds && `; dashed: thresholds, ${thresholds}`}.`
+    : "No checkpoint of that iteration was saved, so there are no frame probabilities.";
+  byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
+}
+
+// --- Clips: what the user does ----------------------------------------------------------------------
+
+function togglePlay() {
+  const player = byId("player");
+  if (player.paused) player.play();
+  else player.pause();
+}
+
+/** Tell whether a key is meant for the clips: keys pressed elsewhere, with no clip in sight, keep their meaning. */
+function isForClips(target) {
+  const box = byId("stage").getBoundingClientRect();
+  const inSight = box.top < window.innerHeight && box.bottom > 0;
+  return !byId("clip").hidden && (inSight || byId("clips").contains(target));
+}
+
+function onKey(event) {
+  const target = event.target;
+  if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey || !isForClips(target)) return;
+  if (target.closest("select, input, audio, .scroll")) return;
+  const steps = { ArrowRight: 1, j: 1, ArrowLeft: -1, k: -1 };
+  if (target.id === "clip-list") Object.assign(steps, { ArrowDown: 1, ArrowUp: -1 });
+  if (event.key in steps) step(steps[event.key]);
+  else if (event.key === " " && !target.closest("button:not(.event), a")) togglePlay();
+  else return;
+  event.preventDefault();
+}
+
+function listenToUser() {
+  byId("filters").addEventListener("change", showList);
+  byId("filters").addEventListener("submit", (event) => event.preventDefault());
+  byId("clip-list").addEventListener("click", (event) => {
+    const option = event.target.closest(".clip-option");
+    if (option) choose([...option.parentNode.children].indexOf(option));
+  });
+  byId("previous").addEventListener("click", () => step(-1));
+  byId("next").addEventListener("click", () => step(1));
+  byId("all-classes").addEventListener("change", () => showLanes(current));
+  byId("spectrogram").addEventListener("click", (event) => {
+    const box = byId("spectrogram").getBoundingClientRect();
+    seek(((event.clientX - box.left) / box.width) * report.clips.clip_seconds);
+  });
+  const player = byId("player");
+  for (const name of ["play", "pause", "seeked", "timeupdate"]) player.addEventListener(name, followPlayer);
+  document.addEventListener("keydown", onKey);
+  // A button is clicked when the space bar comes up: on an event it has played already.
+  document.addEventListener("keyup", (event) => {
+    if (event.key === " " && event.target.closest(".event")) event.preventDefault();
+  });
+}
+
+function showClips(clips) {
+  const choice =
+    clips.clips.length < clips.clips_judged
+      ? `${clips.clips.length} of the ${clips.clips_judged} validation clips, evenly spread from the lowest F1 to the highest.`
+      : "All validation clips.";
+  byId("clip-choice").textContent = choice;
+  byId("filter-class").append(
+    element("option", { value: ANY }, "all classes"),
+    ...clips.labels.map((label) => element("option", {}, label)),
+  );
+  byId("filter-error").append(...ERROR_FILTERS.map(([value, text]) => element("option", { value }, text)));
+  byId("sort").append(...Object.keys(SORTS).map((name) => element("option", {}, name)));
+  showAxes();
+  showEventKeys();
+  listenToUser();
+  showList();
+}
+
+// --- The page ---------------------------------------------------------------------------------------
+
+showResults();
+showLegend();
+showPanels();
+window.addEventListener("resize", showPanels);
+showClasses();
+if (report.clips) {
+  for (const name of document.querySelectorAll(".shown-model")) name.textContent = report.shown_title;
+  showErrors(report.clips);
+  showClips(report.clips);
+} else {
+  for (const part of document.querySelectorAll(".needs-clips")) {
+    part.replaceChildren(
+      element(
+        "p",
+        { class: "note" },
+        "Not shown, as the page was made without the data set: run utils/report.py with --dataset_dir.",
+      ),
+    );
+  }
+}

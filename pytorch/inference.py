@@ -4,6 +4,7 @@ import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from pytorch.models import Cnn, Crnn
 from pytorch.stage_arguments import add_run_arguments, run_of
 from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
 from utils import command_line, config
+from utils.audio import clip_duration
 from utils.errors import SedError
 from utils.feature_file import Features, Scalar
 from utils.figures import plot_clip
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
-from utils.metadata import Clip, read_durations, read_strong_table
+from utils.metadata import SUBSETS, Clip, read_durations, read_strong_table
 from utils.progress import progress
+from utils.psds import frame_scores, score_psds
 from utils.run_statistics import append_record, validation_key
 from utils.score_report import averages_table, classes_table
 from utils.scoring import score_events
@@ -44,19 +47,22 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         logger.info(f"Validation audio num: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
-        predictions = predict_events(
-            model, validation.features, scalar, compute, run.model_type, arguments.visualize or 0
-        )
+        post_processing = post_processing_of(run.model_type)
+        predictions = predict_events(model, validation.features, scalar, compute, post_processing)
         logger.info("validate statistics:")
         path = workspace.submission(run, arguments.iteration, arguments.weights)
         scores = score_submission(predictions.clips, predictions.clipwise, validation.reference, path)
+        psds = score_frames(arguments.dataset_dir, validation.reference.clips, predictions, post_processing)
         for line in classes_table(scores.detection):
             logger.info(f"    {line}")
-        record = {"iteration": arguments.iteration, validation_key(arguments.weights): scores.to_json()}
+        record = {
+            "iteration": arguments.iteration,
+            validation_key(arguments.weights): scores.to_json() | psds,
+        }
         append_record(workspace.inference_statistics(run), record)
         if arguments.visualize:
             folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
-            draw_clips(folder, validation, predictions)
+            draw_clips(folder, validation, predictions, arguments.visualize)
 
 
 @dataclass(frozen=True)
@@ -68,41 +74,66 @@ class Predictions:
     clips : list of Clip
         With the predicted events.
     clipwise : np.ndarray, shape (clips, classes)
-    framewise : np.ndarray, shape (first clips, frames, classes)
-        Frame probabilities of as many of the first clips as there are to be figures of.
+    outputs : np.ndarray, shape (clips, outputs, classes)
+        Frame probabilities, each once, as the model gives them out.
+    stride_frames : int
+        Frames of an output.
     """
 
     clips: list[Clip]
     clipwise: np.ndarray
-    framewise: np.ndarray
+    outputs: np.ndarray
+    stride_frames: int
+
+    def framewise(self, index: int) -> np.ndarray:
+        """Return the frame probabilities of a clip, shape (frames, classes)."""
+        return self.outputs[index].repeat(self.stride_frames, axis=0)[: config.clip_frames]
 
 
 def predict_events(
-    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute, model_type: str, kept_clips: int
+    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute, post_processing: str
 ) -> Predictions:
-    """Run the model batch by batch, and keep the frame probabilities of the first `kept_clips` clips only."""
-    clips, clipwise, framewise = [], [], []
+    """Run the model batch by batch, and keep the few numbers of each clip that scores and figures need."""
+    clips, clipwise, outputs = [], [], []
     for batch, probabilities in predict_batches(model, features, scalar, compute):
-        framewise.append(probabilities.framewise[: max(kept_clips - len(clips), 0)])
-        clips += predicted_clips(batch.names, probabilities, post_processing_of(model_type))
+        clips += predicted_clips(batch.names, probabilities, post_processing)
         clipwise.append(probabilities.clipwise)
-    return Predictions(clips, np.concatenate(clipwise), np.concatenate(framewise))
+        outputs.append(probabilities.framewise[:, :: model.stride_frames].copy())
+    return Predictions(clips, np.concatenate(clipwise), np.concatenate(outputs), model.stride_frames)
 
 
-def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions) -> None:
-    """Draw the figures of those clips whose frame probabilities were kept."""
-    count = len(predictions.framewise)
-    for index, framewise in enumerate(progress(predictions.framewise, "Drawing", count)):
-        clip = predictions.clips[index]
+def score_frames(
+    dataset_dir: Path, reference: list[Clip], predictions: Predictions, post_processing: str
+) -> dict[str, Any]:
+    """Log PSDS1 and PSDS2 and return them for the statistics; where they cannot be computed, say why."""
+    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
+    try:
+        scores = score_psds(
+            reference,
+            frame_scores(predictions.outputs, post_processing),
+            output_seconds=predictions.stride_frames / config.frames_per_second,
+            durations=[clip_duration(audio_folder / clip.name) for clip in reference],
+        )
+    except SedError as error:
+        logger.info(f"    Without PSDS: {error}")
+        return {}
+    logger.info(f"    {scores.log_line()}")
+    return {"psds": scores.to_json()}
+
+
+def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions, most_clips: int) -> None:
+    """Draw the figures of the first clips."""
+    clips = predictions.clips[:most_clips]
+    for index, clip in enumerate(progress(clips, "Drawing", len(clips))):
         plot_clip(
             folder / f"{Path(clip.name).stem}.png",
             validation.features.logmel[index],
             validation.reference.clips[index],
-            framewise,
+            predictions.framewise(index),
             predictions.clipwise[index],
             clip,
         )
-    logger.info(f"Figures of {count} clips in {folder}")
+    logger.info(f"Figures of {len(clips)} clips in {folder}")
 
 
 def score(arguments: argparse.Namespace) -> None:

@@ -89,6 +89,14 @@ onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores
 offset_collar_fraction = 0.2  # of the event's length; the offset's tolerance is the larger one of the two
 segment_lengths = (0.2, 1.0)  # s; the system's own log used 0.2 s, the challenge 1 s
 
+# PSDS; the values are those of the challenges since 2021.
+psds1_tolerance = 0.7  # share of a detection in events, and of an event in detections, from which they fit
+psds2_tolerance = 0.1  # the same of PSDS2, which asks for the class more than for the times ...
+psds2_cross_trigger_tolerance = 0.3  # ... share of a false detection in another class's events ...
+psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
+psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
+psds_most_false_alarms = 100.0  # of a class per hour: up to there the curve counts
+
 apply_overrides(globals())
 
 # --- Derived values: do not edit --------------------------------------------------------------------

@@ -11,6 +11,7 @@ from utils.scoring import segment_key
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 MICRO = "micro"  # in the name of a column: all classes counted together
+PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 
@@ -54,6 +55,11 @@ class RunResults:
         records = [*self.evaluations, *self.inferences] if weights == STUDENT else self.inferences
         scored = [record for record in records if validation_key(weights) in record]
         return scored[-1] if scored else None
+
+    def latest_scores(self) -> list[dict[str, Any]]:
+        """Return the scores of the records that count, of the student and of the teacher."""
+        records = {weights: self.latest(weights) for weights in (STUDENT, TEACHER)}
+        return [record[validation_key(weights)] for weights, record in records.items() if record]
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,11 @@ def score_columns() -> list[str]:
     return ["mAP", *(name for metric in metrics for name in (metric, f"{metric} {MICRO}"))]
 
 
+def psds_cells(scores: dict[str, Any]) -> list[str]:
+    """Return the cells of a run's PSDS1 and PSDS2, in percent."""
+    return [percent(scores.get("psds", {}).get(name.lower())) for name in PSDS_COLUMNS]
+
+
 def percent(value: float | None) -> str:
     """Return a score of 0 to 1 in percent, or a dash where there is none."""
     return "-" if value is None else f"{100 * value:.1f}"
@@ -145,10 +156,11 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
     """Return the results table: a header, and a row for each run that has been validated.
 
     On the challenge's data the published results stand beside: in the row of the run that repeats them, or in
-    a row of their own where there is no such run.
+    a row of their own where there is no such run. PSDS has columns where it was computed for some run.
     """
     published = read_published_results() if is_real_set(runs) else []
-    header = ["training", "iteration", "clips", *score_columns()]
+    has_psds = any("psds" in scores for run in runs for scores in run.latest_scores())
+    header = ["training", "iteration", "clips", *score_columns(), *PSDS_COLUMNS * has_psds]
     rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
     for run in runs:
         matching = [result for result in published if result.is_of(run.run)]
@@ -160,6 +172,7 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
             title = run.title if weights == STUDENT else f"{run.title}, {weights}"
             beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
             own = [title, str(record["iteration"]), str(scores["clips"]), *score_cells(scores)]
+            own += psds_cells(scores) * has_psds
             rows.append(own + beside * bool(published))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):

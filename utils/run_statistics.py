@@ -20,6 +20,8 @@ NOT_OF_THE_WEIGHTS = {
     *("visualized_clips", "clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
+    *("psds1_tolerance", "psds2_tolerance", "psds2_cross_trigger_tolerance", "psds2_cross_trigger_cost"),
+    *("psds_instability_cost", "psds_most_false_alarms"),
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
 

@@ -17,6 +17,7 @@ from utils.data_generator import Batch, evaluation_batches, evenly_chosen
 from utils.feature_file import Features, Scalar
 from utils.log import logger
 from utils.run_statistics import append_record, validation_key
+from utils.vad import PostProcessing, post_processing_named
 from utils.validation import (
     Probabilities,
     Scored,
@@ -29,16 +30,16 @@ from utils.workspace import STUDENT, Run, Workspace
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """The validation clips: their features, and their annotation in the same order."""
+    """Clips to validate or to tune on: their features, and their annotation in the same order."""
 
     features: Features
     reference: ValidationReference
 
 
-def post_processing_of(model_type: str) -> str:
-    """Return the name of the post-processing that `config` says for models of that type."""
+def post_processing_of(model_type: str) -> PostProcessing:
+    """Return the post-processing that `config` says for models of that type."""
     is_crnn = isinstance(DESIGNS[model_type], CrnnDesign)
-    return config.crnn_post_processing if is_crnn else config.cnn_post_processing
+    return post_processing_named(config.crnn_post_processing if is_crnn else config.cnn_post_processing)
 
 
 def predict_batches(

@@ -1,4 +1,4 @@
-"""Writes and scores submissions: of a trained model on the validation clips, or somebody else's."""
+"""Finds events with a trained model, tunes how it finds them, and scores its submissions and others'."""
 
 import argparse
 import sys
@@ -15,8 +15,14 @@ from pytorch.checkpoint import load_model
 from pytorch.compute import Compute, choose_compute
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
 from pytorch.models import Cnn, Crnn
-from pytorch.stage_arguments import add_run_arguments, run_of
-from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
+from pytorch.stage_arguments import (
+    TUNING_DATA_TYPES,
+    add_checkpoint_arguments,
+    add_run_arguments,
+    run_of,
+    tuning_data_type,
+)
+from pytorch.stage_inputs import describe_count, load_scalar, open_annotated_clips
 from utils import command_line, config
 from utils.audio import clip_duration
 from utils.errors import SedError
@@ -28,41 +34,61 @@ from utils.metadata import SUBSETS, Clip, read_durations, read_strong_table
 from utils.progress import progress
 from utils.psds import frame_scores, score_psds
 from utils.run_statistics import append_record, validation_key
-from utils.score_report import averages_table, classes_table
+from utils.score_report import averages_table, classes_table, tuned_table
 from utils.scoring import score_events
+from utils.tuning import read_tuned, tune, write_tuned
+from utils.vad import PostProcessing
 from utils.validation import predicted_clips, score_submission
-from utils.workspace import STUDENT, TEACHER, Workspace
+from utils.workspace import Workspace
 
 
 def inference_validation(arguments: argparse.Namespace) -> None:
     """Write the submission of a checkpoint, score it, and draw what the model heard."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    compute = choose_compute(arguments.cuda, arguments.precision)
-    keep_freed_memory()
-    model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
-    start_logging(workspace.new_log(run, "inference"))
-    scalar = load_scalar(workspace, run.mini_data)
-    with open_validation_set(workspace, arguments.dataset_dir, run.mini_data) as validation:
+    checkpoint = (run, arguments.iteration, arguments.weights)
+    detector = load_detector(arguments, "inference")
+    post_processing = post_processing_of(run.model_type)
+    if arguments.tuned:
+        path = workspace.tuned_post_processing(*checkpoint)
+        post_processing = read_tuned(path, post_processing, "run the command tune with the same options")
+    with open_annotated_clips(workspace, arguments.dataset_dir, "validation", run.mini_data) as validation:
         logger.info(f"Validation audio num: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
-        post_processing = post_processing_of(run.model_type)
-        predictions = predict_events(model, validation.features, scalar, compute, post_processing)
+        predictions = predict_events(detector, validation.features, post_processing)
         logger.info("validate statistics:")
-        path = workspace.submission(run, arguments.iteration, arguments.weights)
+        path = workspace.submission(*checkpoint, arguments.tuned)
         scores = score_submission(predictions.clips, predictions.clipwise, validation.reference, path)
         psds = score_frames(arguments.dataset_dir, validation.reference.clips, predictions, post_processing)
         for line in classes_table(scores.detection):
             logger.info(f"    {line}")
-        record = {
-            "iteration": arguments.iteration,
-            validation_key(arguments.weights): scores.to_json() | psds,
-        }
+        key = validation_key(arguments.weights, arguments.tuned)
+        record = {"iteration": arguments.iteration, key: scores.to_json() | psds}
         append_record(workspace.inference_statistics(run), record)
         if arguments.visualize:
-            folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
+            folder = workspace.clip_figures(*checkpoint, arguments.tuned)
             draw_clips(folder, validation, predictions, arguments.visualize)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained model, and how it is run."""
+
+    model: Cnn | Crnn
+    scalar: Scalar
+    compute: Compute
+
+
+def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
+    """Load the model that the command line tells, and start the log of the command."""
+    run = run_of(arguments)
+    workspace = Workspace(arguments.workspace)
+    compute = choose_compute(arguments.cuda, arguments.precision)
+    keep_freed_memory()
+    model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
+    start_logging(workspace.new_log(run, command))
+    return Detector(model, load_scalar(workspace, run.mini_data), compute)
 
 
 @dataclass(frozen=True)
@@ -90,12 +116,11 @@ class Predictions:
         return self.outputs[index].repeat(self.stride_frames, axis=0)[: config.clip_frames]
 
 
-def predict_events(
-    model: Cnn | Crnn, features: Features, scalar: Scalar, compute: Compute, post_processing: str
-) -> Predictions:
+def predict_events(detector: Detector, features: Features, post_processing: PostProcessing) -> Predictions:
     """Run the model batch by batch, and keep the few numbers of each clip that scores and figures need."""
+    model = detector.model
     clips, clipwise, outputs = [], [], []
-    for batch, probabilities in predict_batches(model, features, scalar, compute):
+    for batch, probabilities in predict_batches(model, features, detector.scalar, detector.compute):
         clips += predicted_clips(batch.names, probabilities, post_processing)
         clipwise.append(probabilities.clipwise)
         outputs.append(probabilities.framewise[:, :: model.stride_frames].copy())
@@ -103,7 +128,7 @@ def predict_events(
 
 
 def score_frames(
-    dataset_dir: Path, reference: list[Clip], predictions: Predictions, post_processing: str
+    dataset_dir: Path, reference: list[Clip], predictions: Predictions, post_processing: PostProcessing
 ) -> dict[str, Any]:
     """Log PSDS1 and PSDS2 and return them for the statistics; where they cannot be computed, say why."""
     audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
@@ -134,6 +159,31 @@ def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions
             clip,
         )
     logger.info(f"Figures of {len(clips)} clips in {folder}")
+
+
+def tune_post_processing(arguments: argparse.Namespace) -> None:
+    """Choose the post-processing of each class on training clips, and save it beside the checkpoint."""
+    run = run_of(arguments)
+    workspace = Workspace(arguments.workspace)
+    detector = load_detector(arguments, "tune")
+    before = post_processing_of(run.model_type)
+    with open_annotated_clips(workspace, arguments.dataset_dir, arguments.tune_on, run.mini_data) as clips:
+        logger.info(f"Tuning audio num: {describe_count(clips.features)} of {arguments.tune_on}")
+        if arguments.tune_on in run.data_types:
+            logger.info("The model was trained on these clips: it is surer of them than of others.")
+        predictions = predict_events(detector, clips.features, before)
+    tuned = tune(
+        clips.reference.clips,
+        predictions.outputs,
+        predictions.clipwise,
+        stride_frames=predictions.stride_frames,
+        before=before,
+    )
+    for line in tuned_table(tuned):
+        logger.info(line)
+    path = workspace.tuned_post_processing(run, arguments.iteration, arguments.weights)
+    write_tuned(path, tuned, arguments.tune_on)
+    logger.info(f"Tuned post-processing saved to {path}; it is used by: inference_validation --tuned")
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -187,14 +237,9 @@ def main() -> None:
         "inference_validation", help="checkpoint -> submission, scores and figures of the validation clips"
     )
     add_run_arguments(inference)
+    add_checkpoint_arguments(inference)
     inference.add_argument(
-        "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
-    )
-    inference.add_argument(
-        "--weights",
-        choices=(STUDENT, TEACHER),
-        default=STUDENT,
-        help=f"of a model trained with mean_teacher; default {STUDENT}",
+        "--tuned", action="store_true", help="find events with the post-processing that tune has chosen"
     )
     inference.add_argument(
         "--visualize",
@@ -205,6 +250,19 @@ def main() -> None:
         help=f"draw what the model heard in the first CLIPS clips; default {config.visualized_clips}",
     )
     inference.set_defaults(function=inference_validation)
+
+    tuning = commands.add_parser(
+        "tune", help="checkpoint -> post-processing of each class with the best event F1 on training clips"
+    )
+    add_run_arguments(tuning)
+    add_checkpoint_arguments(tuning)
+    tuning.add_argument(
+        "--tune_on",
+        type=tuning_data_type,
+        default=TUNING_DATA_TYPES[0],
+        help=f"subset with events to tune on: {', '.join(TUNING_DATA_TYPES)}; default {TUNING_DATA_TYPES[0]}",
+    )
+    tuning.set_defaults(function=tune_post_processing)
 
     scoring = commands.add_parser("score", help="submission and reference -> scores")
     scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")

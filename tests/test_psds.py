@@ -15,12 +15,13 @@ from utils.audio import clip_duration
 from utils.errors import SedError
 from utils.metadata import Clip, Event
 from utils.psds import PSDS1, PSDS2, PsdsScenario, frame_scores, output_edges, psds, score_psds
-from utils.vad import detect_events
+from utils.vad import detect_events, post_processing_named
 
 pytest.importorskip("sed_scores_eval", reason="needs requirements-psds.txt")
 LABELS = ["Speech", "Dog", "Cat"]
 OUTPUT_SECONDS = 0.125
 OUTPUTS = 16  # of a clip
+MEDIAN_FILTER = post_processing_named("median_filter")
 BETWEEN = PsdsScenario(0.6, 0.3, 0.5)  # where few clips give neither 0 nor 1
 Interval = tuple[float, float]
 
@@ -230,17 +231,17 @@ def test_duration_is_that_of_the_recording_but_not_beyond_the_clip(tmp_path):
 def test_a_threshold_on_the_filtered_scores_finds_the_events_of_the_median_filter(values, threshold):
     outputs = np.zeros((1, len(values), config.classes_num), np.float32)
     outputs[0, :, 0] = values
-    mask = frame_scores(outputs, "median_filter")[0, :, 0] > 0.5
+    mask = frame_scores(outputs, MEDIAN_FILTER)[0, :, 0] > 0.5
     found = runs_at_or_above(mask, True)
     events = detect_events(
-        outputs[0].repeat(8, axis=0), outputs[0].max(axis=0), post_processing="median_filter", stride_frames=8
+        outputs[0].repeat(8, axis=0), outputs[0].max(axis=0), post_processing=MEDIAN_FILTER, stride_frames=8
     )
     assert [(event.onset, event.offset) for event in events] == found
 
 
 def test_double_threshold_leaves_the_scores_alone():
-    outputs = np.random.default_rng(0).random((2, OUTPUTS, 3))
-    np.testing.assert_array_equal(frame_scores(outputs, "double_threshold"), outputs)
+    outputs = np.random.default_rng(0).random((2, OUTPUTS, config.classes_num))
+    np.testing.assert_array_equal(frame_scores(outputs, post_processing_named("double_threshold")), outputs)
 
 
 def inference(trained, *options: object, **environment: str) -> str:

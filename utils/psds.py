@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import median_filter
 
 from utils import config
 from utils.errors import SedError
 from utils.metadata import Clip, Event
+from utils.vad import PostProcessing
 
 
 @dataclass(frozen=True)
@@ -60,28 +60,27 @@ class PsdsScores:
         return f"PSDS1: {self.psds1:.3f}, PSDS2: {self.psds2:.3f}"
 
 
-def frame_scores(outputs: np.ndarray, post_processing: str) -> np.ndarray:
+def frame_scores(outputs: np.ndarray, post_processing: PostProcessing) -> np.ndarray:
     """Return what PSDS puts its thresholds on: the probabilities, median-filtered where the events are.
 
     A threshold on median-filtered probabilities finds the same frames as the median filter over frames above
-    that threshold, so PSDS sees the post-processing `median_filter` at every threshold. The other one has two
-    thresholds, and looks at the clip probability too, so there is no one threshold that PSDS could vary: it
-    takes the probabilities as they are.
+    that threshold, so PSDS sees the post-processing `MedianFilter` at every threshold. `DoubleThreshold` has
+    two thresholds, and looks at the clip probability too, so there is no one threshold that could be varied:
+    PSDS takes the probabilities as they are.
 
     Parameters
     ----------
     outputs : np.ndarray, shape (clips, outputs, classes)
         Frame probabilities, one for each output of the model.
-    post_processing : str
-        A name in `utils.vad.POST_PROCESSINGS`.
+    post_processing : PostProcessing
+        How the events of each class are found.
 
     Returns
     -------
     np.ndarray, shape (clips, outputs, classes)
     """
-    if post_processing != "median_filter":
-        return outputs
-    return median_filter(outputs, size=(1, config.median_filter_outputs, 1), mode="reflect")
+    by_class = zip(post_processing, np.moveaxis(outputs, 2, 0), strict=True)
+    return np.stack([of_class.smoothed(of_clips) for of_class, of_clips in by_class], axis=2)
 
 
 def united_events(events: Sequence[Event]) -> list[tuple[float, float, str]]:

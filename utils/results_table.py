@@ -11,6 +11,7 @@ from utils.scoring import segment_key
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 MICRO = "micro"  # in the name of a column: all classes counted together
+VARIANTS = [(STUDENT, False), (STUDENT, True), (TEACHER, False), (TEACHER, True)]  # weights, tuned or not
 PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
@@ -47,19 +48,20 @@ class RunResults:
         extras += ["mini data"] * self.run.mini_data
         return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
 
-    def latest(self, weights: str) -> dict[str, Any] | None:
+    def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
         """Return the record that counts: of the last inference, else of the last evaluation in training.
 
-        A teacher's scores count only where inference was asked for the teacher.
+        Scores of a teacher, or of tuned post-processing, count only where inference was asked for them.
         """
-        records = [*self.evaluations, *self.inferences] if weights == STUDENT else self.inferences
-        scored = [record for record in records if validation_key(weights) in record]
+        is_of_training = weights == STUDENT and not tuned
+        records = [*self.evaluations, *self.inferences] if is_of_training else self.inferences
+        scored = [record for record in records if validation_key(weights, tuned) in record]
         return scored[-1] if scored else None
 
     def latest_scores(self) -> list[dict[str, Any]]:
-        """Return the scores of the records that count, of the student and of the teacher."""
-        records = {weights: self.latest(weights) for weights in (STUDENT, TEACHER)}
-        return [record[validation_key(weights)] for weights, record in records.items() if record]
+        """Return the scores of the records that count, of all `VARIANTS`."""
+        records = {variant: self.latest(*variant) for variant in VARIANTS}
+        return [record[validation_key(*variant)] for variant, record in records.items() if record]
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,12 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
     rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
     for run in runs:
         matching = [result for result in published if result.is_of(run.run)]
-        for weights in (STUDENT, TEACHER):
-            record = run.latest(weights)
+        for weights, tuned in VARIANTS:
+            record = run.latest(weights, tuned)
             if record is None:
                 continue
-            scores = record[validation_key(weights)]
-            title = run.title if weights == STUDENT else f"{run.title}, {weights}"
+            scores = record[validation_key(weights, tuned)]
+            title = ", ".join([run.title] + [weights] * (weights != STUDENT) + ["tuned"] * tuned)
             beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
             own = [title, str(record["iteration"]), str(scores["clips"]), *score_cells(scores)]
             own += psds_cells(scores) * has_psds

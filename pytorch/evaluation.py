@@ -21,6 +21,7 @@ from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly
 from utils.feature_file import Features
 from utils.log import logger
 from utils.run_statistics import append_record, validation_key
+from utils.vad import PostProcessing, post_processing_named
 from utils.validation import (
     Probabilities,
     Scored,
@@ -35,7 +36,7 @@ SILENCE = 10 * math.log10(config.log_floor)  # dB; the log-mel of zeros
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """The validation clips: their features, and their annotation in the same order."""
+    """Clips to validate or to tune on: their features, and their annotation in the same order."""
 
     features: Features
     reference: ValidationReference
@@ -46,10 +47,10 @@ def scoring_workers() -> int:
     return min(max(1, joblib.cpu_count() // 2), config.scoring_workers)
 
 
-def post_processing_of(model_type: str) -> str:
-    """Return the name of the post-processing that `config` says for models of that type."""
+def post_processing_of(model_type: str) -> PostProcessing:
+    """Return the post-processing that `config` says for models of that type."""
     is_crnn = isinstance(DESIGNS[model_type], CrnnDesign)
-    return config.crnn_post_processing if is_crnn else config.cnn_post_processing
+    return post_processing_named(config.crnn_post_processing if is_crnn else config.cnn_post_processing)
 
 
 def predict_batches(

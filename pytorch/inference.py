@@ -1,9 +1,10 @@
-"""Writes and scores submissions: of a trained model on the validation clips, or somebody else's."""
+"""Finds events with a trained model, tunes how it finds them, and scores its submissions and others'."""
 
 import argparse
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,50 +15,82 @@ from pytorch.checkpoint import load_model
 from pytorch.compute import Compute, choose_compute
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
 from pytorch.models import Cnn, Crnn
-from pytorch.stage_arguments import add_run_arguments, run_of
-from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
+from pytorch.stage_arguments import (
+    TUNING_DATA_TYPES,
+    add_checkpoint_arguments,
+    add_run_arguments,
+    run_of,
+    tuning_data_type,
+)
+from pytorch.stage_inputs import describe_count, load_scalar, open_annotated_clips
 from utils import command_line, config
+from utils.audio import clip_duration
 from utils.data_generator import Standardizer
 from utils.errors import SedError
 from utils.feature_file import Features
 from utils.figures import plot_clip
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
-from utils.metadata import Clip, read_durations, read_strong_table
+from utils.metadata import SUBSETS, Clip, read_durations, read_strong_table
 from utils.progress import progress
+from utils.psds import frame_scores, score_psds
 from utils.run_statistics import append_record, validation_key
-from utils.score_report import averages_table, classes_table
+from utils.score_report import averages_table, classes_table, tuned_table
 from utils.scoring import score_events
+from utils.tuning import read_tuned, tune, write_tuned
+from utils.vad import PostProcessing
 from utils.validation import predicted_clips, score_submission
-from utils.workspace import STUDENT, TEACHER, Workspace
+from utils.workspace import Workspace
 
 
 def inference_validation(arguments: argparse.Namespace) -> None:
     """Write the submission of a checkpoint, score it, and draw what the model heard."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    compute = choose_compute(arguments.cuda, arguments.precision)
-    keep_freed_memory()
-    model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
-    start_logging(workspace.new_log(run, "inference"))
-    standardize = Standardizer.of(load_scalar(workspace, run.mini_data), compute.device)
-    with open_validation_set(workspace, arguments.dataset_dir, run.mini_data) as validation:
+    checkpoint = (run, arguments.iteration, arguments.weights)
+    detector = load_detector(arguments, "inference")
+    post_processing = post_processing_of(run.model_type)
+    if arguments.tuned:
+        path = workspace.tuned_post_processing(*checkpoint)
+        post_processing = read_tuned(path, post_processing, "run the command tune with the same options")
+    with open_annotated_clips(workspace, arguments.dataset_dir, "validation", run.mini_data) as validation:
         logger.info(f"Validation audio num: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
-        predictions = predict_events(
-            model, validation.features, standardize, compute, run.model_type, arguments.visualize or 0
-        )
+        predictions = predict_events(detector, validation.features, post_processing)
         logger.info("validate statistics:")
-        path = workspace.submission(run, arguments.iteration, arguments.weights)
+        path = workspace.submission(*checkpoint, arguments.tuned)
         scores = score_submission(predictions.clips, predictions.clipwise, validation.reference, path)
+        psds = score_frames(arguments.dataset_dir, validation.reference.clips, predictions, post_processing)
         for line in classes_table(scores.detection):
             logger.info(f"    {line}")
-        record = {"iteration": arguments.iteration, validation_key(arguments.weights): scores.to_json()}
+        key = validation_key(arguments.weights, arguments.tuned)
+        record = {"iteration": arguments.iteration, key: scores.to_json() | psds}
         append_record(workspace.inference_statistics(run), record)
         if arguments.visualize:
-            folder = workspace.clip_figures(run, arguments.iteration, arguments.weights)
-            draw_clips(folder, validation, predictions)
+            folder = workspace.clip_figures(*checkpoint, arguments.tuned)
+            draw_clips(folder, validation, predictions, arguments.visualize)
+
+
+@dataclass(frozen=True)
+class Detector:
+    """A trained model, and how it is run."""
+
+    model: Cnn | Crnn
+    standardize: Standardizer
+    compute: Compute
+
+
+def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
+    """Load the model that the command line tells, and start the log of the command."""
+    run = run_of(arguments)
+    workspace = Workspace(arguments.workspace)
+    compute = choose_compute(arguments.cuda, arguments.precision)
+    keep_freed_memory()
+    model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
+    start_logging(workspace.new_log(run, command))
+    standardize = Standardizer.of(load_scalar(workspace, run.mini_data), compute.device)
+    return Detector(model, standardize, compute)
 
 
 @dataclass(frozen=True)
@@ -69,46 +102,90 @@ class Predictions:
     clips : list of Clip
         With the predicted events.
     clipwise : np.ndarray, shape (clips, classes)
-    framewise : np.ndarray, shape (first clips, frames, classes)
-        Frame probabilities of as many of the first clips as there are to be figures of.
+    outputs : np.ndarray, shape (clips, outputs, classes)
+        Frame probabilities, each once, as the model gives them out.
+    stride_frames : int
+        Frames of an output.
     """
 
     clips: list[Clip]
     clipwise: np.ndarray
-    framewise: np.ndarray
+    outputs: np.ndarray
+    stride_frames: int
+
+    def framewise(self, index: int) -> np.ndarray:
+        """Return the frame probabilities of a clip, shape (frames, classes)."""
+        return self.outputs[index].repeat(self.stride_frames, axis=0)[: config.clip_frames]
 
 
-def predict_events(
-    model: Cnn | Crnn,
-    features: Features,
-    standardize: Standardizer,
-    compute: Compute,
-    model_type: str,
-    kept_clips: int,
-) -> Predictions:
-    """Run the model batch by batch, and keep the frame probabilities of the first `kept_clips` clips only."""
-    clips, clipwise, framewise = [], [], []
-    for batch, probabilities in predict_batches(model, features, standardize, compute):
-        framewise.append(probabilities.framewise[: max(kept_clips - len(clips), 0)])
-        clips += predicted_clips(batch.names, probabilities, post_processing_of(model_type))
+def predict_events(detector: Detector, features: Features, post_processing: PostProcessing) -> Predictions:
+    """Run the model batch by batch, and keep the few numbers of each clip that scores and figures need."""
+    model = detector.model
+    clips, clipwise, outputs = [], [], []
+    for batch, probabilities in predict_batches(model, features, detector.standardize, detector.compute):
+        clips += predicted_clips(batch.names, probabilities, post_processing)
         clipwise.append(probabilities.clipwise)
-    return Predictions(clips, np.concatenate(clipwise), np.concatenate(framewise))
+        outputs.append(probabilities.framewise[:, :: model.stride_frames].copy())
+    return Predictions(clips, np.concatenate(clipwise), np.concatenate(outputs), model.stride_frames)
 
 
-def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions) -> None:
-    """Draw the figures of those clips whose frame probabilities were kept."""
-    count = len(predictions.framewise)
-    for index, framewise in enumerate(progress(predictions.framewise, "Drawing", count)):
-        clip = predictions.clips[index]
+def score_frames(
+    dataset_dir: Path, reference: list[Clip], predictions: Predictions, post_processing: PostProcessing
+) -> dict[str, Any]:
+    """Log PSDS1 and PSDS2 and return them for the statistics; where they cannot be computed, say why."""
+    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
+    try:
+        scores = score_psds(
+            reference,
+            frame_scores(predictions.outputs, post_processing),
+            output_seconds=predictions.stride_frames / config.frames_per_second,
+            durations=[clip_duration(audio_folder / clip.name) for clip in reference],
+        )
+    except SedError as error:
+        logger.info(f"    Without PSDS: {error}")
+        return {}
+    logger.info(f"    {scores.log_line()}")
+    return {"psds": scores.to_json()}
+
+
+def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions, most_clips: int) -> None:
+    """Draw the figures of the first clips."""
+    clips = predictions.clips[:most_clips]
+    for index, clip in enumerate(progress(clips, "Drawing", len(clips))):
         plot_clip(
             folder / f"{Path(clip.name).stem}.png",
             validation.features.logmel[index],
             validation.reference.clips[index],
-            framewise,
+            predictions.framewise(index),
             predictions.clipwise[index],
             clip,
         )
-    logger.info(f"Figures of {count} clips in {folder}")
+    logger.info(f"Figures of {len(clips)} clips in {folder}")
+
+
+def tune_post_processing(arguments: argparse.Namespace) -> None:
+    """Choose the post-processing of each class on training clips, and save it beside the checkpoint."""
+    run = run_of(arguments)
+    workspace = Workspace(arguments.workspace)
+    detector = load_detector(arguments, "tune")
+    before = post_processing_of(run.model_type)
+    with open_annotated_clips(workspace, arguments.dataset_dir, arguments.tune_on, run.mini_data) as clips:
+        logger.info(f"Tuning audio num: {describe_count(clips.features)} of {arguments.tune_on}")
+        if arguments.tune_on in run.data_types:
+            logger.info("The model was trained on these clips: it is surer of them than of others.")
+        predictions = predict_events(detector, clips.features, before)
+    tuned = tune(
+        clips.reference.clips,
+        predictions.outputs,
+        predictions.clipwise,
+        stride_frames=predictions.stride_frames,
+        before=before,
+    )
+    for line in tuned_table(tuned):
+        logger.info(line)
+    path = workspace.tuned_post_processing(run, arguments.iteration, arguments.weights)
+    write_tuned(path, tuned, arguments.tune_on)
+    logger.info(f"Tuned post-processing saved to {path}; it is used by: inference_validation --tuned")
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -162,14 +239,9 @@ def main() -> None:
         "inference_validation", help="checkpoint -> submission, scores and figures of the validation clips"
     )
     add_run_arguments(inference)
+    add_checkpoint_arguments(inference)
     inference.add_argument(
-        "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
-    )
-    inference.add_argument(
-        "--weights",
-        choices=(STUDENT, TEACHER),
-        default=STUDENT,
-        help=f"of a model trained with mean_teacher; default {STUDENT}",
+        "--tuned", action="store_true", help="find events with the post-processing that tune has chosen"
     )
     inference.add_argument(
         "--visualize",
@@ -180,6 +252,19 @@ def main() -> None:
         help=f"draw what the model heard in the first CLIPS clips; default {config.visualized_clips}",
     )
     inference.set_defaults(function=inference_validation)
+
+    tuning = commands.add_parser(
+        "tune", help="checkpoint -> post-processing of each class with the best event F1 on training clips"
+    )
+    add_run_arguments(tuning)
+    add_checkpoint_arguments(tuning)
+    tuning.add_argument(
+        "--tune_on",
+        type=tuning_data_type,
+        default=TUNING_DATA_TYPES[0],
+        help=f"subset with events to tune on: {', '.join(TUNING_DATA_TYPES)}; default {TUNING_DATA_TYPES[0]}",
+    )
+    tuning.set_defaults(function=tune_post_processing)
 
     scoring = commands.add_parser("score", help="submission and reference -> scores")
     scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")

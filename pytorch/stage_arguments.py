@@ -7,9 +7,10 @@ from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
 from utils import command_line, config
 from utils.metadata import SUBSETS
-from utils.workspace import DATA_TYPE_SEPARATOR, Run, join_data_types
+from utils.workspace import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
 
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
+TUNING_DATA_TYPES = [name for name in TRAINING_DATA_TYPES if SUBSETS[name].annotation == "strong"]
 HOLDOUT_FOLDS = ("1", "none")
 
 
@@ -53,6 +54,29 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the convolutions; auto: bf16 where the processor or GPU computes in it, else fp32; default "
         f"{config.precision}",
     )
+
+
+def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that tell which weights of a run to use."""
+    parser.add_argument(
+        "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
+    )
+    parser.add_argument(
+        "--weights",
+        choices=(STUDENT, TEACHER),
+        default=STUDENT,
+        help=f"of a model trained with mean_teacher; default {STUDENT}",
+    )
+
+
+def tuning_data_type(name: str) -> str:
+    """Return the name of a subset that may be tuned on."""
+    if name == "validation":
+        raise argparse.ArgumentTypeError("scores are reported of the validation clips, so tune on others")
+    if name not in TUNING_DATA_TYPES:
+        known = ", ".join(TUNING_DATA_TYPES)
+        raise argparse.ArgumentTypeError(f"invalid choice: '{name}' (choose from {known}, which have events)")
+    return name
 
 
 def training_data_types(text: str) -> str:

@@ -32,18 +32,20 @@ def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_
 
 
 @contextmanager
-def open_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> Iterator[ValidationSet]:
-    """Open the features of the validation clips, which stay in their file, and read their annotation."""
-    require_fresh(dataset_dir, workspace, "validation", mini_data)
-    remedy = features_command(dataset_dir, workspace, "validation", mini_data)
-    with open_features(workspace.features("validation", mini_data), remedy) as features:
-        yield ValidationSet(features, read_reference(dataset_dir, features))
+def open_annotated_clips(
+    workspace: Workspace, dataset_dir: Path, data_type: str, mini_data: bool
+) -> Iterator[ValidationSet]:
+    """Open the features of a subset with events, which stay in their file, and read its annotation."""
+    require_fresh(dataset_dir, workspace, data_type, mini_data)
+    remedy = features_command(dataset_dir, workspace, data_type, mini_data)
+    with open_features(workspace.features(data_type, mini_data), remedy) as features:
+        yield ValidationSet(features, read_reference(dataset_dir, data_type, features))
 
 
 def load_validation_set(workspace: Workspace, dataset_dir: Path, mini_data: bool) -> ValidationSet:
     """Read the features of the validation clips and their annotation."""
     features = load_features(workspace, dataset_dir, "validation", mini_data)
-    return ValidationSet(features, read_reference(dataset_dir, features))
+    return ValidationSet(features, read_reference(dataset_dir, "validation", features))
 
 
 def load_training_subsets(

@@ -3,7 +3,10 @@
 set -u -o pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/environment.sh"
-prepare_python requirements.txt tests/requirements.txt requirements-cluster.txt || exit
+packages=(requirements.txt tests/requirements.txt requirements-cluster.txt)
+(prepare_python "${packages[@]}" requirements-psds.txt) ||
+    echo "requirements-psds.txt cannot be installed, perhaps for want of a C++ compiler: no tests of PSDS"
+prepare_python "${packages[@]}" || exit
 cd "$project" || exit
 
 "$PYTHON" -m ruff check . || exit

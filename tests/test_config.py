@@ -24,8 +24,8 @@ def value_of(expression: str, config_path: Path) -> subprocess.CompletedProcess:
 def test_derived_values_follow_the_overrides(tmp_path):
     path = tmp_path / "task.py"
     path.write_text("import math\nlabels = ['a', 'b']\nhop_size = 320\nclip_seconds = math.floor(5.5)\n")
-    derived = "config.classes_num, config.frames_per_second, config.clip_frames, config.join_gap_frames"
-    assert value_of(derived, path).stdout.strip() == "2 100.0 500 25"
+    derived = "config.classes_num, config.frames_per_second, config.clip_frames"
+    assert value_of(derived, path).stdout.strip() == "2 100.0 500"
 
 
 def test_the_homemix_labels_are_taken():

@@ -25,11 +25,11 @@ from utils.figures import value_at
 from utils.logmel import logmel_of_clip
 from utils.metadata import Clip, Event, read_clips, write_strong_table
 from utils.report import write_report
-from utils.report_data import THRESHOLDS, choose_model, spread_over_f1
+from utils.report_data import choose_model, spread_over_f1, thresholds_of
 from utils.report_html import json_for_script
 from utils.report_media import frequency_ticks, mp3, probability_text, spectrogram_png
 from utils.results_table import RunResults, ScoredModel, best_model, read_runs, results_rows
-from utils.vad import POST_PROCESSINGS
+from utils.vad import POST_PROCESSINGS, post_processing_named
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
@@ -236,8 +236,11 @@ def test_a_score_of_zero_is_a_score():
         assert np.isnan(value_at(record, ("event", "f1")))
 
 
-def test_the_thresholds_of_every_post_processing_are_known():
-    assert THRESHOLDS.keys() == POST_PROCESSINGS.keys()
+@pytest.mark.parametrize("name", POST_PROCESSINGS)
+def test_the_thresholds_of_every_post_processing_are_known(name):
+    thresholds = thresholds_of(post_processing_named(name)[0])
+    assert thresholds.frames
+    assert all(0 < threshold < 1 for threshold in thresholds.frames)
 
 
 def test_spectrogram_has_low_bands_at_the_bottom_and_grows_lighter_with_the_level():

@@ -7,10 +7,18 @@ from hypothesis import strategies as st
 
 from utils import config
 from utils.errors import SedError
-from utils.vad import detect_events, detect_runs, double_threshold, drop_short_runs, join_close_runs
+from utils.vad import (
+    DoubleThreshold,
+    MedianFilter,
+    detect_events,
+    double_threshold,
+    drop_short_runs,
+    join_close_runs,
+    post_processing_named,
+)
 
 Run = tuple[int, int]
-DOUBLE_THRESHOLD = {"post_processing": "double_threshold", "stride_frames": 8}
+DOUBLE_THRESHOLD = {"post_processing": post_processing_named("double_threshold"), "stride_frames": 8}
 
 
 def plain_double_threshold(probability: list[float], high: float, low: float) -> list[Run]:
@@ -50,6 +58,10 @@ def plain_join(runs: list[Run], gap: int) -> list[Run]:
 
 def plain_drop(runs: list[Run], length: int) -> list[Run]:
     return [(first, after) for first, after in runs if after - first > length]
+
+
+def detect_runs(probability: np.ndarray) -> np.ndarray:
+    return DoubleThreshold().find_runs(probability, 1.0, 8)
 
 
 def as_runs(array: np.ndarray) -> list[Run]:
@@ -140,8 +152,9 @@ def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
     """Of a model whose pooling cuts off the last frames, which then repeat the last output."""
     framewise = np.zeros((len(outputs) * stride + min(cut_off, stride - 1), config.classes_num))
     framewise[:, 4] = [*np.repeat(outputs, stride), *[outputs[-1]] * min(cut_off, stride - 1)]
+    median_filter = post_processing_named("median_filter")
     events = detect_events(
-        framewise, np.zeros(config.classes_num), post_processing="median_filter", stride_frames=stride
+        framewise, np.zeros(config.classes_num), post_processing=median_filter, stride_frames=stride
     )
     visible = framewise[::stride, 4].tolist()
     runs = plain_runs(plain_median_filter([value > 0.5 for value in visible], 5))
@@ -152,4 +165,21 @@ def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
 
 def test_unknown_post_processing_lists_the_known_ones():
     with pytest.raises(SedError, match="no post-processing 'none'; the known ones are double_threshold, med"):
-        detect_events(np.zeros((8, 1)), np.zeros(1), post_processing="none", stride_frames=8)
+        post_processing_named("none")
+
+
+def test_each_class_has_its_own_parameters():
+    framewise = np.full((640, config.classes_num), 0.4)
+    framewise[64:128] = 0.6
+    post_processing = (
+        DoubleThreshold(high_threshold=0.5, low_threshold=0.5),
+        DoubleThreshold(high_threshold=0.5, low_threshold=0.4),
+        DoubleThreshold(high_threshold=0.5, low_threshold=0.5, drop_length=1.0),
+        DoubleThreshold(clip_threshold=0.6, high_threshold=0.5, low_threshold=0.5),
+        MedianFilter(frame_threshold=0.5, median_filter_outputs=1),
+        MedianFilter(frame_threshold=0.5, median_filter_outputs=17),
+        *[DoubleThreshold()] * 4,
+    )
+    events = detect_events(framewise, framewise.max(axis=0), post_processing=post_processing, stride_frames=8)
+    found = [(event.onset, event.offset, config.labels.index(event.label)) for event in events]
+    assert found == [(1.0, 2.0, 0), (0.0, 10.0, 1), (1.0, 2.0, 4)]

@@ -46,6 +46,21 @@ def read_audio(path: Path) -> tuple[np.ndarray, int]:
     return audio / INT16_FULL_SCALE if is_int16 else audio, sample_rate
 
 
+def clip_duration(path: Path) -> float:
+    """Return how much of a clip is recording: its length in s by the file's header, cut as the clip is.
+
+    Raises
+    ------
+    SedError
+        If there is no such file, or it cannot be read.
+    """
+    try:
+        info = soundfile.info(path)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
+    return min(info.frames / info.samplerate, config.clip_seconds)
+
+
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
     """Cut the samples, or pad them with zeros at the end, to `length` samples."""
     cut = samples[:length]

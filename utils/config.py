@@ -88,10 +88,27 @@ drop_length = 0.25  # s; events of at most this length are dropped
 frame_threshold = 0.5  # a class is active in a frame whose probability is above this
 median_filter_outputs = 5  # length of the filter over active frames, in frames that the model gives out
 
+# The values that `inference.py tune` tries for each class, in all combinations.
+tuned_clip_thresholds = (0.1, 0.3, 0.5, 0.7, 0.9)
+tuned_high_thresholds = (0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99)
+tuned_low_thresholds = (0.1, 0.2, 0.3, 0.5, 0.7, 0.9)  # not above the high threshold
+tuned_join_gaps = (0.0, 0.125, 0.25, 0.5, 1.0)  # s
+tuned_drop_lengths = (0.0, 0.125, 0.25, 0.5, 1.0)  # s
+tuned_frame_thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+tuned_median_filter_outputs = (1, 3, 5, 7, 9, 11, 15, 21)  # frames that the model gives out
+
 # --- Scoring ----------------------------------------------------------------------------------------
 onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores
 offset_collar_fraction = 0.2  # of the event's length; the offset's tolerance is the larger one of the two
 segment_lengths = (0.2, 1.0)  # s; the system's own log used 0.2 s, the challenge 1 s
+
+# PSDS; the values are those of the challenges since 2021.
+psds1_tolerance = 0.7  # share of a detection in events, and of an event in detections, from which they fit
+psds2_tolerance = 0.1  # the same of PSDS2, which asks for the class more than for the times ...
+psds2_cross_trigger_tolerance = 0.3  # ... share of a false detection in another class's events ...
+psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
+psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
+psds_most_false_alarms = 100.0  # of a class per hour: up to there the curve counts
 
 apply_overrides(globals())
 
@@ -100,5 +117,3 @@ classes_num = len(labels)
 clip_samples = round(clip_seconds * sample_rate)
 frames_per_second = sample_rate / hop_size
 clip_frames = clip_samples // hop_size
-join_gap_frames = round(join_gap * frames_per_second)
-drop_length_frames = round(drop_length * frames_per_second)

@@ -17,6 +17,7 @@ from utils.metadata import read_strong_table
 from utils.report_data import ClipReport, choose_model, make_clip_report, make_report, spread_over_f1
 from utils.report_html import write_page
 from utils.results_table import ScoredModel, read_evaluated_runs
+from utils.tuning import read_tuned
 from utils.workspace import STUDENT, TEACHER, Workspace
 
 BYTES_PER_MEGABYTE = 1e6
@@ -26,11 +27,13 @@ def report_clips(workspace: Workspace, dataset_dir: Path, model: ScoredModel, co
     """Judge the model's events in all validation clips, and look at `count` clips closely."""
     from pytorch.chosen_clips import probabilities_of_clips  # here, as torch is needed for nothing else
     from pytorch.evaluation import post_processing_of
-    from pytorch.stage_inputs import open_validation_set
+    from pytorch.stage_inputs import open_annotated_clips
 
     run, iteration = model.results.run, model.record["iteration"]
-    submission = read_strong_table(workspace.submission(run, iteration, model.weights), config.labels)
-    with open_validation_set(workspace, dataset_dir, run.mini_data) as validation:
+    submission = read_strong_table(
+        workspace.submission(run, iteration, model.weights, model.tuned), config.labels
+    )
+    with open_annotated_clips(workspace, dataset_dir, "validation", run.mini_data) as validation:
         judged = judge_clips(validation.reference.clips, submission)
         indexes = spread_over_f1(judged, count)
         probabilities = None
@@ -39,6 +42,9 @@ def report_clips(workspace: Workspace, dataset_dir: Path, model: ScoredModel, co
                 workspace, run, iteration, model.weights, validation.features, indexes
             )
         post_processing = post_processing_of(run.model_type)
+        if model.tuned:
+            path = workspace.tuned_post_processing(run, iteration, model.weights)
+            post_processing = read_tuned(path, post_processing, "tune it again")
         return make_clip_report(
             judged, validation.features, dataset_dir, indexes, probabilities, post_processing
         )

@@ -18,6 +18,7 @@ from utils.report_media import data_uri, frequency_ticks, mp3, probability_text,
 from utils.results_table import RunResults, ScoredModel, best_model, results_rows, scored_models
 from utils.run_statistics import validation_key
 from utils.scoring import segment_key
+from utils.vad import ClassPostProcessing, DoubleThreshold, PostProcessing
 from utils.validation import Probabilities
 from utils.workspace import STUDENT, TEACHER
 
@@ -30,10 +31,12 @@ class Thresholds:
     clip: float | None
 
 
-THRESHOLDS = {  # by post-processing
-    "double_threshold": Thresholds((config.low_threshold, config.high_threshold), config.clip_threshold),
-    "median_filter": Thresholds((config.frame_threshold,), None),
-}
+def thresholds_of(post_processing: ClassPostProcessing) -> Thresholds:
+    """Return the thresholds of a class."""
+    if isinstance(post_processing, DoubleThreshold):
+        frames = (post_processing.low_threshold, post_processing.high_threshold)
+        return Thresholds(frames, post_processing.clip_threshold)
+    return Thresholds((post_processing.frame_threshold,), None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ class ClipReport:
     onset_collar, offset_collar_fraction : float
         The tolerances: s, and fraction of the reference event's length.
     clip_seconds : float
-    thresholds : Thresholds
+    thresholds : list of Thresholds
     frequency_ticks : list of (Hz, height)
     clips : list of ShownClip
     """
@@ -137,7 +140,7 @@ class ClipReport:
     onset_collar: float
     offset_collar_fraction: float
     clip_seconds: float
-    thresholds: Thresholds
+    thresholds: list[Thresholds]
     frequency_ticks: list[tuple[int, float]]
     clips: list[ShownClip]
 
@@ -290,7 +293,7 @@ def make_clip_report(
     dataset_dir: Path,
     indexes: np.ndarray,
     probabilities: Probabilities | None,
-    post_processing: str,
+    post_processing: PostProcessing,
 ) -> ClipReport:
     """Put together the errors of all clips, and what is shown of some.
 
@@ -306,7 +309,7 @@ def make_clip_report(
         Which clips are shown.
     probabilities : Probabilities or None
         Of the shown clips; None without a checkpoint.
-    post_processing : str
+    post_processing : PostProcessing
         How the model's probabilities became events.
     """
     audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
@@ -326,7 +329,7 @@ def make_clip_report(
         onset_collar=config.onset_collar,
         offset_collar_fraction=config.offset_collar_fraction,
         clip_seconds=config.clip_seconds,
-        thresholds=THRESHOLDS[post_processing],
+        thresholds=[thresholds_of(of_class) for of_class in post_processing],
         frequency_ticks=frequency_ticks(),
         clips=clips,
     )

@@ -11,6 +11,8 @@ from utils.scoring import segment_key
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
 
 MICRO = "micro"  # in the name of a column: all classes counted together
+VARIANTS = [(STUDENT, False), (STUDENT, True), (TEACHER, False), (TEACHER, True)]  # weights, tuned or not
+PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 
@@ -46,13 +48,14 @@ class RunResults:
         extras += ["mini data"] * self.run.mini_data
         return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
 
-    def latest(self, weights: str) -> dict[str, Any] | None:
+    def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
         """Return the record that counts: of the last inference, else of the last evaluation in training.
 
-        A teacher's scores count only where inference was asked for the teacher.
+        Scores of a teacher, or of tuned post-processing, count only where inference was asked for them.
         """
-        records = [*self.evaluations, *self.inferences] if weights == STUDENT else self.inferences
-        scored = [record for record in records if validation_key(weights) in record]
+        is_of_training = weights == STUDENT and not tuned
+        records = [*self.evaluations, *self.inferences] if is_of_training else self.inferences
+        scored = [record for record in records if validation_key(weights, tuned) in record]
         return scored[-1] if scored else None
 
 
@@ -124,27 +127,29 @@ def read_evaluated_runs(workspace: Workspace) -> list[RunResults]:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """What the table has a row of: a run's model with the student's or the teacher's weights."""
+    """What the table has a row of: a run's model with the student's or teacher's weights, tuned or not."""
 
     results: RunResults
     weights: str
     record: dict[str, Any]
+    tuned: bool = False
 
     @property
     def title(self) -> str:
-        return self.results.title if self.weights == STUDENT else f"{self.results.title}, {self.weights}"
+        extras = [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
+        return ", ".join([self.results.title, *extras])
 
     @property
     def scores(self) -> dict[str, Any]:
         """Return the scores that count, as they stand in the statistics."""
-        return self.record[validation_key(self.weights)]
+        return self.record[validation_key(self.weights, self.tuned)]
 
 
 def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
     """Return the models of the runs that have been validated, in the order of the runs."""
-    pairs = [(run, weights) for run in runs for weights in (STUDENT, TEACHER)]
-    records = [(run, weights, run.latest(weights)) for run, weights in pairs]
-    return [ScoredModel(run, weights, record) for run, weights, record in records if record is not None]
+    variants = [(run, weights, tuned) for run in runs for weights, tuned in VARIANTS]
+    records = [(run, weights, run.latest(weights, tuned), tuned) for run, weights, tuned in variants]
+    return [ScoredModel(*model) for model in records if model[2] is not None]
 
 
 def best_model(models: list[ScoredModel]) -> ScoredModel:
@@ -166,6 +171,11 @@ def score_columns() -> list[str]:
     """Return the names of the score columns."""
     metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in config.segment_lengths)]
     return ["mAP", *(name for metric in metrics for name in (metric, f"{metric} {MICRO}"))]
+
+
+def psds_cells(scores: dict[str, Any]) -> list[str]:
+    """Return the cells of a run's PSDS1 and PSDS2, in percent."""
+    return [percent(scores.get("psds", {}).get(name.lower())) for name in PSDS_COLUMNS]
 
 
 def percent(value: float | None) -> str:
@@ -193,16 +203,18 @@ def results_rows(runs: list[RunResults]) -> list[list[str]]:
     """Return the results table: a header, and a row for each run that has been validated.
 
     On the challenge's data the published results stand beside: in the row of the run that repeats them, or in
-    a row of their own where there is no such run.
+    a row of their own where there is no such run. PSDS has columns where it was computed for some run.
     """
     published = read_published_results() if is_real_set(runs) else []
-    header = ["training", "iteration", "clips", *score_columns()]
+    has_psds = any("psds" in model.scores for model in scored_models(runs))
+    header = ["training", "iteration", "clips", *score_columns(), *PSDS_COLUMNS * has_psds]
     rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
     for model in scored_models(runs):
         matching = [result for result in published if result.is_of(model.results.run)]
         beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
         own = [model.title, str(model.record["iteration"]), str(model.scores["clips"])]
-        rows.append(own + score_cells(model.scores) + beside * bool(published))
+        own += score_cells(model.scores) + psds_cells(model.scores) * has_psds
+        rows.append(own + beside * bool(published))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):
             rows.append([result.system, *["-"] * (len(header) - 1), *result.cells()])

@@ -18,16 +18,21 @@ from utils.workspace import STUDENT, Run
 NOT_OF_THE_WEIGHTS = {
     *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
     *("train_eval_clips", "scoring_workers", "gpu_data_share", "visualized_clips", "report_clips"),
-    *("clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
-    *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
+    *("clip_threshold", "high_threshold", "low_threshold", "join_gap", "drop_length"),
+    *("onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
+    *("tuned_clip_thresholds", "tuned_high_thresholds", "tuned_low_thresholds", "tuned_join_gaps"),
+    *("tuned_drop_lengths", "tuned_frame_thresholds", "tuned_median_filter_outputs"),
+    *("psds1_tolerance", "psds2_tolerance", "psds2_cross_trigger_tolerance", "psds2_cross_trigger_cost"),
+    *("psds_instability_cost", "psds_most_false_alarms"),
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
 
 
-def validation_key(weights: str) -> str:
+def validation_key(weights: str, tuned: bool = False) -> str:
     """Return the name that the scores of the student or the teacher have in a record."""
-    return "validation" if weights == STUDENT else f"{weights}_validation"
+    words = [weights] * (weights != STUDENT) + ["tuned"] * tuned
+    return "_".join([*words, "validation"])
 
 
 def finite_or_none(value: Any) -> Any:

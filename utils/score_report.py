@@ -1,9 +1,11 @@
 """Scores as text: lines for the log of a run, and tables for `score`."""
 
 import math
+from dataclasses import asdict
 
 from utils import config
 from utils.scoring import DetectionScores, MetricScores, Rates
+from utils.tuning import TunedClass
 
 
 def describe_rates(rates: Rates) -> str:
@@ -52,4 +54,14 @@ def classes_table(scores: DetectionScores) -> list[str]:
         values = [metric.classwise[label].f1 for metric in metrics.values()]
         cells = [f"{100 * value:.2f} %" if not math.isnan(value) else "-" for value in values]
         lines.append(f"{label:30}" + "".join(f"{cell:>22}" for cell in cells))
+    return lines
+
+
+def tuned_table(tuned: list[TunedClass]) -> list[str]:
+    """Return a table of each class's event F1 with the config's and the tuned values, and these values."""
+    lines = [f"{'Event F1 on the clips tuned on':34}{'events':>8}{'config':>10}{'tuned':>10}"]
+    for of_class in tuned:
+        values = ", ".join(f"{name} {value:g}" for name, value in asdict(of_class.post_processing).items())
+        cells = [f"{100 * f1:.2f} %" if of_class.events else "-" for f1 in (of_class.f1_before, of_class.f1)]
+        lines.append(f"{of_class.label:34}{of_class.events:8}{cells[0]:>10}{cells[1]:>10}  {values}")
     return lines

@@ -1,6 +1,8 @@
 """From frame probabilities to events, by one of the ways in `POST_PROCESSINGS`."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -52,69 +54,118 @@ def drop_short_runs(runs: np.ndarray, *, length_frames: int) -> np.ndarray:
     return runs[runs[:, 1] - runs[:, 0] > length_frames]
 
 
-def detect_runs(probability: np.ndarray) -> np.ndarray:
-    """Find the events of one class by the double threshold, joining and dropping of `config`.
+def frames_of(seconds: float) -> int:
+    """Return a length of time in whole frames."""
+    return round(seconds * config.frames_per_second)
 
-    Parameters
+
+@dataclass(frozen=True)
+class DoubleThreshold:
+    """How the events of a class are found: double threshold, joining, dropping.
+
+    Attributes
     ----------
-    probability : np.ndarray, shape (frames,)
-
-    Returns
-    -------
-    np.ndarray, shape (events, 2), int
-        First frame and frame after the last.
+    clip_threshold : float
+        The class is looked at in clips whose clip probability is above this.
+    high_threshold, low_threshold : float
+        An event has a frame above the first, and reaches as far as the frames stay at or above the second.
+    join_gap : float
+        Events with a gap of at most this many seconds between them are one.
+    drop_length : float
+        Events of at most this many seconds are dropped.
     """
-    runs = double_threshold(probability, high=config.high_threshold, low=config.low_threshold)
-    runs = join_close_runs(runs, gap_frames=config.join_gap_frames)
-    return drop_short_runs(runs, length_frames=config.drop_length_frames)
+
+    name: ClassVar[str] = "double_threshold"
+    clip_threshold: float = field(default_factory=lambda: config.clip_threshold)
+    high_threshold: float = field(default_factory=lambda: config.high_threshold)
+    low_threshold: float = field(default_factory=lambda: config.low_threshold)
+    join_gap: float = field(default_factory=lambda: config.join_gap)
+    drop_length: float = field(default_factory=lambda: config.drop_length)
+
+    def find_runs(self, probability: np.ndarray, clip_probability: float, stride_frames: int) -> np.ndarray:
+        """Find the events of the class in a clip.
+
+        Parameters and return value are those of every class in `POST_PROCESSINGS`.
+
+        Parameters
+        ----------
+        probability : np.ndarray, shape (frames,)
+            Of the class in each frame.
+        clip_probability : float
+            Of the class in the clip.
+        stride_frames : int
+            Frames that the model gives out one probability for, which so are equal in `probability`.
+
+        Returns
+        -------
+        np.ndarray, shape (events, 2), int
+            First frame and frame after the last of each event.
+        """
+        if clip_probability <= self.clip_threshold:
+            return np.empty((0, 2), dtype=int)
+        runs = double_threshold(probability, high=self.high_threshold, low=self.low_threshold)
+        runs = join_close_runs(runs, gap_frames=frames_of(self.join_gap))
+        return drop_short_runs(runs, length_frames=frames_of(self.drop_length))
+
+    def smoothed(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the outputs as the thresholds see them: as they are."""
+        return outputs
 
 
-def double_threshold_runs(
-    framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int
-) -> list[np.ndarray]:
-    """Find the events of each class that the clip has: double threshold, joining, dropping.
+@dataclass(frozen=True)
+class MedianFilter:
+    """How the events of a class are found in the challenge's official baseline: one threshold, median filter.
 
-    Parameters and return value are those of every function in `POST_PROCESSINGS`.
-
-    Parameters
+    Attributes
     ----------
-    framewise : np.ndarray, shape (frames, classes)
-        Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,)
-        Probability of each class in the clip. Only classes above `config.clip_threshold` are looked at.
-    stride_frames : int
-        Frames that the model gives out one probability for, which so are equal in `framewise`.
-
-    Returns
-    -------
-    list of np.ndarray, shape (events, 2), int
-        For each class, first frame and frame after the last of each event.
+    frame_threshold : float
+        The class is active in frames whose probability is above this.
+    median_filter_outputs : int
+        Length of the filter over active frames, which counts the frames that the model gives out.
     """
-    nothing = np.empty((0, 2), dtype=int)
-    return [
-        detect_runs(probability) if clip_probability > config.clip_threshold else nothing
-        for probability, clip_probability in zip(framewise.T, clipwise, strict=True)
-    ]
+
+    name: ClassVar[str] = "median_filter"
+    frame_threshold: float = field(default_factory=lambda: config.frame_threshold)
+    median_filter_outputs: int = field(default_factory=lambda: config.median_filter_outputs)
+
+    def find_runs(self, probability: np.ndarray, clip_probability: float, stride_frames: int) -> np.ndarray:
+        """Find the events of the class in a clip; the clip probability is not looked at."""
+        is_active = self.smoothed(probability[::stride_frames] > self.frame_threshold)
+        return np.minimum(runs_of_true(is_active) * stride_frames, len(probability))
+
+    def smoothed(self, outputs: np.ndarray) -> np.ndarray:
+        """Return the median around each of the outputs, shape (..., outputs)."""
+        sizes = (1,) * (outputs.ndim - 1) + (self.median_filter_outputs,)
+        return median_filter(outputs, size=sizes, mode="reflect")
 
 
-def median_filter_runs(framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int) -> list[np.ndarray]:
-    """Find the events of each class: one threshold, median filter, as in the challenge's official baseline.
-
-    The filter's length counts the frames that the model gives out. The clip probabilities are not looked at.
-    """
-    is_active = framewise[::stride_frames] > config.frame_threshold
-    is_active = median_filter(is_active, size=(config.median_filter_outputs, 1), mode="reflect")
-    return [np.minimum(runs_of_true(mask) * stride_frames, len(framewise)) for mask in is_active.T]
-
-
-POST_PROCESSINGS: dict[str, Callable[[np.ndarray, np.ndarray, int], list[np.ndarray]]] = {
-    "double_threshold": double_threshold_runs,
-    "median_filter": median_filter_runs,
+ClassPostProcessing = DoubleThreshold | MedianFilter
+PostProcessing = tuple[ClassPostProcessing, ...]  # of each class, in the order of config.labels
+POST_PROCESSINGS: dict[str, type[ClassPostProcessing]] = {
+    kind.name: kind for kind in (DoubleThreshold, MedianFilter)
 }
 
 
+def post_processing_named(name: str) -> PostProcessing:
+    """Return the post-processing of that name, with the values of the config for every class.
+
+    Raises
+    ------
+    SedError
+        If there is none of that name.
+    """
+    if name not in POST_PROCESSINGS:
+        known = ", ".join(POST_PROCESSINGS)
+        raise SedError(f"config: there is no post-processing '{name}'; the known ones are {known}")
+    return (POST_PROCESSINGS[name](),) * config.classes_num
+
+
 def detect_events(
-    framewise: np.ndarray, clipwise: np.ndarray, *, post_processing: str, stride_frames: int
+    framewise: np.ndarray,
+    clipwise: np.ndarray,
+    *,
+    post_processing: Sequence[ClassPostProcessing],
+    stride_frames: int,
 ) -> tuple[Event, ...]:
     """Find the events of a clip.
 
@@ -124,8 +175,8 @@ def detect_events(
         Probability of each class in each frame.
     clipwise : np.ndarray, shape (classes,)
         Probability of each class in the clip.
-    post_processing : str
-        A name in `POST_PROCESSINGS`.
+    post_processing : sequence of ClassPostProcessing
+        How the events of each class are found.
     stride_frames : int
         Frames that the model gives out one probability for.
 
@@ -133,18 +184,11 @@ def detect_events(
     -------
     tuple of Event
         By label, then by time.
-
-    Raises
-    ------
-    SedError
-        If there is no post-processing of that name.
     """
-    if post_processing not in POST_PROCESSINGS:
-        known = ", ".join(POST_PROCESSINGS)
-        raise SedError(f"config: there is no post-processing '{post_processing}'; the known ones are {known}")
-    runs_of_classes = POST_PROCESSINGS[post_processing](framewise, clipwise, stride_frames)
     return tuple(
         Event(float(first / config.frames_per_second), float(after / config.frames_per_second), label)
-        for label, runs in zip(config.labels, runs_of_classes, strict=True)
-        for first, after in runs
+        for label, of_class, probability, clip_probability in zip(
+            config.labels, post_processing, framewise.T, clipwise, strict=True
+        )
+        for first, after in of_class.find_runs(probability, clip_probability, stride_frames)
     )

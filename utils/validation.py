@@ -13,12 +13,12 @@ from utils.log import captured_lines, logger
 from utils.metadata import Clip, read_clips, write_strong_table
 from utils.score_report import log_lines
 from utils.scoring import DetectionScores, mean_average_precision, score_events
-from utils.vad import detect_events
+from utils.vad import PostProcessing, detect_events
 
 
 @dataclass(frozen=True)
 class ValidationReference:
-    """The annotation of the validation clips that there are features of, in the features' order.
+    """The annotation of the clips of a subset that there are features of, in the features' order.
 
     Attributes
     ----------
@@ -76,27 +76,29 @@ class Scored:
     seconds: float
 
 
-def read_reference(dataset_dir: Path, features: Features) -> ValidationReference:
-    """Read the annotation of the validation clips that there are features of.
+def read_reference(dataset_dir: Path, data_type: str, features: Features) -> ValidationReference:
+    """Read the annotation of those clips of a subset that there are features of.
 
     Raises
     ------
     SedError
         If the table does not list one of the clips.
     """
-    by_name = {clip.name: clip for clip in read_clips(dataset_dir, "validation")}
+    by_name = {clip.name: clip for clip in read_clips(dataset_dir, data_type)}
     for name in features.names:
         if name not in by_name:
             raise SedError(
-                f"{name}: there are features of this clip, but the validation table of {dataset_dir} does "
-                "not list it; make the features again from this data set"
+                f"{name}: there are features of this clip, but the table of {data_type} in {dataset_dir} "
+                "does not list it; make the features again from this data set"
             )
     clips = [by_name[name] for name in features.names]
     return ValidationReference(clips, features.weak_target, features.clips_listed)
 
 
-def predicted_clips(names: list[str], probabilities: Probabilities, post_processing: str) -> list[Clip]:
-    """Turn probabilities into clips with events, by the post-processing of that name."""
+def predicted_clips(
+    names: list[str], probabilities: Probabilities, post_processing: PostProcessing
+) -> list[Clip]:
+    """Turn probabilities into clips with events."""
     return [
         Clip(
             name,
@@ -147,7 +149,7 @@ def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray) -> Score
 
 
 def score_probabilities_in_worker(
-    probabilities: Probabilities, reference: ValidationReference, path: Path, post_processing: str
+    probabilities: Probabilities, reference: ValidationReference, path: Path, post_processing: PostProcessing
 ) -> Scored:
     """Turn probabilities into a submission and score it, in a process that has no log."""
     start = time.perf_counter()

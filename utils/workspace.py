@@ -24,6 +24,11 @@ def join_data_types(data_types: Iterable[str]) -> str:
     return DATA_TYPE_SEPARATOR.join(sorted(data_types, key=list(SUBSETS).index))
 
 
+def variant(weights: str, tuned: bool) -> str:
+    """Return what tells the file names of the teacher, or of tuned post-processing, from the others."""
+    return f"_{weights}" * (weights != STUDENT) + "_tuned" * tuned
+
+
 @dataclass(frozen=True)
 class Run:
     """The settings that tell one training run from another."""
@@ -98,9 +103,13 @@ class Workspace:
         numbers = [name.removeprefix(before).removesuffix(after) for name in names]
         return sorted(int(number) for number in numbers if number.isdecimal())
 
-    def submission(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
-        whose = "" if weights == STUDENT else f"_{weights}"
-        return self.root / "submissions" / run.folder / f"{iteration}_iters{whose}_submission.csv"
+    def tuned_post_processing(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
+        checkpoint = self.checkpoint(run, iteration)
+        return checkpoint.with_name(f"{checkpoint.stem}{variant(weights, True)}.json")
+
+    def submission(self, run: Run, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
+        name = f"{iteration}_iters{variant(weights, tuned)}_submission.csv"
+        return self.root / "submissions" / run.folder / name
 
     @property
     def statistics(self) -> Path:
@@ -131,9 +140,8 @@ class Workspace:
         number = len(list(folder.glob("*.log")))
         return folder / f"{number:04d}_{command}.log"
 
-    def clip_figures(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
-        whose = "" if weights == STUDENT else f"_{weights}"
-        return self.root / "figures" / run.folder / f"{iteration}_iters{whose}"
+    def clip_figures(self, run: Run, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
+        return self.root / "figures" / run.folder / f"{iteration}_iters{variant(weights, tuned)}"
 
     @property
     def training_curves(self) -> Path:

@@ -594,7 +594,7 @@ function strip(side, judgedList, label) {
 }
 
 /** Draw the frame probabilities of a class, a step for each of the model's outputs. */
-function probabilityCurve(text) {
+function probabilityCurve(text, thresholds) {
   const values = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   const height = 255;
   let path = `M0,${height}`;
@@ -611,15 +611,15 @@ function probabilityCurve(text) {
     },
     svgElement("path", { class: "area", d: `${path}V${height}Z` }),
   );
-  for (const threshold of report.clips.thresholds.frames) {
+  for (const threshold of thresholds.frames) {
     const y = height * (1 - threshold);
     picture.append(svgElement("line", { class: "threshold", x1: 0, x2: values.length, y1: y, y2: y }));
   }
   return picture;
 }
 
-function clipProbability(probability) {
-  const threshold = report.clips.thresholds.clip;
+function clipProbability(probability, thresholds) {
+  const threshold = thresholds.clip;
   const below =
     threshold !== null && probability <= threshold
       ? `, not above the threshold ${+(100 * threshold).toFixed(1)} %`
@@ -647,9 +647,9 @@ function showLanes(clip) {
         strip("Predicted", clip.predicted, label),
       );
       if (clip.frame_probabilities.length) {
-        name.append(element("small", {}, clipProbability(clip.clip_probabilities[index])));
+        name.append(element("small", {}, clipProbability(clip.clip_probabilities[index], report.clips.thresholds[index])));
         names.append(element("span", {}, "probability"));
-        plot.append(probabilityCurve(clip.frame_probabilities[index]));
+        plot.append(probabilityCurve(clip.frame_probabilities[index], report.clips.thresholds[index]));
       }
       return element(
         "div",
@@ -690,11 +690,12 @@ function showAxes() {
 function showEventKeys() {
   const keys = Object.keys(VERDICTS).map((verdict) => element("li", {}, swatch(verdict), verdict));
   const hasProbabilities = report.clips.clips.some((clip) => clip.frame_probabilities.length);
-  const thresholds = report.clips.thresholds.frames
-    .map((value) => `${+(100 * value).toFixed(1)} %`)
-    .join(" and ");
+  const texts = report.clips.thresholds.map(({ frames }) =>
+    frames.map((value) => `${+(100 * value).toFixed(1)} %`).join(" and "),
+  );
+  const thresholds = texts.every((text) => text === texts[0]) ? texts[0] : "of each class its own";
   const curve = hasProbabilities
-    ? `Probability: in each frame, 0 to 100 %${thresholds && `; dashed: thresholds, ${thresholds}`}.`
+    ? `Probability: in each frame, 0 to 100 %; dashed: thresholds, ${thresholds}.`
     : "No checkpoint of that iteration was saved, so there are no frame probabilities.";
   byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
 }

@@ -1,4 +1,4 @@
-"""Writes and scores submissions: of a trained model on the validation clips, or somebody else's."""
+"""Lets a trained model hear events, in validation clips or any recordings, and scores what was heard."""
 
 import argparse
 import sys
@@ -14,7 +14,8 @@ from pytorch.checkpoint import load_model
 from pytorch.compute import Compute, choose_compute
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
 from pytorch.models import Cnn, Crnn
-from pytorch.stage_arguments import add_run_arguments, run_of
+from pytorch.prediction import PREDICT_DESCRIPTION, add_predict_arguments, predict
+from pytorch.stage_arguments import add_run_arguments, add_weights_argument, run_of
 from pytorch.stage_inputs import describe_count, load_scalar, open_validation_set
 from utils import command_line, config
 from utils.data_generator import Standardizer
@@ -29,7 +30,7 @@ from utils.run_statistics import append_record, validation_key
 from utils.score_report import averages_table, classes_table
 from utils.scoring import score_events
 from utils.validation import predicted_clips, score_submission
-from utils.workspace import STUDENT, TEACHER, Workspace
+from utils.workspace import Workspace
 
 
 def inference_validation(arguments: argparse.Namespace) -> None:
@@ -114,8 +115,8 @@ def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions
 def score(arguments: argparse.Namespace) -> None:
     """Score any submission against a reference and print the scores."""
     start_logging()
-    reference = read_strong_table(arguments.reference_csv, config.labels)
-    submission = read_strong_table(arguments.submission_csv, config.labels)
+    reference = read_strong_table(arguments.reference_csv, config.labels, names_with_folders=True)
+    submission = read_strong_table(arguments.submission_csv, config.labels, names_with_folders=True)
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
     check_clips(arguments, reference, submission, durations)
     scores = score_events(reference, submission, durations=durations)
@@ -165,12 +166,7 @@ def main() -> None:
     inference.add_argument(
         "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
     )
-    inference.add_argument(
-        "--weights",
-        choices=(STUDENT, TEACHER),
-        default=STUDENT,
-        help=f"of a model trained with mean_teacher; default {STUDENT}",
-    )
+    add_weights_argument(inference)
     inference.add_argument(
         "--visualize",
         type=command_line.positive_int,
@@ -180,6 +176,15 @@ def main() -> None:
         help=f"draw what the model heard in the first CLIPS clips; default {config.visualized_clips}",
     )
     inference.set_defaults(function=inference_validation)
+
+    prediction = commands.add_parser(
+        "predict",
+        help="checkpoint and recordings of any length -> events",
+        description=PREDICT_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_predict_arguments(prediction)
+    prediction.set_defaults(function=predict)
 
     scoring = commands.add_parser("score", help="submission and reference -> scores")
     scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")

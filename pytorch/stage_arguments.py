@@ -7,7 +7,7 @@ from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
 from utils import command_line, config
 from utils.metadata import SUBSETS
-from utils.workspace import DATA_TYPE_SEPARATOR, Run, join_data_types
+from utils.workspace import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
 
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 HOLDOUT_FOLDS = ("1", "none")
@@ -45,6 +45,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=config.seed, help=f"of weights and shuffling; default {config.seed}"
     )
     command_line.add_mini_data(parser)
+    add_compute_arguments(parser)
+
+
+def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that tell where and how precisely a model computes."""
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
     parser.add_argument(
         "--precision",
@@ -52,6 +57,16 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         default=config.precision,
         help="of the convolutions; auto: bf16 where the processor or GPU computes in it, else fp32; default "
         f"{config.precision}",
+    )
+
+
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that tells whose weights in a checkpoint to use."""
+    parser.add_argument(
+        "--weights",
+        choices=(STUDENT, TEACHER),
+        default=STUDENT,
+        help=f"of a model trained with mean_teacher; default {STUDENT}",
     )
 
 

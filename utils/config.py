@@ -88,6 +88,10 @@ drop_length = 0.25  # s; events of at most this length are dropped
 frame_threshold = 0.5  # a class is active in a frame whose probability is above this
 median_filter_outputs = 5  # length of the filter over active frames, in frames that the model gives out
 
+# Recordings longer than a clip
+window_overlap = 0.5  # of a clip: what two neighbouring windows share. With half, each moment but those near
+# the recording's ends is heard by a window that reaches at least a quarter of a clip to both sides of it
+
 # --- Scoring ----------------------------------------------------------------------------------------
 onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores
 offset_collar_fraction = 0.2  # of the event's length; the offset's tolerance is the larger one of the two
@@ -95,10 +99,17 @@ segment_lengths = (0.2, 1.0)  # s; the system's own log used 0.2 s, the challeng
 
 apply_overrides(globals())
 
+
 # --- Derived values: do not edit --------------------------------------------------------------------
-classes_num = len(labels)
-clip_samples = round(clip_seconds * sample_rate)
-frames_per_second = sample_rate / hop_size
-clip_frames = clip_samples // hop_size
-join_gap_frames = round(join_gap * frames_per_second)
-drop_length_frames = round(drop_length * frames_per_second)
+def compute_derived_values() -> None:
+    """Compute what follows from the values above: here, and anew where a checkpoint's values replace them."""
+    global classes_num, clip_samples, frames_per_second, clip_frames, join_gap_frames, drop_length_frames
+    classes_num = len(labels)
+    clip_samples = round(clip_seconds * sample_rate)
+    frames_per_second = sample_rate / hop_size
+    clip_frames = clip_samples // hop_size
+    join_gap_frames = round(join_gap * frames_per_second)
+    drop_length_frames = round(drop_length * frames_per_second)
+
+
+compute_derived_values()

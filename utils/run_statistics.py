@@ -21,6 +21,7 @@ NOT_OF_THE_WEIGHTS = {
     *("clip_threshold", "high_threshold", "low_threshold", "join_gap", "join_gap_frames"),
     *("drop_length", "drop_length_frames", "onset_collar", "offset_collar_fraction", "segment_lengths"),
     *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
+    "window_overlap",
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
 

@@ -16,7 +16,9 @@ def runs_of_true(mask: np.ndarray) -> np.ndarray:
     return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
 
 
-def double_threshold(probability: np.ndarray, *, high: float, low: float) -> np.ndarray:
+def double_threshold(
+    probability: np.ndarray, *, high: float, low: float, may_start: np.ndarray | bool = True
+) -> np.ndarray:
     """Find the runs of frames above `high`, each widened both ways while the frames stay at or above `low`.
 
     Parameters
@@ -25,13 +27,15 @@ def double_threshold(probability: np.ndarray, *, high: float, low: float) -> np.
         Of one class, 0 to 1.
     high, low : float
         The two thresholds. The first is exclusive, the second inclusive.
+    may_start : np.ndarray, shape (frames,), bool
+        Where a run needs its frame above `high`; everywhere if left out.
 
     Returns
     -------
     np.ndarray, shape (runs, 2), int
         First frame and frame after the last, ascending; runs that touch or overlap are one.
     """
-    above_high = probability > high
+    above_high = (probability > high) & may_start
     runs = runs_of_true(above_high | (probability >= low))
     highs_before = np.concatenate(([0], np.cumsum(above_high)))
     return runs[highs_before[runs[:, 1]] > highs_before[runs[:, 0]]]
@@ -52,19 +56,23 @@ def drop_short_runs(runs: np.ndarray, *, length_frames: int) -> np.ndarray:
     return runs[runs[:, 1] - runs[:, 0] > length_frames]
 
 
-def detect_runs(probability: np.ndarray) -> np.ndarray:
+def detect_runs(probability: np.ndarray, may_start: np.ndarray | bool = True) -> np.ndarray:
     """Find the events of one class by the double threshold, joining and dropping of `config`.
 
     Parameters
     ----------
     probability : np.ndarray, shape (frames,)
+    may_start : np.ndarray, shape (frames,), bool
+        See `double_threshold`.
 
     Returns
     -------
     np.ndarray, shape (events, 2), int
         First frame and frame after the last.
     """
-    runs = double_threshold(probability, high=config.high_threshold, low=config.low_threshold)
+    runs = double_threshold(
+        probability, high=config.high_threshold, low=config.low_threshold, may_start=may_start
+    )
     runs = join_close_runs(runs, gap_frames=config.join_gap_frames)
     return drop_short_runs(runs, length_frames=config.drop_length_frames)
 
@@ -74,14 +82,17 @@ def double_threshold_runs(
 ) -> list[np.ndarray]:
     """Find the events of each class that the clip has: double threshold, joining, dropping.
 
-    Parameters and return value are those of every function in `POST_PROCESSINGS`.
+    Parameters and return value are those of every function in `POST_PROCESSINGS`. Of a recording longer than
+    a clip, only frames where the class is looked at can start an event; from there it reaches as far as in a
+    clip, also to frames where the class is not looked at.
 
     Parameters
     ----------
     framewise : np.ndarray, shape (frames, classes)
         Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,)
-        Probability of each class in the clip. Only classes above `config.clip_threshold` are looked at.
+    clipwise : np.ndarray, shape (classes,) or (frames, classes)
+        Probability of each class in the clip; or in each frame the mean of the windows that hold it. Classes
+        are looked at where this is above `config.clip_threshold`.
     stride_frames : int
         Frames that the model gives out one probability for, which so are equal in `framewise`.
 
@@ -90,10 +101,10 @@ def double_threshold_runs(
     list of np.ndarray, shape (events, 2), int
         For each class, first frame and frame after the last of each event.
     """
-    nothing = np.empty((0, 2), dtype=int)
+    is_looked_at = np.broadcast_to(clipwise, framewise.shape) > config.clip_threshold
     return [
-        detect_runs(probability) if clip_probability > config.clip_threshold else nothing
-        for probability, clip_probability in zip(framewise.T, clipwise, strict=True)
+        detect_runs(probability, may_start)
+        for probability, may_start in zip(framewise.T, is_looked_at.T, strict=True)
     ]
 
 
@@ -116,14 +127,14 @@ POST_PROCESSINGS: dict[str, Callable[[np.ndarray, np.ndarray, int], list[np.ndar
 def detect_events(
     framewise: np.ndarray, clipwise: np.ndarray, *, post_processing: str, stride_frames: int
 ) -> tuple[Event, ...]:
-    """Find the events of a clip.
+    """Find the events of a clip, or of a longer recording.
 
     Parameters
     ----------
     framewise : np.ndarray, shape (frames, classes)
         Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,)
-        Probability of each class in the clip.
+    clipwise : np.ndarray, shape (classes,) or (frames, classes)
+        Probability of each class in the clip; or in each frame the mean of the windows that hold it.
     post_processing : str
         A name in `POST_PROCESSINGS`.
     stride_frames : int

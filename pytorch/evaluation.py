@@ -1,6 +1,5 @@
 """Scores a model while it trains: the forward passes here, the scoring in a process beside the training."""
 
-import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from utils import config
 from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
 from utils.feature_file import Features
 from utils.log import logger
+from utils.logmel import decibels
 from utils.run_statistics import append_record, validation_key
 from utils.vad import PostProcessing, post_processing_named
 from utils.validation import (
@@ -30,8 +30,6 @@ from utils.validation import (
     score_tags_in_worker,
 )
 from utils.workspace import STUDENT, Run, Workspace
-
-SILENCE = 10 * math.log10(config.log_floor)  # dB; the log-mel of zeros
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def predict_batches(
 ) -> Iterator[tuple[Batch, Probabilities]]:
     """Run the model over all clips in their order, a batch at a time; it hears nothing in digital silence."""
     model.eval()
-    silence = standardize(torch.full((config.mel_bins,), SILENCE))
+    silence = standardize(torch.from_numpy(decibels(np.zeros(config.mel_bins))))
     for batch in evaluation_batches(features, standardize, batch_size=config.evaluation_batch_size):
         with torch.inference_mode(), compute.autocast():
             output = model(batch.logmel)

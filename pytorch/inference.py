@@ -12,9 +12,10 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import load_model
-from pytorch.compute import Compute, choose_compute
+from pytorch.compute import choose_compute
+from pytorch.detector import Detector
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
-from pytorch.models import Cnn, Crnn
+from pytorch.prediction import PREDICT_DESCRIPTION, add_predict_arguments, predict
 from pytorch.stage_arguments import (
     TUNING_DATA_TYPES,
     add_checkpoint_arguments,
@@ -48,8 +49,8 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
     checkpoint = (run, arguments.iteration, arguments.weights)
-    detector = load_detector(arguments, "inference")
-    post_processing = post_processing_of(run.model_type)
+    detector = detector_of_run(arguments, "inference")
+    post_processing = detector.post_processing
     if arguments.tuned:
         path = workspace.tuned_post_processing(*checkpoint)
         post_processing = read_tuned(path, post_processing, "run the command tune with the same options")
@@ -72,17 +73,8 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             draw_clips(folder, validation, predictions, arguments.visualize)
 
 
-@dataclass(frozen=True)
-class Detector:
-    """A trained model, and how it is run."""
-
-    model: Cnn | Crnn
-    standardize: Standardizer
-    compute: Compute
-
-
-def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
-    """Load the model that the command line tells, and start the log of the command."""
+def detector_of_run(arguments: argparse.Namespace, command: str) -> Detector:
+    """Load the detector of the run that the command line tells, and start the log of the command."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
     compute = choose_compute(arguments.cuda, arguments.precision)
@@ -90,7 +82,8 @@ def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
     model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
     start_logging(workspace.new_log(run, command))
     standardize = Standardizer.of(load_scalar(workspace, run.mini_data), compute.device)
-    return Detector(model, standardize, compute)
+    post_processing = post_processing_of(run.model_type)
+    return Detector(model, standardize, compute, post_processing, run.model_type, arguments.iteration)
 
 
 @dataclass(frozen=True)
@@ -167,7 +160,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     """Choose the post-processing of each class on training clips, and save it beside the checkpoint."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    detector = load_detector(arguments, "tune")
+    detector = detector_of_run(arguments, "tune")
     before = post_processing_of(run.model_type)
     with open_annotated_clips(workspace, arguments.dataset_dir, arguments.tune_on, run.mini_data) as clips:
         logger.info(f"Tuning audio num: {describe_count(clips.features)} of {arguments.tune_on}")
@@ -191,8 +184,8 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
 def score(arguments: argparse.Namespace) -> None:
     """Score any submission against a reference and print the scores."""
     start_logging()
-    reference = read_strong_table(arguments.reference_csv, config.labels)
-    submission = read_strong_table(arguments.submission_csv, config.labels)
+    reference = read_strong_table(arguments.reference_csv, config.labels, names_with_folders=True)
+    submission = read_strong_table(arguments.submission_csv, config.labels, names_with_folders=True)
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
     check_clips(arguments, reference, submission, durations)
     scores = score_events(reference, submission, durations=durations)
@@ -265,6 +258,14 @@ def main() -> None:
         help=f"subset with events to tune on: {', '.join(TUNING_DATA_TYPES)}; default {TUNING_DATA_TYPES[0]}",
     )
     tuning.set_defaults(function=tune_post_processing)
+    prediction = commands.add_parser(
+        "predict",
+        help="checkpoint and recordings of any length -> events",
+        description=PREDICT_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_predict_arguments(prediction)
+    prediction.set_defaults(function=predict)
 
     scoring = commands.add_parser("score", help="submission and reference -> scores")
     scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")

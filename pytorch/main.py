@@ -10,7 +10,7 @@ import torch
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.checkpoint import Training, last_state
+from pytorch.checkpoint import Training, first_unscored, last_state
 from pytorch.compute import choose_compute, compiled, make_repeatable
 from pytorch.evaluation import Evaluation
 from pytorch.interruption import StopRequest
@@ -89,14 +89,14 @@ def train(arguments: argparse.Namespace) -> None:
         evaluation = Evaluation(workspace, run, labelled_clips(training), validation, standardize, compute)
     state = Training(start, model, optimizer, scheduler, teacher, meter, evaluation, compute, ranks)
     content = last_state(workspace, run, start, arguments.iterations) if arguments.resume else None
-    done = 0
+    done = unscored = 0
     if content is not None:
         state.restore(content)
-        done = content["iteration"]
+        done, unscored = content["iteration"], first_unscored(content)
         logger.info(f"Going on after iteration {done}")
     if ranks.is_first:
         forget_records(workspace.loss_statistics(run), after=done)
-        forget_records(workspace.training_statistics(run), after=done - 1)  # as it is evaluated again
+        forget_records(workspace.training_statistics(run), after=unscored - 1)
 
     def evaluate(iteration: int) -> None:
         mean_loss, seconds = meter.mean_loss(), meter.seconds()

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -58,7 +59,8 @@ def kill_after(process: subprocess.Popen, seconds: float) -> bool:
     """Kill a process and its children after some time; tell whether it was still running."""
     time.sleep(seconds)
     was_running = process.poll() is None
-    os.killpg(process.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):  # where it has ended already
+        os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     return was_running
 

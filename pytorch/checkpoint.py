@@ -16,6 +16,8 @@ from pytorch.meter import Meter
 from pytorch.models import Cnn, Crnn, create_model
 from pytorch.ranks import Ranks
 from utils import config
+from utils.data_generator import Standardizer
+from utils.detector_settings import detector_settings
 from utils.errors import SedError
 from utils.files import written_whole
 from utils.workspace import STUDENT, TEACHER, Run, Workspace
@@ -74,6 +76,7 @@ class Training:
             "meter": self.meter.state(),
             "pending_evaluations": self.evaluation.pending_state(),
             "random_states": random_states,
+            **what_detects(self.evaluation.standardize),
         }
         if self.teacher is not None:
             content[WEIGHTS_KEYS[TEACHER]] = self.teacher.model.state_dict()
@@ -97,6 +100,14 @@ class Training:
             self.evaluation.restore_pending(content["pending_evaluations"])
         if self.ranks.rank < len(content["random_states"]):
             self.compute.set_random_state(content["random_states"][self.ranks.rank])
+
+
+def what_detects(standardize: Standardizer) -> dict[str, Any]:
+    """Return what it takes besides the model to detect events by a checkpoint elsewhere."""
+    return {
+        "scalar": {"mean": standardize.mean, "std": standardize.std},
+        "settings": detector_settings(),
+    }
 
 
 def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:

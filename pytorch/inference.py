@@ -1,4 +1,4 @@
-"""Finds events with a trained model, tunes how it finds them, and scores its submissions and others'."""
+"""Finds events with a trained model, in validation clips or any recordings; tunes and scores how it does."""
 
 import argparse
 import sys
@@ -12,9 +12,10 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from pytorch.checkpoint import load_model
-from pytorch.compute import Compute, choose_compute
+from pytorch.compute import choose_compute
+from pytorch.detector import Detector
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
-from pytorch.models import Cnn, Crnn
+from pytorch.prediction import PREDICT_DESCRIPTION, add_predict_arguments, predict
 from pytorch.stage_arguments import (
     TUNING_DATA_TYPES,
     add_checkpoint_arguments,
@@ -70,15 +71,6 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         if arguments.visualize:
             folder = workspace.clip_figures(*checkpoint, arguments.tuned)
             draw_clips(folder, validation, predictions, arguments.visualize)
-
-
-@dataclass(frozen=True)
-class Detector:
-    """A trained model, and how it is run."""
-
-    model: Cnn | Crnn
-    standardize: Standardizer
-    compute: Compute
 
 
 def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
@@ -191,8 +183,8 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
 def score(arguments: argparse.Namespace) -> None:
     """Score any submission against a reference and print the scores."""
     start_logging()
-    reference = read_strong_table(arguments.reference_csv, config.labels)
-    submission = read_strong_table(arguments.submission_csv, config.labels)
+    reference = read_strong_table(arguments.reference_csv, config.labels, names_with_folders=True)
+    submission = read_strong_table(arguments.submission_csv, config.labels, names_with_folders=True)
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
     check_clips(arguments, reference, submission, durations)
     scores = score_events(reference, submission, durations=durations)
@@ -265,6 +257,14 @@ def main() -> None:
         help=f"subset with events to tune on: {', '.join(TUNING_DATA_TYPES)}; default {TUNING_DATA_TYPES[0]}",
     )
     tuning.set_defaults(function=tune_post_processing)
+    prediction = commands.add_parser(
+        "predict",
+        help="checkpoint and recordings of any length -> events",
+        description=PREDICT_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_predict_arguments(prediction)
+    prediction.set_defaults(function=predict)
 
     scoring = commands.add_parser("score", help="submission and reference -> scores")
     scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")

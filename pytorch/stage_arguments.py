@@ -46,6 +46,11 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=config.seed, help=f"of weights and shuffling; default {config.seed}"
     )
     command_line.add_mini_data(parser)
+    add_compute_arguments(parser)
+
+
+def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that tell where and how precisely a model computes."""
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
     parser.add_argument(
         "--precision",
@@ -61,6 +66,11 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
     )
+    add_weights_argument(parser)
+
+
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that tells whose weights in a checkpoint to use."""
     parser.add_argument(
         "--weights",
         choices=(STUDENT, TEACHER),

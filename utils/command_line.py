@@ -11,10 +11,13 @@ INTERRUPTED = 130  # exit code of a command that Ctrl-C ended, as shells have it
 
 
 def run(parser: argparse.ArgumentParser) -> None:
-    """Parse the command line and call the function that the subcommand has set as `function`."""
+    """Parse the command line and call the function that the subcommand has set as `function`.
+
+    Where it returns a number, that is the exit code.
+    """
     arguments = parser.parse_args()
     try:
-        arguments.function(arguments)
+        sys.exit(arguments.function(arguments))
     except SedError as error:
         exit_with_error(error)
     except KeyboardInterrupt:

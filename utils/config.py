@@ -97,6 +97,10 @@ tuned_drop_lengths = (0.0, 0.125, 0.25, 0.5, 1.0)  # s
 tuned_frame_thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 tuned_median_filter_outputs = (1, 3, 5, 7, 9, 11, 15, 21)  # frames that the model gives out
 
+# Recordings longer than a clip
+window_overlap = 0.5  # of a clip: what two neighbouring windows share. With half, each moment but those near
+# the recording's ends is heard by a window that reaches at least a quarter of a clip to both sides of it
+
 # --- Scoring ----------------------------------------------------------------------------------------
 onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores
 offset_collar_fraction = 0.2  # of the event's length; the offset's tolerance is the larger one of the two
@@ -112,8 +116,15 @@ psds_most_false_alarms = 100.0  # of a class per hour: up to there the curve cou
 
 apply_overrides(globals())
 
+
 # --- Derived values: do not edit --------------------------------------------------------------------
-classes_num = len(labels)
-clip_samples = round(clip_seconds * sample_rate)
-frames_per_second = sample_rate / hop_size
-clip_frames = clip_samples // hop_size
+def compute_derived_values() -> None:
+    """Compute what follows from the values above: here, and anew where a checkpoint's values replace them."""
+    global classes_num, clip_samples, frames_per_second, clip_frames
+    classes_num = len(labels)
+    clip_samples = round(clip_seconds * sample_rate)
+    frames_per_second = sample_rate / hop_size
+    clip_frames = clip_samples // hop_size
+
+
+compute_derived_values()

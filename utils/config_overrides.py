@@ -1,5 +1,6 @@
 """Replaces values of `utils/config.py` by those of the file that SED_CONFIG names."""
 
+import math
 import os
 import runpy
 import types
@@ -9,6 +10,7 @@ from typing import Any
 from utils.errors import SedError, exit_with_error
 
 CONFIG_VARIABLE = "SED_CONFIG"
+POSITIVE = ("sample_rate", "clip_seconds", "window_size", "hop_size", "mel_bins", "median_filter_outputs")
 
 
 def public_values(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -58,13 +60,50 @@ def check_type(where: str, name: str, value: object, default: object) -> None:
         raise SedError(f"{where}: {name} must be {names}, but is {value!r}")
 
 
-def check_labels(labels: list[str]) -> None:
+def check_labels(labels: list[str], where: str) -> None:
     """Raise SedError unless the labels are distinct, non-empty strings that a table can hold."""
     for label in labels:
         if not isinstance(label, str) or label != label.strip() or not label or set(label) & set(",\t\n\r"):
-            raise SedError(f"config.labels: {label!r} is no label: it must be text without commas or tabs")
+            raise SedError(f"{where}: {label!r} is no label: it must be text without commas or tabs")
     if not labels or len(set(labels)) != len(labels):
-        raise SedError(f"config.labels must be distinct and at least one, but they are {labels}")
+        raise SedError(f"{where}: labels must be distinct and at least one, but they are {labels}")
+
+
+def check_values(settings: dict[str, Any], where: str = "config") -> None:
+    """Raise SedError unless features can be computed with the settings; they are of the right types.
+
+    Parameters
+    ----------
+    settings : dict
+        Values by name; those of the config's namespace, or some of them.
+    where : str
+        What holds them, for the message.
+    """
+    check_labels(settings["labels"], where)
+    for name in POSITIVE:
+        if not 0 < settings[name] < math.inf:
+            raise SedError(f"{where}: {name} must be more than 0, but is {settings[name]}")
+    if not 0 <= settings["window_overlap"] < 1:
+        raise SedError(
+            f"{where}: window_overlap must be 0 or more and less than 1, but is {settings['window_overlap']}"
+        )
+    samples = settings["clip_seconds"] * settings["sample_rate"]
+    if samples < max(settings["window_size"], settings["hop_size"]):
+        raise SedError(
+            f"{where}: a clip of {settings['clip_seconds']} s has fewer samples than window_size or hop_size"
+        )
+    if not 0 <= settings["mel_min_frequency"] < settings["mel_max_frequency"] <= settings["sample_rate"] / 2:
+        raise SedError(
+            f"{where}: mel_min_frequency {settings['mel_min_frequency']} Hz must be below mel_max_frequency "
+            f"{settings['mel_max_frequency']} Hz, and that at most half of sample_rate "
+            f"{settings['sample_rate']} Hz"
+        )
+
+
+def own_overrides(known: dict[str, Any]) -> dict[str, Any]:
+    """Return the values of the file that SED_CONFIG names; none where it names none."""
+    path = os.environ.get(CONFIG_VARIABLE)
+    return read_overrides(Path(path), known) if path else {}
 
 
 def apply_overrides(settings: dict[str, Any]) -> None:
@@ -74,9 +113,7 @@ def apply_overrides(settings: dict[str, Any]) -> None:
     file ends the program here.
     """
     try:
-        path = os.environ.get(CONFIG_VARIABLE)
-        if path:
-            settings.update(read_overrides(Path(path), public_values(settings)))
-        check_labels(settings["labels"])
+        settings.update(own_overrides(public_values(settings)))
+        check_values(settings)
     except SedError as error:
         exit_with_error(error)

@@ -15,11 +15,16 @@ logger = logging.getLogger("sed")  # one logger, so that the libraries' own line
 
 
 class ScreenHandler(logging.Handler):
-    """Prints a line to standard output without breaking a progress bar."""
+    """Prints a line to standard output, or to standard error, without breaking a progress bar."""
+
+    def __init__(self, on_stderr: bool) -> None:
+        super().__init__()
+        self.on_stderr = on_stderr
 
     def emit(self, record: logging.LogRecord) -> None:
-        tqdm.write(self.format(record), file=sys.stdout)
-        sys.stdout.flush()
+        screen = sys.stderr if self.on_stderr else sys.stdout
+        tqdm.write(self.format(record), file=screen)
+        screen.flush()
 
 
 def new_file_handler(path: Path) -> logging.FileHandler:
@@ -31,12 +36,15 @@ def new_file_handler(path: Path) -> logging.FileHandler:
         raise SedError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def start_logging(path: Path | None = None) -> None:
-    """Send the log lines to the screen and, where `path` is given, to that file too."""
+def start_logging(path: Path | None = None, *, on_stderr: bool = False) -> None:
+    """Send the log lines to the screen and, where `path` is given, to that file too.
+
+    `on_stderr` is for commands whose standard output is their result.
+    """
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    logger.addHandler(ScreenHandler())
+    logger.addHandler(ScreenHandler(on_stderr))
     if path is not None:
         logger.addHandler(new_file_handler(path))
     logger.setLevel(logging.INFO)

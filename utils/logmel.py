@@ -13,23 +13,25 @@ FRAMES_AT_ONCE = 64  # transformed together: so few that they stay in the proces
 
 
 @cache
-def symmetric_hann_window() -> np.ndarray:
+def symmetric_hann_window(window_size: int) -> np.ndarray:
     """Return the window, shape (window_size,); symmetric, as np.hanning computes it."""
-    return np.hanning(config.window_size)
+    return np.hanning(window_size)
 
 
 @cache
-def mel_filters() -> scipy.sparse.csr_array:
+def mel_filters(
+    sample_rate: int, window_size: int, mel_bins: int, min_frequency: float, max_frequency: float
+) -> scipy.sparse.csr_array:
     """Return the mel filter bank, shape (mel_bins, window_size // 2 + 1); Slaney's scale and norm.
 
     Each band looks at a few of the frequencies, so the matrix is sparse.
     """
     filters = librosa.filters.mel(
-        sr=config.sample_rate,
-        n_fft=config.window_size,
-        n_mels=config.mel_bins,
-        fmin=config.mel_min_frequency,
-        fmax=config.mel_max_frequency,
+        sr=sample_rate,
+        n_fft=window_size,
+        n_mels=mel_bins,
+        fmin=min_frequency,
+        fmax=max_frequency,
         dtype=np.float64,
     )
     return scipy.sparse.csr_array(filters)
@@ -63,9 +65,16 @@ def mel_power(frames: np.ndarray) -> np.ndarray:
     -------
     np.ndarray, shape (frames, mel_bins)
     """
-    spectra = scipy.fft.rfft(frames * symmetric_hann_window(), axis=1)
+    filters = mel_filters(
+        config.sample_rate,
+        config.window_size,
+        config.mel_bins,
+        config.mel_min_frequency,
+        config.mel_max_frequency,
+    )
+    spectra = scipy.fft.rfft(frames * symmetric_hann_window(config.window_size), axis=1)
     power = spectra.real**2 + spectra.imag**2
-    return (mel_filters() @ power.T).T
+    return (filters @ power.T).T
 
 
 def logmel_of_clip(samples: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -17,6 +18,7 @@ from utils.files import written_whole
 CHALLENGE_FACTS = Path(__file__).resolve().parents[1] / "metadata"
 TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LONG_RECORDING_SECONDS = 1000  # from which six digits of a time are less than milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
 
@@ -118,11 +120,17 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     return rows
 
 
-def parse_clip_name(path: Path, row: Row) -> str:
-    """Return the row's file name, which cannot lead out of the folder of the recordings."""
+def parse_name(path: Path, row: Row) -> str:
+    """Return what the row calls a recording, for tables of which no recording is opened."""
     name = row.cells["filename"]
     if not name:
         raise SedError(f"{path}, line {row.line}: the filename is empty")
+    return name
+
+
+def parse_clip_name(path: Path, row: Row) -> str:
+    """Return the row's file name, which cannot lead out of the folder of the recordings."""
+    name = parse_name(path, row)
     if name in (".", "..") or any(character in name for character in "/\\\0"):
         raise SedError(f"{path}, line {row.line}: '{name}' is no plain file name; leave out the folder")
     return name
@@ -157,7 +165,7 @@ def parse_event(path: Path, row: Row, labels: Sequence[str]) -> Event | None:
     return Event(onset, offset, label)
 
 
-def read_strong_table(path: Path, labels: Sequence[str]) -> list[Clip]:
+def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: bool = False) -> list[Clip]:
     """Read a table of events, which a reference and a submission are too.
 
     Parameters
@@ -167,6 +175,8 @@ def read_strong_table(path: Path, labels: Sequence[str]) -> list[Clip]:
         and label lists a clip without events.
     labels : sequence of str
         The labels that may occur.
+    names_with_folders : bool
+        Whether file names may be paths; of such a table, no recording must be opened.
 
     Returns
     -------
@@ -175,7 +185,7 @@ def read_strong_table(path: Path, labels: Sequence[str]) -> list[Clip]:
     """
     events: dict[str, dict[Event | None, None]] = {}  # keys only: sets that keep their order
     for row in read_rows(path, STRONG_COLUMNS):
-        name = parse_clip_name(path, row)
+        name = parse_name(path, row) if names_with_folders else parse_clip_name(path, row)
         of_clip = events.setdefault(name, {})
         event = parse_event(path, row, labels)
         if event in of_clip:
@@ -230,12 +240,25 @@ def write_strong_table(path: Path, clips: Iterable[Clip], *, list_eventless: boo
     list_eventless : bool
         Whether a clip without events gets a row of its own, as in a reference. A submission lists none.
     """
-    rows: list[tuple[object, ...]] = []
+    write_table(path, STRONG_COLUMNS, strong_rows(clips, list_eventless=list_eventless))
+
+
+def strong_rows(clips: Iterable[Clip], *, list_eventless: bool = True) -> list[tuple[str, ...]]:
+    """Return the rows of a table of events, whose columns are `STRONG_COLUMNS`; see `write_strong_table`."""
+    rows: list[tuple[str, ...]] = []
     for clip in clips:
-        rows += [(clip.name, f"{e.onset:.6g}", f"{e.offset:.6g}", e.label) for e in clip.events or ()]
+        rows += [
+            (clip.name, seconds_cell(event.onset), seconds_cell(event.offset), event.label)
+            for event in clip.events or ()
+        ]
         if not clip.events and list_eventless:
             rows.append((clip.name, "", "", ""))
-    write_table(path, STRONG_COLUMNS, rows)
+    return rows
+
+
+def seconds_cell(seconds: float) -> str:
+    """Return a time as tables hold it: six digits, and in long recordings so many that milliseconds show."""
+    return f"{seconds:.6g}" if seconds < LONG_RECORDING_SECONDS else f"{seconds:.3f}"
 
 
 def write_weak_table(path: Path, clips: Iterable[Clip]) -> None:
@@ -252,15 +275,20 @@ def write_unlabelled_table(path: Path, clips: Iterable[Clip]) -> None:
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Write a tab-separated table with a header; the file appears at `path` only when it is whole."""
     with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        write_rows(file, columns, rows)
+
+
+def write_rows(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a tab-separated table with a header to an open file."""
+    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
 
 
 def read_durations(path: Path) -> dict[str, float]:
     """Read a table of clip durations in seconds (columns filename and duration)."""
     return {
-        parse_clip_name(path, row): parse_seconds(path, row, "duration")
+        parse_name(path, row): parse_seconds(path, row, "duration")
         for row in read_rows(path, ("filename", "duration"))
     }
 

@@ -25,6 +25,7 @@ NOT_OF_THE_WEIGHTS = {
     *("tuned_drop_lengths", "tuned_frame_thresholds", "tuned_median_filter_outputs"),
     *("psds1_tolerance", "psds2_tolerance", "psds2_cross_trigger_tolerance", "psds2_cross_trigger_cost"),
     *("psds_instability_cost", "psds_most_false_alarms"),
+    "window_overlap",
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
 

@@ -18,7 +18,9 @@ def runs_of_true(mask: np.ndarray) -> np.ndarray:
     return np.stack([np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)], axis=1)
 
 
-def double_threshold(probability: np.ndarray, *, high: float, low: float) -> np.ndarray:
+def double_threshold(
+    probability: np.ndarray, *, high: float, low: float, may_start: np.ndarray | bool = True
+) -> np.ndarray:
     """Find the runs of frames above `high`, each widened both ways while the frames stay at or above `low`.
 
     Parameters
@@ -27,13 +29,15 @@ def double_threshold(probability: np.ndarray, *, high: float, low: float) -> np.
         Of one class, 0 to 1.
     high, low : float
         The two thresholds. The first is exclusive, the second inclusive.
+    may_start : np.ndarray, shape (frames,), bool
+        Where a run needs its frame above `high`; everywhere if left out.
 
     Returns
     -------
     np.ndarray, shape (runs, 2), int
         First frame and frame after the last, ascending; runs that touch or overlap are one.
     """
-    above_high = probability > high
+    above_high = (probability > high) & may_start
     runs = runs_of_true(above_high | (probability >= low))
     highs_before = np.concatenate(([0], np.cumsum(above_high)))
     return runs[highs_before[runs[:, 1]] > highs_before[runs[:, 0]]]
@@ -82,17 +86,21 @@ class DoubleThreshold:
     join_gap: float = field(default_factory=lambda: config.join_gap)
     drop_length: float = field(default_factory=lambda: config.drop_length)
 
-    def find_runs(self, probability: np.ndarray, clip_probability: float, stride_frames: int) -> np.ndarray:
+    def find_runs(
+        self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
+    ) -> np.ndarray:
         """Find the events of the class in a clip.
 
-        Parameters and return value are those of every class in `POST_PROCESSINGS`.
+        Parameters and return value are those of every class in `POST_PROCESSINGS`. Of a recording longer than
+        a clip, only frames where the class is looked at can start an event; from there it reaches as far as
+        in a clip, also to frames where the class is not looked at.
 
         Parameters
         ----------
         probability : np.ndarray, shape (frames,)
             Of the class in each frame.
-        clip_probability : float
-            Of the class in the clip.
+        clip_probability : float, or np.ndarray of shape (frames,)
+            Of the class in the clip; or in each frame the mean of the windows that hold it.
         stride_frames : int
             Frames that the model gives out one probability for, which so are equal in `probability`.
 
@@ -101,9 +109,12 @@ class DoubleThreshold:
         np.ndarray, shape (events, 2), int
             First frame and frame after the last of each event.
         """
-        if clip_probability <= self.clip_threshold:
+        is_looked_at = clip_probability > self.clip_threshold
+        if not np.any(is_looked_at):
             return np.empty((0, 2), dtype=int)
-        runs = double_threshold(probability, high=self.high_threshold, low=self.low_threshold)
+        runs = double_threshold(
+            probability, high=self.high_threshold, low=self.low_threshold, may_start=is_looked_at
+        )
         runs = join_close_runs(runs, gap_frames=frames_of(self.join_gap))
         return drop_short_runs(runs, length_frames=frames_of(self.drop_length))
 
@@ -128,7 +139,9 @@ class MedianFilter:
     frame_threshold: float = field(default_factory=lambda: config.frame_threshold)
     median_filter_outputs: int = field(default_factory=lambda: config.median_filter_outputs)
 
-    def find_runs(self, probability: np.ndarray, clip_probability: float, stride_frames: int) -> np.ndarray:
+    def find_runs(
+        self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
+    ) -> np.ndarray:
         """Find the events of the class in a clip; the clip probability is not looked at."""
         is_active = self.smoothed(probability[::stride_frames] > self.frame_threshold)
         return np.minimum(runs_of_true(is_active) * stride_frames, len(probability))
@@ -167,14 +180,14 @@ def detect_events(
     post_processing: Sequence[ClassPostProcessing],
     stride_frames: int,
 ) -> tuple[Event, ...]:
-    """Find the events of a clip.
+    """Find the events of a clip, or of a longer recording.
 
     Parameters
     ----------
     framewise : np.ndarray, shape (frames, classes)
         Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,)
-        Probability of each class in the clip.
+    clipwise : np.ndarray, shape (classes,) or (frames, classes)
+        Probability of each class in the clip; or in each frame the mean of the windows that hold it.
     post_processing : sequence of ClassPostProcessing
         How the events of each class are found.
     stride_frames : int
@@ -188,7 +201,7 @@ def detect_events(
     return tuple(
         Event(float(first / config.frames_per_second), float(after / config.frames_per_second), label)
         for label, of_class, probability, clip_probability in zip(
-            config.labels, post_processing, framewise.T, clipwise, strict=True
+            config.labels, post_processing, framewise.T, clipwise.T, strict=True
         )
         for first, after in of_class.find_runs(probability, clip_probability, stride_frames)
     )

@@ -8,7 +8,7 @@ import torch
 
 from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint
 from pytorch.compute import Compute
-from pytorch.evaluation import post_processing_of, predict
+from pytorch.evaluation import predict
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS, Cnn, Crnn, create_model
 from utils import config
@@ -16,7 +16,6 @@ from utils.data_generator import Standardizer
 from utils.detector_settings import apply_detector_settings
 from utils.errors import SedError
 from utils.feature_file import Features
-from utils.vad import PostProcessing
 from utils.validation import Probabilities
 from utils.workspace import TEACHER
 
@@ -25,26 +24,11 @@ TYPES = {"model_type": str, "loss_type": str, "iteration": int}  # of values in 
 
 @dataclass(frozen=True)
 class Detector:
-    """A trained model, and what turns log-mel features into its input and its output into events.
-
-    Attributes
-    ----------
-    model : Cnn or Crnn
-    standardize : Standardizer
-    compute : Compute
-    post_processing : PostProcessing
-        What makes events of its probabilities.
-    model_type : str
-    iteration : int
-        Of the training, at which it was saved.
-    """
+    """A trained model, and how it is run."""
 
     model: Cnn | Crnn
     standardize: Standardizer
     compute: Compute
-    post_processing: PostProcessing
-    model_type: str
-    iteration: int
 
     def probabilities(self, logmel: np.ndarray) -> Probabilities:
         """Return what the model says of log-mel features (clips, frames, mel_bins) in dB."""
@@ -52,7 +36,15 @@ class Detector:
         return predict(self.model, features, self.standardize, self.compute)
 
 
-def load_detector(path: Path, weights: str, compute: Compute) -> Detector:
+@dataclass(frozen=True)
+class StoredDetector(Detector):
+    """A detector from a checkpoint, with what the checkpoint says of it."""
+
+    model_type: str
+    iteration: int
+
+
+def detector_of_checkpoint(path: Path, weights: str, compute: Compute) -> StoredDetector:
     """Load a detector, and let the config be the one that it was trained with.
 
     The file may be a stranger's: it is read without running anything in it, and its values are checked.
@@ -92,14 +84,7 @@ def load_detector(path: Path, weights: str, compute: Compute) -> Detector:
         model.load_state_dict(content[WEIGHTS_KEYS[weights]])
     except Exception as error:  # whatever the file holds instead of weights
         raise SedError(f"{path}: its weights are not those of a {model_type}; train again") from error
-    return Detector(
-        model.to(compute.device),
-        standardize,
-        compute,
-        post_processing_of(model_type),
-        model_type,
-        content["iteration"],
-    )
+    return StoredDetector(model.to(compute.device), standardize, compute, model_type, content["iteration"])
 
 
 def standardizer_in(content: object, path: Path) -> Standardizer:

@@ -1,4 +1,4 @@
-"""Finds events with a trained model, tunes how it finds them, and scores its submissions and others'."""
+"""Finds events with a trained model, in validation clips or any recordings; tunes and scores how it does."""
 
 import argparse
 import sys
@@ -49,8 +49,8 @@ def inference_validation(arguments: argparse.Namespace) -> None:
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
     checkpoint = (run, arguments.iteration, arguments.weights)
-    detector = detector_of_run(arguments, "inference")
-    post_processing = detector.post_processing
+    detector = load_detector(arguments, "inference")
+    post_processing = post_processing_of(run.model_type)
     if arguments.tuned:
         path = workspace.tuned_post_processing(*checkpoint)
         post_processing = read_tuned(path, post_processing, "run the command tune with the same options")
@@ -73,8 +73,8 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             draw_clips(folder, validation, predictions, arguments.visualize)
 
 
-def detector_of_run(arguments: argparse.Namespace, command: str) -> Detector:
-    """Load the detector of the run that the command line tells, and start the log of the command."""
+def load_detector(arguments: argparse.Namespace, command: str) -> Detector:
+    """Load the model that the command line tells, and start the log of the command."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
     compute = choose_compute(arguments.cuda, arguments.precision)
@@ -82,8 +82,7 @@ def detector_of_run(arguments: argparse.Namespace, command: str) -> Detector:
     model = load_model(workspace, run, arguments.iteration, arguments.weights, compute.device)
     start_logging(workspace.new_log(run, command))
     standardize = Standardizer.of(load_scalar(workspace, run.mini_data), compute.device)
-    post_processing = post_processing_of(run.model_type)
-    return Detector(model, standardize, compute, post_processing, run.model_type, arguments.iteration)
+    return Detector(model, standardize, compute)
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     """Choose the post-processing of each class on training clips, and save it beside the checkpoint."""
     run = run_of(arguments)
     workspace = Workspace(arguments.workspace)
-    detector = detector_of_run(arguments, "tune")
+    detector = load_detector(arguments, "tune")
     before = post_processing_of(run.model_type)
     with open_annotated_clips(workspace, arguments.dataset_dir, arguments.tune_on, run.mini_data) as clips:
         logger.info(f"Tuning audio num: {describe_count(clips.features)} of {arguments.tune_on}")

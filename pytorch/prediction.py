@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytorch.compute import choose_compute
-from pytorch.detector import Detector, load_detector
+from pytorch.detector import Detector, detector_of_checkpoint
+from pytorch.evaluation import post_processing_of
 from pytorch.long_audio import Heard, listen
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
 from utils.audio import SampleStream
@@ -26,7 +27,9 @@ from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
 from utils.progress import audio_progress, describe_speed
 from utils.recordings import AudioFile, Unread, find_recordings, header_seconds
+from utils.tuning import read_tuned
 from utils.vad import detect_events
+from utils.workspace import tuned_beside
 
 FORMATS = ("csv", "audacity", "json")
 TABLE_NAME, JSON_NAME = "events.csv", "events.json"
@@ -82,6 +85,11 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write the probability of each class in each frame, a table for each recording",
     )
     add_weights_argument(parser)
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="find events with the post-processing that tune has saved beside the checkpoint",
+    )
     add_compute_arguments(parser)
 
 
@@ -93,7 +101,11 @@ def predict(arguments: argparse.Namespace) -> int:
     start_logging(on_stderr=output_dir is None)
     keep_freed_memory()
     compute = choose_compute(arguments.cuda, arguments.precision)
-    detector = load_detector(arguments.checkpoint_path, arguments.weights, compute)
+    detector = detector_of_checkpoint(arguments.checkpoint_path, arguments.weights, compute)
+    post_processing = post_processing_of(detector.model_type)
+    if arguments.tuned:
+        path = tuned_beside(arguments.checkpoint_path, arguments.weights)
+        post_processing = read_tuned(path, post_processing, "run the command tune for this checkpoint")
     recordings, unreadable = find_recordings(arguments.audio)
 
     heard = []
@@ -101,7 +113,7 @@ def predict(arguments: argparse.Namespace) -> int:
         events = detect_events(
             one.framewise,
             one.clipwise,
-            post_processing=detector.post_processing,
+            post_processing=post_processing,
             stride_frames=detector.model.stride_frames,
         )
         events = cut_events(events, one.stream.seconds)

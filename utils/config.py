@@ -96,6 +96,7 @@ tuned_join_gaps = (0.0, 0.125, 0.25, 0.5, 1.0)  # s
 tuned_drop_lengths = (0.0, 0.125, 0.25, 0.5, 1.0)  # s
 tuned_frame_thresholds = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 tuned_median_filter_outputs = (1, 3, 5, 7, 9, 11, 15, 21)  # frames that the model gives out
+
 # Recordings longer than a clip
 window_overlap = 0.5  # of a clip: what two neighbouring windows share. With half, each moment but those near
 # the recording's ends is heard by a window that reaches at least a quarter of a clip to both sides of it

@@ -24,7 +24,8 @@ NOT_OF_THE_WEIGHTS = {
     *("tuned_clip_thresholds", "tuned_high_thresholds", "tuned_low_thresholds", "tuned_join_gaps"),
     *("tuned_drop_lengths", "tuned_frame_thresholds", "tuned_median_filter_outputs"),
     *("psds1_tolerance", "psds2_tolerance", "psds2_cross_trigger_tolerance", "psds2_cross_trigger_cost"),
-    *("psds_instability_cost", "psds_most_false_alarms", "window_overlap"),
+    *("psds_instability_cost", "psds_most_false_alarms"),
+    "window_overlap",
     *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
 }
 

@@ -89,7 +89,7 @@ class DoubleThreshold:
     def find_runs(
         self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
     ) -> np.ndarray:
-        """Find the events of the class in a clip, or in a longer recording.
+        """Find the events of the class in a clip.
 
         Parameters and return value are those of every class in `POST_PROCESSINGS`. Of a recording longer than
         a clip, only frames where the class is looked at can start an event; from there it reaches as far as
@@ -109,7 +109,9 @@ class DoubleThreshold:
         np.ndarray, shape (events, 2), int
             First frame and frame after the last of each event.
         """
-        is_looked_at = np.broadcast_to(clip_probability, probability.shape) > self.clip_threshold
+        is_looked_at = clip_probability > self.clip_threshold
+        if not np.any(is_looked_at):
+            return np.empty((0, 2), dtype=int)
         runs = double_threshold(
             probability, high=self.high_threshold, low=self.low_threshold, may_start=is_looked_at
         )
@@ -140,7 +142,7 @@ class MedianFilter:
     def find_runs(
         self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
     ) -> np.ndarray:
-        """Find the events of the class; the clip probability is not looked at."""
+        """Find the events of the class in a clip; the clip probability is not looked at."""
         is_active = self.smoothed(probability[::stride_frames] > self.frame_threshold)
         return np.minimum(runs_of_true(is_active) * stride_frames, len(probability))
 

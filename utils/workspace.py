@@ -60,6 +60,11 @@ class Run:
         )
 
 
+def tuned_beside(checkpoint: Path, weights: str) -> Path:
+    """Return where the post-processing is that was tuned for some weights of a checkpoint."""
+    return checkpoint.with_name(f"{checkpoint.stem}{variant(weights, True)}.json")
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A workspace folder and the paths of the files in it."""
@@ -104,8 +109,7 @@ class Workspace:
         return sorted(int(number) for number in numbers if number.isdecimal())
 
     def tuned_post_processing(self, run: Run, iteration: int, weights: str = STUDENT) -> Path:
-        checkpoint = self.checkpoint(run, iteration)
-        return checkpoint.with_name(f"{checkpoint.stem}{variant(weights, True)}.json")
+        return tuned_beside(self.checkpoint(run, iteration), weights)
 
     def submission(self, run: Run, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
         name = f"{iteration}_iters{variant(weights, tuned)}_submission.csv"

@@ -15,6 +15,7 @@ from loky import ProcessPoolExecutor
 from pytorch.compute import Compute
 from pytorch.interruption import ignore_interrupts
 from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
+from pytorch.tensorboard_log import TensorBoardLog
 from utils import config
 from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
 from utils.feature_file import Features
@@ -143,6 +144,8 @@ class Evaluation:
         Clips to validate on, unless the run trains on them.
     standardize, compute
         How the models are run.
+    board : TensorBoardLog
+        Where scores go to besides.
     """
 
     def __init__(
@@ -153,12 +156,14 @@ class Evaluation:
         validation: ValidationSet,
         standardize: Standardizer,
         compute: Compute,
+        board: TensorBoardLog,
     ) -> None:
         self.workspace, self.run = workspace, run
         self.training = evenly_chosen(training, config.train_eval_clips)
         self.validation = validation
         self.standardize, self.compute = standardize, compute
         self.workers = ProcessPoolExecutor(scoring_workers(), initializer=ignore_interrupts)
+        self.board = board
         self.pending: deque[PendingEvaluation] = deque()
 
     def evaluate(
@@ -263,6 +268,7 @@ class Evaluation:
             "validate_seconds": seconds,
         }
         append_record(self.workspace.training_statistics(self.run), record)
+        self.board.add_scores(record)
 
     def end(self, *, wait: bool = True) -> None:
         """End the workers, and unless `wait` is False, wait for all scores before."""

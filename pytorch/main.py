@@ -29,6 +29,7 @@ from pytorch.stage_inputs import (
     load_training_subsets,
     load_validation_set,
 )
+from pytorch.tensorboard_log import TensorBoardLog
 from utils import command_line, config
 from utils.data_generator import Standardizer
 from utils.files import claim
@@ -84,19 +85,20 @@ def train(arguments: argparse.Namespace) -> None:
     # State
     start = begin_run(workspace, run, arguments.precision, resume=arguments.resume, ranks=ranks)
     meter = Meter(arguments.iterations, ranks)
+    content = last_state(workspace, run, start, arguments.iterations) if arguments.resume else None
+    done, unscored = (content["iteration"], first_unscored(content)) if content is not None else (0, 0)
+    has_board = arguments.tensorboard and ranks.is_first
+    board = TensorBoardLog(workspace.tensorboard(run) if has_board else None, unscored + 1)
     evaluation = None
     if ranks.is_first:
-        evaluation = Evaluation(workspace, run, labelled_clips(training), validation, standardize, compute)
-    state = Training(start, model, optimizer, scheduler, teacher, meter, evaluation, compute, ranks)
-    content = last_state(workspace, run, start, arguments.iterations) if arguments.resume else None
-    done = unscored = 0
-    if content is not None:
-        state.restore(content)
-        done, unscored = content["iteration"], first_unscored(content)
-        logger.info(f"Going on after iteration {done}")
-    if ranks.is_first:
+        clips = labelled_clips(training)
+        evaluation = Evaluation(workspace, run, clips, validation, standardize, compute, board)
         forget_records(workspace.loss_statistics(run), after=done)
         forget_records(workspace.training_statistics(run), after=unscored - 1)
+    state = Training(start, model, optimizer, scheduler, teacher, meter, evaluation, compute, ranks)
+    if content is not None:
+        state.restore(content)
+        logger.info(f"Going on after iteration {done}")
 
     def evaluate(iteration: int) -> None:
         mean_loss, seconds = meter.mean_loss(), meter.seconds()
@@ -136,6 +138,7 @@ def train(arguments: argparse.Namespace) -> None:
             point = {"iteration": iteration, **meter.report(iteration)}
             if ranks.is_first:
                 append_record(workspace.loss_statistics(run), point)
+                board.add_training(point, scheduler.get_last_lr()[0], meter.milliseconds())
 
         # Save, before the evaluation: what was not scored when the process was killed is scored again
         if is_stopped or is_due(iteration, config.checkpoint_interval, arguments.iterations):
@@ -155,6 +158,7 @@ def train(arguments: argparse.Namespace) -> None:
     ranks.leave()
     if evaluation is not None:
         evaluation.end(wait=not is_stopped)
+    board.close()
     if is_stopped:
         stop.leave(iteration)
 
@@ -189,6 +193,11 @@ def main() -> None:
         "--resume",
         action="store_true",
         help="go on from the last checkpoint of this run; where there is none, begin",
+    )
+    training.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="write curves of losses, learning rate, time and scores into the workspace",
     )
     training.add_argument(
         "--compile",

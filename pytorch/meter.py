@@ -81,7 +81,7 @@ class Meter:
         recent_terms = self.terms[-config.log_interval :]
         if len(recent_terms[0]) > 1:
             means |= {name: self.mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
-        milliseconds = 1000 * self.seconds() / len(self.losses)
+        milliseconds = self.milliseconds()
         self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
         if self.bar.disable:
             values = ", ".join(f"{name}: {value:.4f}" for name, value in means.items())
@@ -91,6 +91,10 @@ class Meter:
     def seconds(self) -> float:
         """Return the seconds since the start or the last restart."""
         return time.perf_counter() - self.started_at
+
+    def milliseconds(self) -> float:
+        """Return the milliseconds that an iteration took since the start or the last restart."""
+        return 1000 * self.seconds() / len(self.losses)
 
     def mean_loss(self) -> float:
         """Return the mean loss since the start or the last restart."""

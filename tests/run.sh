@@ -3,7 +3,7 @@
 set -u -o pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/../utils/environment.sh"
-packages=(requirements.txt tests/requirements.txt requirements-cluster.txt)
+packages=(requirements.txt tests/requirements.txt requirements-cluster.txt requirements-tensorboard.txt)
 (prepare_python "${packages[@]}" requirements-psds.txt) ||
     echo "requirements-psds.txt cannot be installed, perhaps for want of a C++ compiler: no tests of PSDS"
 prepare_python "${packages[@]}" || exit

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from tests.commands import PROJECT
@@ -14,7 +15,7 @@ BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
 # tests/run.sh is what runs this one, and HomeMix is beside the project only where the team works. torchrun
-# and Dask are run by test_ranks.py and test_cluster.py, on ports of their own.
+# and Dask are run by test_ranks.py and test_cluster.py, on ports of their own. TensorBoard would never end.
 SET_UP = ("source .venv/bin/activate", "export ")
 RUN_ELSEWHERE = (
     "bash runme.sh",
@@ -22,7 +23,8 @@ RUN_ELSEWHERE = (
     "../shared/homemix",
     "torchrun ",
     "dask",
-    "requirements-cluster",
+    "requirements-",
+    "tensorboard --logdir",
     "benchmarks",
 )
 
@@ -33,6 +35,8 @@ def commands_to_run() -> str:
 
 
 def is_run_elsewhere(line: str) -> bool:
+    if line.endswith("--tensorboard") and find_spec("tensorboard") is None:
+        return True
     return any(command in line for command in RUN_ELSEWHERE)
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,10 +85,12 @@ class FeatureJournal:
             ) from error
         self.reasons.append(reason)
 
-    def logmels(self) -> np.ndarray:
-        """Return the features, shape (readable clips, frames, mel_bins), float32; they stay on disk."""
-        shape = (self.readable_count, *self.shape)
-        return np.memmap(self.logmel_path, np.float32, "r", shape=shape) if shape[0] else np.empty(shape)
+    def logmels(self) -> Iterator[np.ndarray]:
+        """Yield the features of each readable clip, shape (frames, mel_bins), float32."""
+        size = int(np.prod(self.shape))
+        with self.logmel_path.open("rb") as file:
+            for _ in range(self.readable_count):
+                yield np.fromfile(file, np.float32, size).reshape(self.shape)
 
     def close(self) -> None:
         """Close the files. What could not be written `add` has said."""

@@ -147,6 +147,9 @@ class Workspace:
     def clip_figures(self, run: Run, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
         return self.root / "figures" / run.folder / f"{iteration}_iters{variant(weights, tuned)}"
 
+    def tensorboard(self, run: Run) -> Path:
+        return self.root / "tensorboard" / run.folder
+
     @property
     def training_curves(self) -> Path:
         return self.root / "figures" / "training_curves.png"

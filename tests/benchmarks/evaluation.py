@@ -10,6 +10,7 @@ import torch
 from pytorch.compute import choose_compute
 from pytorch.evaluation import Evaluation, ValidationSet, post_processing_of, predict
 from pytorch.models import create_model
+from pytorch.tensorboard_log import TensorBoardLog
 from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
@@ -78,7 +79,10 @@ def pipeline(clips: int) -> float:
     model = create_model(RUN.model_type, config.classes_num, "frame_vectors").to(compute.device)
     standardize = Standardizer(NO_SCALING.mean.to(compute.device), NO_SCALING.std.to(compute.device))
     with tempfile.TemporaryDirectory() as folder:
-        evaluation = Evaluation(Workspace(Path(folder)), RUN, training, validation, standardize, compute)
+        no_board = TensorBoardLog(None, 1)
+        evaluation = Evaluation(
+            Workspace(Path(folder)), RUN, training, validation, standardize, compute, no_board
+        )
         predict(model, some_features(config.evaluation_batch_size), standardize, compute)
         start = time.perf_counter()
         evaluation.evaluate({STUDENT: model}, iteration=1, loss=0.0, train_seconds=0.0)

@@ -1,0 +1,85 @@
+"""Curves of a training for TensorBoard: losses, learning rate, time and scores."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from utils.errors import SedError
+from utils.run_statistics import validation_key
+from utils.workspace import STUDENT, TEACHER
+
+
+class TensorBoardLog:
+    """Writes a run's curves; without a folder, nothing is written.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where the curves go to.
+    first_iteration : int
+        What is there of this and later iterations, by an earlier training, is no longer shown.
+
+    Raises
+    ------
+    SedError
+        If TensorBoard is not installed, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path | None, first_iteration: int) -> None:
+        self.writer = None
+        if folder is None:
+            return
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # needs an optional package
+        except ImportError as error:
+            raise SedError(
+                "--tensorboard needs TensorBoard; get it with: pip install -r requirements-tensorboard.txt"
+            ) from error
+        try:
+            self.writer = SummaryWriter(folder, purge_step=first_iteration)
+        except OSError as error:
+            raise SedError(f"{folder}: cannot be written: {error}") from error
+
+    def add(self, group: str, values: dict[str, float | None], iteration: int) -> None:
+        """Write a point of some curves; one that is not defined is left out."""
+        for name, value in values.items():
+            if self.writer is not None and value is not None and math.isfinite(value):
+                self.writer.add_scalar(f"{group}/{name}", value, iteration)
+
+    def add_training(self, point: dict[str, float], learning_rate: float, milliseconds: float) -> None:
+        """Write losses, the learning rate of the next step, and the time of an iteration in ms.
+
+        Parameters
+        ----------
+        point : dict
+            The iteration, the loss, and its terms, as in the statistics.
+        learning_rate, milliseconds : float
+        """
+        losses = {name: value for name, value in point.items() if name != "iteration"}
+        others = {"learning_rate": learning_rate, "ms_per_iteration": milliseconds}
+        self.add("training", losses | others, int(point["iteration"]))
+
+    def add_scores(self, record: dict[str, Any]) -> None:
+        """Write the scores of an evaluation, as they stand in the statistics: mAP, and F1 of each metric."""
+        iteration = record["iteration"]
+        tagging = {"mean_average_precision": record["train_mean_average_precision"]}
+        self.add("training", tagging, iteration)
+        for key in map(validation_key, (STUDENT, TEACHER)):
+            if key in record:
+                self.add(key, headline_scores(record[key]), iteration)
+
+    def close(self) -> None:
+        """Write what is left."""
+        if self.writer is not None:
+            self.writer.close()
+
+
+def headline_scores(scores: dict[str, Any]) -> dict[str, float | None]:
+    """Return the mAP and each metric's macro and micro F1, by name."""
+    metrics = {"event": scores["event"]}
+    metrics |= {f"segment_{key}": metric for key, metric in scores["segment"].items()}
+    return {"mean_average_precision": scores["mean_average_precision"]} | {
+        f"{name}_f1_{average}": metric[average]["f1"]
+        for name, metric in metrics.items()
+        for average in ("macro", "micro")
+    }

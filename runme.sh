@@ -60,13 +60,28 @@ fi
 
 stage "check the data set" "$PYTHON" "$project/utils/metadata.py" check --dataset_dir "$DATASET_DIR"
 
-data_types=(train_weak train_synthetic validation)
-unlabelled_table="$DATASET_DIR/metadata/train/unlabel_in_domain"
-if [ -f "$unlabelled_table.csv" ] || [ -f "$unlabelled_table.tsv" ]; then
-    data_types+=(train_unlabel_in_domain)
-else
-    echo "There are no unlabelled clips ($unlabelled_table.csv): mean teacher is left out."
-fi
+has_table() { # has_table NAME   tells whether there is metadata/NAME.csv or .tsv
+    [ -f "$DATASET_DIR/metadata/$1.csv" ] || [ -f "$DATASET_DIR/metadata/$1.tsv" ]
+}
+
+data_types=()
+if has_table train/weak || ! has_table train/synthetic; then data_types+=(train_weak); fi
+if has_table train/synthetic; then data_types+=(train_synthetic); fi
+scalar_data_type=${data_types[0]}
+data_types+=(validation)
+has_table train/unlabel_in_domain && data_types+=(train_unlabel_in_domain)
+
+takes() { # takes DATA_TYPE ...   tells whether there are clips of all these subsets
+    local data_type
+    for data_type in "$@"; do
+        [[ " ${data_types[*]} " == *" $data_type "* ]] || return
+    done
+}
+takes train_weak || echo "There are no weakly labelled clips (metadata/train/weak.csv): trainings on them are left out."
+takes train_synthetic || echo "There are no strongly labelled clips (metadata/train/synthetic.csv): trainings on them are left out."
+mean_teacher_clips=(train_weak train_synthetic train_unlabel_in_domain)
+takes "${mean_teacher_clips[@]}" ||
+    echo "There are no clips of all of ${mean_teacher_clips[*]}: mean teacher is left out."
 
 for data_type in "${data_types[@]}"; do
     stage "features of $data_type" \
@@ -75,7 +90,7 @@ for data_type in "${data_types[@]}"; do
 done
 
 stage "scalar" \
-    "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type train_weak
+    "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type "$scalar_data_type"
 
 experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
@@ -85,10 +100,14 @@ experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
         --iteration "$ITERATIONS" --visualize "$VISUALIZE"
 }
-experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-if [[ " ${data_types[*]} " == *" train_unlabel_in_domain "* ]]; then
+if takes train_weak; then
+    experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+fi
+if takes train_synthetic; then
+    experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+    experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+fi
+if takes "${mean_teacher_clips[@]}"; then
     [ -n "${DEMO:-}" ] && echo "
 The baseline needs thousands of iterations to learn; in the demonstration it only shows that it runs."
     experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn "$MEAN_TEACHER_BATCH_SIZE"

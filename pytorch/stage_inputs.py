@@ -18,7 +18,7 @@ from utils.data_generator import (
 )
 from utils.errors import SedError
 from utils.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
-from utils.features import SCALAR_DATA_TYPES, features_command, require_fresh, scalar_command
+from utils.features import features_command, require_fresh, scalar_command, scalar_data_type
 from utils.metadata import SUBSETS
 from utils.validation import read_reference
 from utils.workspace import Run, Workspace
@@ -88,7 +88,7 @@ def batches_of(
 
 def load_scalar(workspace: Workspace, mini_data: bool) -> Scalar:
     """Read the scalar that every run standardizes by, which must be of the features as they are now."""
-    data_type = SCALAR_DATA_TYPES[0]
+    data_type = scalar_data_type(workspace, mini_data)
     remedy = scalar_command(workspace, data_type, mini_data)
     path = workspace.scalar(data_type, mini_data)
     scalar = read_scalar(path, remedy)

@@ -11,7 +11,8 @@ from tests.commands import PROJECT
 from utils.config_overrides import public_values
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+OWN_DATA = README.split("## Your own classes and recordings\n")[1].split("\n## ")[0]  # see test_own_data.py
+BLOCKS = re.findall(r"```bash\n(.*?)```", README.replace(OWN_DATA, ""), re.DOTALL)
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
 # tests/run.sh is what runs this one, and HomeMix is beside the project only where the team works. torchrun

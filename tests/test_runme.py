@@ -65,14 +65,14 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(tiny_dataset, tmp_p
     assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4
 
 
-def stages_with_unlabelled_table(tmp_path: Path, name: str | None) -> str:
-    """What runme.sh prints with a Python that runs no stage, where there is that table or none."""
+def output_with_tables(tmp_path: Path, *names: str) -> str:
+    """What runme.sh prints with a Python that runs no stage, where there are those training tables."""
     idle_python = tmp_path / "python"
     idle_python.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\n')
     idle_python.chmod(0o755)
     folder = tmp_path / "data/metadata/train"
     folder.mkdir(parents=True)
-    if name is not None:
+    for name in names:
         (folder / name).touch()
     result = runme(DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -81,17 +81,26 @@ def stages_with_unlabelled_table(tmp_path: Path, name: str | None) -> str:
 
 @pytest.mark.parametrize("name", ["unlabel_in_domain.csv", "unlabel_in_domain.tsv"])
 def test_runme_trains_a_mean_teacher_where_there_are_unlabelled_clips(tmp_path, name):
-    output = stages_with_unlabelled_table(tmp_path, name)
+    output = output_with_tables(tmp_path, "weak.csv", "synthetic.tsv", name)
     assert "=== features of train_unlabel_in_domain" in output
     assert f"=== train {ALL_SUBSETS} mean_teacher" in output
 
 
 def test_runme_leaves_mean_teacher_out_where_there_are_none(tmp_path):
-    output = stages_with_unlabelled_table(tmp_path, None)
-    assert "unlabel_in_domain.csv): mean teacher is left out." in output
+    output = output_with_tables(tmp_path, "weak.csv", "synthetic.csv")
+    assert "train_unlabel_in_domain: mean teacher is left out." in output
     assert "=== train train_synthetic framewise_binary_crossentropy" in output
     assert "=== features of train_unlabel_in_domain" not in output
     assert f"=== train {ALL_SUBSETS} mean_teacher" not in output
+
+
+@pytest.mark.parametrize(("there", "absent"), [("weak", "synthetic"), ("synthetic", "weak")])
+def test_runme_takes_one_table_of_training_clips(tmp_path, there, absent):
+    output = output_with_tables(tmp_path, f"{there}.csv")
+    assert f"(metadata/train/{absent}.csv): trainings on them are left out." in output
+    assert f"=== train train_{there} clipwise_binary_crossentropy" in output
+    assert f"=== features of train_{absent}" not in output
+    assert f"=== train train_{absent}" not in output
 
 
 def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):

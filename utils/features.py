@@ -36,7 +36,10 @@ from utils.progress import progress
 from utils.workers import cluster_workers, local_workers
 from utils.workspace import Workspace
 
-SCALAR_DATA_TYPES = ("train_weak",)  # every run standardizes by the scalar of the weak clips
+SCALAR_DATA_TYPES = (
+    "train_weak",
+    "train_synthetic",
+)  # one of them; the challenge's runs take the weak clips'
 
 
 def features_command(dataset_dir: Path, workspace: Workspace, data_type: str, mini_data: bool) -> str:
@@ -228,8 +231,33 @@ def fill(
         journal.close()
 
 
+def existing_scalar(workspace: Workspace, mini_data: bool) -> str | None:
+    """Return the subset that the workspace's scalar is of; None where there is no scalar."""
+    there = [name for name in SCALAR_DATA_TYPES if workspace.scalar(name, mini_data).is_file()]
+    return there[0] if there else None
+
+
+def scalar_data_type(workspace: Workspace, mini_data: bool) -> str:
+    """Return the subset whose scalar the runs of the workspace standardize by: the first that there is."""
+    there = [name for name in SCALAR_DATA_TYPES if workspace.features(name, mini_data).is_file()]
+    return existing_scalar(workspace, mini_data) or [*there, *SCALAR_DATA_TYPES][0]
+
+
 def calculate_scalar(workspace: Workspace, data_type: str, *, mini_data: bool = False) -> None:
-    """Compute mean and standard deviation of each mel band over all frames of a subset, and write them."""
+    """Compute mean and standard deviation of each mel band over all frames of a subset, and write them.
+
+    Raises
+    ------
+    SedError
+        If there are no features of the subset, or the runs of the workspace standardize by the scalar of
+        another one.
+    """
+    other = existing_scalar(workspace, mini_data)
+    if other not in (None, data_type):
+        raise SedError(
+            f"{workspace.scalar(other, mini_data)}: the runs of this workspace standardize by the scalar of "
+            f"{other}; take another --workspace, or remove that file and train again"
+        )
     remedy = features_command(Path("DATASET_DIR"), workspace, data_type, mini_data)
     source = workspace.features(data_type, mini_data)
     origin = read_origin(source, remedy)
@@ -291,7 +319,12 @@ def main() -> None:
 
     scalar = commands.add_parser("calculate_scalar", help="features -> mean and deviation of each mel band")
     command_line.add_workspace(scalar)
-    scalar.add_argument("--data_type", required=True, choices=SCALAR_DATA_TYPES, help="which subset")
+    scalar.add_argument(
+        "--data_type",
+        required=True,
+        choices=SCALAR_DATA_TYPES,
+        help="which subset; one of them for all runs of a workspace",
+    )
     command_line.add_mini_data(scalar)
     scalar.set_defaults(function=scalar_command_line)
     command_line.run(parser)

@@ -227,13 +227,20 @@ def main() -> None:
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    inference = commands.add_parser(
-        "inference_validation", help="checkpoint -> submission, scores and figures of the validation clips"
+    inference = command_line.add_command(
+        commands,
+        "inference_validation",
+        inference_validation,
+        summary="checkpoint -> submission, scores and figures of the validation clips",
+        example="python pytorch/inference.py inference_validation --dataset_dir demo_dataset "
+        "--workspace workspace/demo --data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 120",
     )
     add_run_arguments(inference)
     add_checkpoint_arguments(inference)
     inference.add_argument(
-        "--tuned", action="store_true", help="find events with the post-processing that tune has chosen"
+        "--tuned",
+        action="store_true",
+        help="find events with the post-processing that tune has chosen; without it, of the config",
     )
     inference.add_argument(
         "--visualize",
@@ -241,12 +248,17 @@ def main() -> None:
         nargs="?",
         const=config.visualized_clips,
         metavar="CLIPS",
-        help=f"draw what the model heard in the first CLIPS clips; default {config.visualized_clips}",
+        help=f"draw what the model heard in the first CLIPS clips ({config.visualized_clips} where no "
+        "number is given); without it nothing is drawn",
     )
-    inference.set_defaults(function=inference_validation)
 
-    tuning = commands.add_parser(
-        "tune", help="checkpoint -> post-processing of each class with the best event F1 on training clips"
+    tuning = command_line.add_command(
+        commands,
+        "tune",
+        tune_post_processing,
+        summary="checkpoint -> post-processing of each class with the best event F1 on training clips",
+        example="python pytorch/inference.py tune --dataset_dir demo_dataset --workspace workspace/demo "
+        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 120 --tune_on train_synthetic",
     )
     add_run_arguments(tuning)
     add_checkpoint_arguments(tuning)
@@ -256,26 +268,36 @@ def main() -> None:
         default=TUNING_DATA_TYPES[0],
         help=f"subset with events to tune on: {', '.join(TUNING_DATA_TYPES)}; default {TUNING_DATA_TYPES[0]}",
     )
-    tuning.set_defaults(function=tune_post_processing)
-    prediction = commands.add_parser(
+
+    prediction = command_line.add_command(
+        commands,
         "predict",
-        help="checkpoint and recordings of any length -> events",
+        predict,
+        summary="checkpoint and recordings of any length -> events",
         description=PREDICT_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        example="python pytorch/inference.py predict --checkpoint_path md_5000_iters.pth recordings a.mp3 "
+        "--output_dir heard --format csv,audacity",
     )
     add_predict_arguments(prediction)
-    prediction.set_defaults(function=predict)
 
-    scoring = commands.add_parser("score", help="submission and reference -> scores")
-    scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events")
-    scoring.add_argument("--submission_csv", type=Path, required=True, help="table of the predicted events")
+    scoring = command_line.add_command(
+        commands,
+        "score",
+        score,
+        summary="submission and reference -> scores",
+        example="python pytorch/inference.py score --submission_csv heard/events.csv "
+        "--reference_csv demo_dataset/metadata/validation/validation.csv",
+    )
+    scoring.add_argument("--reference_csv", type=Path, required=True, help="table of the true events (s)")
+    scoring.add_argument(
+        "--submission_csv", type=Path, required=True, help="table of the predicted events (s)"
+    )
     scoring.add_argument(
         "--durations_csv",
         type=Path,
         help="table of clip durations (filename, duration in s), at which segments end; without it they end "
         "with a clip's last event",
     )
-    scoring.set_defaults(function=score)
     command_line.run(parser)
 
 

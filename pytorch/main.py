@@ -181,7 +181,14 @@ def begin_run(workspace: Workspace, run: Run, precision: str, *, resume: bool, r
 def main() -> None:
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    training = commands.add_parser("train", help="features -> checkpoints and statistics")
+    training = command_line.add_command(
+        commands,
+        "train",
+        train,
+        summary="features -> checkpoints and statistics",
+        example="python pytorch/main.py train --dataset_dir demo_dataset --workspace workspace/demo "
+        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iterations 120",
+    )
     add_run_arguments(training)
     training.add_argument(
         "--iterations",
@@ -205,7 +212,6 @@ def main() -> None:
         help="let torch.compile generate code for the model: minutes at the start, then faster on a GPU; "
         "needs a C++ compiler",
     )
-    training.set_defaults(function=train)
     command_line.run(parser)
 
 

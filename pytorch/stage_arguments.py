@@ -31,19 +31,28 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
         help="1: validate on the validation set; none: train on the training and the validation clips",
     )
     parser.add_argument(
-        "--model_type", default=config.model_type, choices=DESIGNS, help=f"default {config.model_type}"
+        "--model_type",
+        default=config.model_type,
+        choices=DESIGNS,
+        help=f"the network; default {config.model_type}",
     )
     parser.add_argument(
-        "--loss_type", default=config.loss_type, choices=LOSSES, help=f"default {config.loss_type}"
+        "--loss_type",
+        default=config.loss_type,
+        choices=LOSSES,
+        help=f"what is minimized; default {config.loss_type}",
     )
     parser.add_argument(
         "--batch_size",
         type=command_line.positive_int,
         default=config.batch_size,
-        help=f"clips; default {config.batch_size}",
+        help=f"clips in a batch; default {config.batch_size}",
     )
     parser.add_argument(
-        "--seed", type=int, default=config.seed, help=f"of weights and shuffling; default {config.seed}"
+        "--seed",
+        type=int,
+        default=config.seed,
+        help=f"of the initial weights and the shuffling; default {config.seed}",
     )
     command_line.add_mini_data(parser)
     add_compute_arguments(parser)
@@ -51,20 +60,23 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that tell where and how precisely a model computes."""
-    parser.add_argument("--cuda", action="store_true", help="compute on the GPU")
+    parser.add_argument("--cuda", action="store_true", help="compute on the GPU; without it on the processor")
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
         default=config.precision,
-        help="of the convolutions; auto: bf16 where the processor or GPU computes in it, else fp32; default "
-        f"{config.precision}",
+        help="number format of the convolutions; auto: bf16 where the processor or GPU has it, else fp32; "
+        f"default {config.precision}",
     )
 
 
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that tell which weights of a run to use."""
     parser.add_argument(
-        "--iteration", type=command_line.positive_int, required=True, help="of the checkpoint to use"
+        "--iteration",
+        type=command_line.positive_int,
+        required=True,
+        help="optimizer steps after which the checkpoint to use was saved",
     )
     add_weights_argument(parser)
 
@@ -75,7 +87,7 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
         "--weights",
         choices=(STUDENT, TEACHER),
         default=STUDENT,
-        help=f"of a model trained with mean_teacher; default {STUDENT}",
+        help=f"whose weights, of a model trained with mean_teacher; default {STUDENT}",
     )
 
 

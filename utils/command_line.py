@@ -2,11 +2,14 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from utils import config
 from utils.errors import SedError, exit_with_error
 
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+STYLE = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
 INTERRUPTED = 130  # exit code of a command that Ctrl-C ended, as shells have it
 
 
@@ -25,11 +28,45 @@ def run(parser: argparse.ArgumentParser) -> None:
         sys.exit(INTERRUPTED)
 
 
-def new_parser(description: str | None) -> argparse.ArgumentParser:
-    """Return a parser that keeps the line breaks of its description and takes no abbreviated options."""
-    return argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+def new_parser(description: str | None, *, example: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser that keeps the line breaks of its description and takes no abbreviated options.
+
+    A script with several commands has an example for each of them, see `add_command`.
+    """
+    epilog = f"example:\n  {example}" if example else "COMMAND --help explains the options of a command."
+    return argparse.ArgumentParser(description=description, epilog=epilog, **STYLE)
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    function: Callable[[argparse.Namespace], int | None],
+    *,
+    summary: str,
+    example: str,
+    description: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command to a script, and return its parser.
+
+    Parameters
+    ----------
+    commands
+        What `add_subparsers` of the script's parser gave.
+    name : str
+    function : callable
+        What does the work; it takes the parsed arguments, and may return an exit code.
+    summary : str
+        One line for the list of commands.
+    example : str
+        A call that works on the demonstration data, or is typical.
+    description : str or None
+        What the command's help begins with, if not with the summary.
+    """
+    command = commands.add_parser(
+        name, help=summary, description=description or summary, epilog=f"example:\n  {example}", **STYLE
     )
+    command.set_defaults(function=function)
+    return command
 
 
 def add_dataset_dir(parser: argparse.ArgumentParser) -> None:

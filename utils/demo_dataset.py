@@ -151,7 +151,13 @@ def make_command(arguments: argparse.Namespace) -> None:
 def main() -> None:
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    make = commands.add_parser("make", help="synthesize the recordings and write the tables")
+    make = command_line.add_command(
+        commands,
+        "make",
+        make_command,
+        summary="synthesize the recordings and write the tables",
+        example="python utils/demo_dataset.py make --output_dir demo_dataset --train_weak 24",
+    )
     make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
     for data_type, clips_num in CLIPS.items():
         make.add_argument(
@@ -159,10 +165,11 @@ def main() -> None:
             type=command_line.positive_int,
             default=clips_num,
             metavar="CLIPS",
-            help=f"number of clips; default {clips_num}",
+            help=f"clips of {data_type}; default {clips_num}",
         )
-    make.add_argument("--seed", type=int, default=0, help="of everything that is drawn; default 0")
-    make.set_defaults(function=make_command)
+    make.add_argument(
+        "--seed", type=int, default=0, help="of the random numbers that everything is drawn by; default 0"
+    )
     command_line.run(parser)
 
 

@@ -293,18 +293,23 @@ def main() -> None:
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    extract = commands.add_parser(
-        "calculate_feature_for_all_audio_files", help="recordings of a subset -> log-mel features (HDF5)"
+    extract = command_line.add_command(
+        commands,
+        "calculate_feature_for_all_audio_files",
+        extract_command,
+        summary="recordings of a subset -> log-mel features (HDF5)",
+        example="python utils/features.py calculate_feature_for_all_audio_files --dataset_dir demo_dataset "
+        "--workspace workspace/demo --data_type train_weak",
     )
     command_line.add_dataset_dir(extract)
     command_line.add_workspace(extract)
-    extract.add_argument("--data_type", required=True, choices=SUBSETS, help="which subset")
+    extract.add_argument("--data_type", required=True, choices=SUBSETS, help="which subset of the data set")
     command_line.add_mini_data(extract)
     extract.add_argument(
         "--num_workers",
         type=worker_count,
         default=-1,
-        help="processes; -1, the default, is one for each processor",
+        help="processes; default -1: one for each processor",
     )
     extract.add_argument(
         "--dask_scheduler",
@@ -315,9 +320,14 @@ def main() -> None:
     extract.add_argument(
         "--strict", action="store_true", help="make a missing or unreadable recording an error"
     )
-    extract.set_defaults(function=extract_command)
 
-    scalar = commands.add_parser("calculate_scalar", help="features -> mean and deviation of each mel band")
+    scalar = command_line.add_command(
+        commands,
+        "calculate_scalar",
+        scalar_command_line,
+        summary="features of a subset -> mean and standard deviation of each mel band (dB)",
+        example="python utils/features.py calculate_scalar --workspace workspace/demo --data_type train_weak",
+    )
     command_line.add_workspace(scalar)
     scalar.add_argument(
         "--data_type",
@@ -326,7 +336,6 @@ def main() -> None:
         help="which subset; one of them for all runs of a workspace",
     )
     command_line.add_mini_data(scalar)
-    scalar.set_defaults(function=scalar_command_line)
     command_line.run(parser)
 
 

@@ -379,9 +379,14 @@ def main() -> None:
 
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    check = commands.add_parser("check", help="compare a data set's tables with its audio and the challenge")
+    check = command_line.add_command(
+        commands,
+        "check",
+        lambda arguments: dataset_check.print_report(arguments.dataset_dir),
+        summary="compare a data set's tables with its audio and the challenge",
+        example="python utils/metadata.py check --dataset_dir demo_dataset",
+    )
     command_line.add_dataset_dir(check)
-    check.set_defaults(function=lambda arguments: dataset_check.print_report(arguments.dataset_dir))
     command_line.run(parser)
 
 

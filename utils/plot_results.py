@@ -38,9 +38,9 @@ def main() -> None:
         ("table", print_table, "print the results table"),
         ("training_curves", draw_training_curves, "draw the training curves of all runs (PNG)"),
     ):
-        command = commands.add_parser(name, help=help_text)
+        example = f"python utils/plot_results.py {name} --workspace workspace/demo"
+        command = command_line.add_command(commands, name, function, summary=help_text, example=example)
         command_line.add_workspace(command)
-        command.set_defaults(function=function)
     command_line.run(parser)
 
 

@@ -67,7 +67,10 @@ def write_report(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = command_line.new_parser(__doc__)
+    parser = command_line.new_parser(
+        __doc__,
+        example="python utils/report.py --workspace workspace/demo --dataset_dir demo_dataset --clips 20",
+    )
     command_line.add_workspace(parser)
     parser.add_argument(
         "--dataset_dir",

@@ -43,6 +43,7 @@ SEED=${SEED:-$(config_value seed)} || exit
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
 NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
 GPU_ID=${GPU_ID:-0}                 # the GPU to use, where torch sees one
+RESUME=${RESUME:-}                  # not empty: go on with trainings that were stopped or killed
 MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out
 VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of
 
@@ -95,7 +96,7 @@ stage "scalar" \
 experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
     stage "train $1 $2" \
-        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS"
+        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS" ${RESUME:+--resume}
     stage "inference $1 $2" \
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
         --iteration "$ITERATIONS" --visualize "$VISUALIZE"

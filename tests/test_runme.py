@@ -65,16 +65,16 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(tiny_dataset, tmp_p
     assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4
 
 
-def output_with_tables(tmp_path: Path, *names: str) -> str:
-    """What runme.sh prints with a Python that runs no stage, where there are those training tables."""
+def output_with_tables(tmp_path: Path, *names: str, **environment: str) -> str:
+    """What runme.sh prints with a Python that shows its arguments only, where there are those tables."""
     idle_python = tmp_path / "python"
-    idle_python.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\n')
+    idle_python.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\necho "$@"\n')
     idle_python.chmod(0o755)
     folder = tmp_path / "data/metadata/train"
     folder.mkdir(parents=True)
     for name in names:
         (folder / name).touch()
-    result = runme(DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python)
+    result = runme(DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python, **environment)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -101,6 +101,13 @@ def test_runme_takes_one_table_of_training_clips(tmp_path, there, absent):
     assert f"=== train train_{there} clipwise_binary_crossentropy" in output
     assert f"=== features of train_{absent}" not in output
     assert f"=== train train_{absent}" not in output
+
+
+@pytest.mark.parametrize(("value", "resumes"), [("", False), ("1", True)])
+def test_runme_goes_on_with_trainings_where_it_is_asked_to(tmp_path, value, resumes):
+    output = output_with_tables(tmp_path, "weak.csv", RESUME=value)
+    (training,) = [line for line in output.splitlines() if "main.py train" in line]
+    assert training.endswith("--resume") == resumes
 
 
 def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):

@@ -111,14 +111,21 @@ class Predictions:
 
 
 def predict_events(detector: Detector, features: Features, post_processing: PostProcessing) -> Predictions:
-    """Run the model batch by batch, and keep the few numbers of each clip that scores and figures need."""
-    model = detector.model
-    clips, clipwise, outputs = [], [], []
+    """Run the model batch by batch, and keep the few numbers of each clip that scores and figures need.
+
+    They go into arrays made beforehand: small ones made between the large ones of the batches would keep the
+    allocator from using that memory again.
+    """
+    model, count = detector.model, len(features.names)
+    clipwise = np.empty((count, config.classes_num), np.float32)
+    outputs = np.empty((count, -(-config.clip_frames // model.stride_frames), config.classes_num), np.float32)
+    clips: list[Clip] = []
     for batch, probabilities in predict_batches(model, features, detector.standardize, detector.compute):
+        rows = slice(len(clips), len(clips) + len(batch.names))
+        clipwise[rows] = probabilities.clipwise
+        outputs[rows] = probabilities.framewise[:, :: model.stride_frames]
         clips += predicted_clips(batch.names, probabilities, post_processing)
-        clipwise.append(probabilities.clipwise)
-        outputs.append(probabilities.framewise[:, :: model.stride_frames].copy())
-    return Predictions(clips, np.concatenate(clipwise), np.concatenate(outputs), model.stride_frames)
+    return Predictions(clips, clipwise, outputs, model.stride_frames)
 
 
 def score_frames(

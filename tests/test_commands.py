@@ -274,7 +274,7 @@ def test_iteration_never_saved_lists_those_that_exist(trained):
     [
         ({"model_type": "Cnn_5layers_AvgPooling"}, "is of model_type Cnn_5layers_AvgPooling, not of Cnn_9"),
         ({"labels": ["a", "b"]}, "is of labels ['a', 'b'], not of ['Speech'"),
-        ({"model": {}}, "is no checkpoint of Cnn_9layers_MaxPooling"),
+        ({"model": {}}, "does not hold the weights of Cnn_9layers_MaxPooling"),
     ],
 )
 def test_checkpoint_of_another_model_or_label_set_is_refused(trained, tmp_path, change, message):

@@ -17,7 +17,7 @@ from pytorch.inference import score
 from utils import config
 from utils.errors import SedError
 from utils.metadata import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
-from utils.vad import POST_PROCESSINGS, detect_events
+from utils.vad import POST_PROCESSINGS, detect_events, post_processing_named
 
 CELLS = st.one_of(
     st.sampled_from(["", "a.wav", "b.wav", "Dog", "Cat", "Dog,Cat", "0", "1.5", "10", "nan", "-1", "1e400"]),
@@ -127,7 +127,7 @@ PROBABILITIES = st.one_of(
         np.float32, st.tuples(st.integers(1, 40), st.just(config.classes_num)), elements=PROBABILITIES
     ),
     clipwise=arrays.arrays(np.float32, config.classes_num, elements=PROBABILITIES),
-    post_processing=st.sampled_from(sorted(POST_PROCESSINGS)),
+    post_processing=st.sampled_from(sorted(POST_PROCESSINGS)).map(post_processing_named),
     stride_frames=st.sampled_from([1, 8, 16]),
 )
 def test_any_probabilities_become_sound_events(framewise, clipwise, post_processing, stride_frames):

@@ -79,7 +79,7 @@ def test_files_and_links_of_the_readme_exist():
     for path in re.findall(r"`((?:utils|pytorch|appendixes|tests)/[\w/]+\.\w+)`", README):
         assert (PROJECT / path).is_file(), path
     headings = re.findall(r"^#+ (.*)", README, re.MULTILINE)
-    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
     for anchor in re.findall(r"\]\(#([^)]+)\)", README):
         assert anchor in anchors
 

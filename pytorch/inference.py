@@ -29,7 +29,6 @@ from utils.audio import clip_duration
 from utils.data_generator import Standardizer
 from utils.errors import SedError
 from utils.feature_file import Features
-from utils.figures import plot_clip
 from utils.log import logger, start_logging
 from utils.memory import keep_freed_memory
 from utils.metadata import SUBSETS, Clip, read_durations, read_strong_table
@@ -149,6 +148,8 @@ def score_frames(
 
 def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions, most_clips: int) -> None:
     """Draw the figures of the first clips."""
+    from utils.figures import plot_clip  # here, as matplotlib takes half a second to import
+
     clips = predictions.clips[:most_clips]
     for index, clip in enumerate(progress(clips, "Drawing", len(clips))):
         plot_clip(

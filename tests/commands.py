@@ -1,24 +1,42 @@
 """Runs the commands as a user does."""
 
+import functools
+import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+@functools.cache
+def fork_server() -> subprocess.Popen:
+    """Return the process whose forks run the commands; it ends with the tests, as its input does."""
+    return subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
 def run_command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """Run a stage command as a user would, from another directory than the project's."""
     script, *rest = map(str, arguments)
-    return subprocess.run(
-        [sys.executable, PROJECT / script, *rest],
-        capture_output=True,
-        text=True,
-        cwd="/",
-        env=os.environ | environment,
-        timeout=300,
-    )
+    with tempfile.NamedTemporaryFile("r") as output, tempfile.NamedTemporaryFile("r") as errors:
+        request = {
+            "arguments": [str(PROJECT / script), *rest],
+            "environment": os.environ | environment,
+            "stdout": output.name,
+            "stderr": errors.name,
+        }
+        server = fork_server()
+        print(json.dumps(request), file=server.stdin, flush=True)
+        code = int(server.stdout.readline())
+        return subprocess.CompletedProcess(request["arguments"], code, output.read(), errors.read())
 
 
 def run_well(*arguments: object, **environment: str) -> str:

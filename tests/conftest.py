@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.commands import PROJECT, run_well
-from tests.small import Finished, Small, finish_all_stages, make_small
+from tests.small import EXTRACT, Finished, Small, finish_all_stages, make_small
 from utils.demo_dataset import make_demo_dataset
 from utils.metadata import SUBSETS
 from utils.workspace import Run, Workspace
@@ -61,8 +61,7 @@ def make_features(
     """Run the feature stages: those of the subsets, and the scalar's."""
     place = ["--dataset_dir", dataset_dir, "--workspace", workspace]
     for data_type in data_types:
-        command = "calculate_feature_for_all_audio_files"
-        run_well("utils/features.py", command, *place, "--data_type", data_type, *options, **environment)
+        run_well(*EXTRACT, *place, "--data_type", data_type, *options, **environment)
     scalar_place = ["--workspace", workspace, "--data_type", "train_weak"]
     run_well("utils/features.py", "calculate_scalar", *scalar_place, *options, **environment)
 

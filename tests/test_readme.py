@@ -41,11 +41,12 @@ def is_run_elsewhere(line: str) -> bool:
     return any(command in line for command in RUN_ELSEWHERE)
 
 
-def test_readme_commands_run(tiny_dataset, tmp_path):
+def test_readme_commands_run(small, tmp_path):
     for name in ("utils", "pytorch", "metadata"):
         (tmp_path / name).symlink_to(PROJECT / name)
     environment = {
-        "DATASET_DIR": str(tiny_dataset),
+        **small.environment,
+        "DATASET_DIR": str(small.dataset_dir),
         "WORKSPACE": str(tmp_path / "workspace"),
         "ITERATIONS": "1",
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -30,9 +30,14 @@ def runme(**environment: object) -> subprocess.CompletedProcess:
     )
 
 
-def test_runme_runs_every_stage_and_ends_with_table_and_page(tiny_dataset, tmp_path):
-    settings = {"ITERATIONS": 1, "BATCH_SIZE": 3, "VISUALIZE": 1, "MODEL_TYPE": "Cnn_5layers_AvgPooling"}
-    result = runme(DATASET_DIR=tiny_dataset, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
+def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
+    settings = small.environment | {
+        "ITERATIONS": 1,
+        "BATCH_SIZE": 3,
+        "VISUALIZE": 1,
+        "MODEL_TYPE": "Cnn_5layers_AvgPooling",
+    }
+    result = runme(DATASET_DIR=small.dataset_dir, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
     assert result.returncode == 0, result.stdout + result.stderr
     stages = [line.removeprefix("=== ") for line in result.stdout.splitlines() if line.startswith("=== ")]
     assert stages == [

@@ -7,7 +7,6 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
@@ -75,6 +74,8 @@ def average_precisions(target: np.ndarray, probability: np.ndarray) -> np.ndarra
     np.ndarray, shape (classes,)
         NaN for a class that no clip has.
     """
+    from sklearn.metrics import average_precision_score  # here, as it takes most of a second to import
+
     return np.array(
         [
             average_precision_score(of_class, scores) if of_class.any() else np.nan

@@ -1,5 +1,6 @@
 """Several processes that train one model together, on GPUs or processors, as `torchrun` starts them."""
 
+import atexit
 import os
 from dataclasses import dataclass
 
@@ -81,6 +82,9 @@ class Ranks:
     def leave(self) -> None:
         """End the joint work."""
         if self.count > 1:
+            # The distributed model holds the group too. Were it the last to let go, it would wait for gloo's
+            # threads with the interpreter's lock, for which they may be waiting. So here it is held longer.
+            atexit.register(id, distributed.group.WORLD)
             distributed.destroy_process_group()
 
 

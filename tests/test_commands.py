@@ -16,6 +16,8 @@ import torch
 
 from tests.commands import PROJECT, assert_user_error, run_command, run_well
 from tests.conftest import LABELLED_SUBSETS, Trained, make_features
+from tests.small import CNN as SMALL_CNN
+from tests.small import EXTRACT
 from utils import config
 from utils.feature_file import read_features
 from utils.files import make_folder
@@ -30,8 +32,6 @@ from utils.metadata import (
     write_weak_table,
 )
 from utils.workspace import Run, Workspace
-
-EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files")
 
 
 def inference(trained: Trained, *options: object, **changes: object):
@@ -321,20 +321,16 @@ def run_on_terminal(*arguments: object) -> str:
     return shown.decode()
 
 
-def test_progress_bars_are_drawn_on_a_terminal(trained, tmp_path, monkeypatch):
-    (tmp_path / "scalars").symlink_to(trained.workspace.root / "scalars")
-    place = ["--dataset_dir", trained.dataset_dir, "--workspace", tmp_path]
+def test_progress_bars_are_drawn_on_a_terminal(small, tmp_path, monkeypatch):
+    for name, value in small.environment.items():
+        monkeypatch.setenv(name, value)
     for data_type in ("train_weak", "validation"):
-        assert "clip/s" in run_on_terminal(*EXTRACT, *place, "--data_type", data_type)
-    config_path = tmp_path / "config.py"
-    config_path.write_text("log_interval = 1")
-    monkeypatch.setenv("SED_CONFIG", str(config_path))
-    arguments = trained.run_arguments(workspace=tmp_path)
-    shown = run_on_terminal("pytorch/main.py", "train", *arguments, "--iterations", 2)
+        assert "clip/s" in run_on_terminal(*small.extract(tmp_path, data_type))
+    small.run(*small.scalar(tmp_path))
+    shown = run_on_terminal(*small.train(tmp_path, SMALL_CNN, 2))
     assert re.search(r"Training: 100%.*2/2.*loss=0?\.?\d+.*ms_per_iteration=\d+", shown)
-    assert "iteration: 1, loss" not in shown, "the bar shows it already"
-    inference = ("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 2)
-    assert "Scoring: 100%" in run_on_terminal(*inference)
+    assert "iteration: 2, loss" not in shown, "the bar shows it already"
+    assert "Scoring: 100%" in run_on_terminal(*small.inference(tmp_path, SMALL_CNN, 2))
 
 
 def test_workspace_without_results_is_a_user_error(tmp_path):

@@ -15,6 +15,7 @@ from tests.commands import PROJECT, assert_user_error, run_command
 from tests.test_readme import OWN_DATA
 from utils.metadata import Clip, Event, read_strong_table, write_strong_table
 
+pytestmark = pytest.mark.xdist_group("own_data")  # one process runs all these tests, as they share a run
 LABELS = ["Blackbird", "Robin", "Wren"]
 PITCHES = {"Blackbird": 800, "Robin": 2000, "Wren": 5000}  # Hz
 RATE = 22050  # Hz, of the recordings

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from pytorch.compute import Compute
+from pytorch.data_generator import Standardizer
 from pytorch.evaluation import Evaluation
 from pytorch.losses import LOSSES
 from pytorch.mean_teacher import MeanTeacher
@@ -16,11 +17,10 @@ from pytorch.meter import Meter
 from pytorch.models import Cnn, Crnn, create_model
 from pytorch.ranks import Ranks
 from utils import config
-from utils.data_generator import Standardizer
-from utils.detector_settings import detector_settings
-from utils.errors import SedError
-from utils.files import written_whole
-from utils.workspace import STUDENT, TEACHER, Run, Workspace
+from utils.settings.detector_settings import detector_settings
+from utils.system.errors import SedError
+from utils.system.files import written_whole
+from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
 
 WEIGHTS_KEYS = {STUDENT: "model", TEACHER: "teacher"}  # in a checkpoint
 

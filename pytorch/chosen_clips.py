@@ -4,13 +4,13 @@ import numpy as np
 
 from pytorch.checkpoint import load_model
 from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer, chosen
 from pytorch.evaluation import predict
 from pytorch.stage_inputs import load_scalar
 from utils import config
-from utils.data_generator import Standardizer, chosen
-from utils.feature_file import Features
-from utils.validation import Probabilities
-from utils.workspace import Run, Workspace
+from utils.audio.feature_file import Features
+from utils.scoring.validation import Probabilities
+from utils.workspace.paths import Run, Workspace
 
 
 def probabilities_of_clips(

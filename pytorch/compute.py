@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from utils import config
-from utils.errors import SedError
+from utils.system.errors import SedError
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 BFLOAT16_FEATURES = ("avx512_bf16", "amx_bf16")  # what torch calls a processor's bfloat16 arithmetic

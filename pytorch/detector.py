@@ -8,16 +8,16 @@ import torch
 
 from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint
 from pytorch.compute import Compute
+from pytorch.data_generator import Standardizer
 from pytorch.evaluation import predict
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS, Cnn, Crnn, create_model
 from utils import config
-from utils.data_generator import Standardizer
-from utils.detector_settings import apply_detector_settings
-from utils.errors import SedError
-from utils.feature_file import Features
-from utils.validation import Probabilities
-from utils.workspace import TEACHER
+from utils.audio.feature_file import Features
+from utils.scoring.validation import Probabilities
+from utils.settings.detector_settings import apply_detector_settings
+from utils.system.errors import SedError
+from utils.workspace.paths import TEACHER
 
 TYPES = {"model_type": str, "loss_type": str, "iteration": int}  # of values in a checkpoint
 

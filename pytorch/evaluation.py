@@ -13,24 +13,24 @@ import torch
 from loky import ProcessPoolExecutor
 
 from pytorch.compute import Compute
+from pytorch.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
 from pytorch.interruption import ignore_interrupts
 from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
 from pytorch.tensorboard_log import TensorBoardLog
 from utils import config
-from utils.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
-from utils.feature_file import Features
-from utils.log import logger
-from utils.logmel import decibels
-from utils.run_statistics import append_record, validation_key
-from utils.vad import PostProcessing, post_processing_named
-from utils.validation import (
+from utils.audio.feature_file import Features
+from utils.audio.logmel import decibels
+from utils.events.post_processing import PostProcessing, post_processing_named
+from utils.results.statistics import append_record, validation_key
+from utils.scoring.validation import (
     Probabilities,
     Scored,
     ValidationReference,
     score_probabilities_in_worker,
     score_tags_in_worker,
 )
-from utils.workspace import STUDENT, Run, Workspace
+from utils.system.log import logger
+from utils.workspace.paths import STUDENT, Run, Workspace
 
 
 @dataclass(frozen=True)

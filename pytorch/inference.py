@@ -13,9 +13,10 @@ if not __package__:
 
 from pytorch.checkpoint import load_model
 from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
 from pytorch.evaluation import ValidationSet, post_processing_of, predict_batches
-from pytorch.prediction import PREDICT_DESCRIPTION, add_predict_arguments, predict
+from pytorch.predict import PREDICT_DESCRIPTION, add_predict_arguments, predict
 from pytorch.stage_arguments import (
     TUNING_DATA_TYPES,
     add_checkpoint_arguments,
@@ -24,23 +25,23 @@ from pytorch.stage_arguments import (
     tuning_data_type,
 )
 from pytorch.stage_inputs import describe_count, load_scalar, open_annotated_clips
-from utils import command_line, config
-from utils.audio import clip_duration
-from utils.data_generator import Standardizer
-from utils.errors import SedError
-from utils.feature_file import Features
-from utils.log import logger, start_logging
-from utils.memory import keep_freed_memory
-from utils.metadata import SUBSETS, Clip, read_durations, read_strong_table
-from utils.progress import progress
-from utils.psds import frame_scores, score_psds
-from utils.run_statistics import append_record, validation_key
-from utils.score_report import averages_table, classes_table, tuned_table
-from utils.scoring import score_events
-from utils.tuning import read_tuned, tune, write_tuned
-from utils.vad import PostProcessing
-from utils.validation import predicted_clips, score_submission
-from utils.workspace import Workspace
+from utils import config
+from utils.audio.feature_file import Features
+from utils.audio.reading import clip_duration
+from utils.dataset.tables import SUBSETS, Clip, read_durations, read_strong_table
+from utils.events.post_processing import PostProcessing
+from utils.events.tuning import read_tuned, tune, write_tuned
+from utils.results.statistics import append_record, validation_key
+from utils.scoring.psds import frame_scores, score_psds
+from utils.scoring.sed_eval_scores import score_events
+from utils.scoring.text import averages_table, classes_table, tuned_table
+from utils.scoring.validation import predicted_clips, score_submission
+from utils.system import command_line
+from utils.system.errors import SedError
+from utils.system.log import logger, start_logging
+from utils.system.memory import keep_freed_memory
+from utils.system.progress import progress
+from utils.workspace.paths import Workspace
 
 
 def inference_validation(arguments: argparse.Namespace) -> None:
@@ -148,7 +149,7 @@ def score_frames(
 
 def draw_clips(folder: Path, validation: ValidationSet, predictions: Predictions, most_clips: int) -> None:
     """Draw the figures of the first clips."""
-    from utils.figures import plot_clip  # here, as matplotlib takes half a second to import
+    from utils.results.figures import plot_clip  # here, as matplotlib takes half a second to import
 
     clips = predictions.clips[:most_clips]
     for index, clip in enumerate(progress(clips, "Drawing", len(clips))):

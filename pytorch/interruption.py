@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from utils.log import logger
+from utils.system.log import logger
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST_SIGNAL_CODE = 128  # a command that a signal ends has this plus the signal's number as exit code

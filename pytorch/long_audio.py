@@ -8,9 +8,9 @@ import numpy as np
 
 from pytorch.detector import Detector
 from utils import config
-from utils.audio import SampleStream
-from utils.logmel import logmel_of_clip
-from utils.windows import WindowProbabilities, average_windows, cut_windows
+from utils.audio.logmel import logmel_of_clip
+from utils.audio.reading import SampleStream
+from utils.audio.windows import WindowProbabilities, average_windows, cut_windows
 
 
 @dataclass(frozen=True)

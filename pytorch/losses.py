@@ -7,11 +7,11 @@ from typing import Literal
 from torch import Tensor
 from torch.nn import functional as F
 
+from pytorch.data_generator import Batch
 from pytorch.models import ModelOutput
-from utils.data_generator import Batch
-from utils.errors import SedError
-from utils.metadata import SUBSETS
-from utils.workspace import Run, join_data_types
+from utils.dataset.tables import SUBSETS
+from utils.system.errors import SedError
+from utils.workspace.paths import Run, join_data_types
 
 WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 

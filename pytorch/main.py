@@ -12,6 +12,7 @@ if not __package__:
 
 from pytorch.checkpoint import Training, first_unscored, last_state
 from pytorch.compute import choose_compute, compiled, make_repeatable
+from pytorch.data_generator import Standardizer
 from pytorch.evaluation import Evaluation
 from pytorch.interruption import StopRequest
 from pytorch.losses import LOSSES
@@ -30,13 +31,13 @@ from pytorch.stage_inputs import (
     load_validation_set,
 )
 from pytorch.tensorboard_log import TensorBoardLog
-from utils import command_line, config
-from utils.data_generator import Standardizer
-from utils.files import claim
-from utils.log import logger, start_logging
-from utils.memory import keep_freed_memory
-from utils.run_statistics import append_record, claim_run_folder, forget_records, read_start
-from utils.workspace import STUDENT, TEACHER, Run, Workspace
+from utils import config
+from utils.results.statistics import append_record, claim_run_folder, forget_records, read_start
+from utils.system import command_line
+from utils.system.files import claim
+from utils.system.log import logger, start_logging
+from utils.system.memory import keep_freed_memory
+from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
 
 
 def train(arguments: argparse.Namespace) -> None:

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pytorch.compute import Compute
+from pytorch.data_generator import Batch, Standardizer
 from pytorch.losses import mean_over_clips
 from pytorch.models import ModelOutput
 from utils import config
-from utils.data_generator import Batch, Standardizer
 
 
 def ramp(step: int, ramp_steps: float) -> float:

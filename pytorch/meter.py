@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from pytorch.ranks import Ranks
 from utils import config
-from utils.errors import SedError
-from utils.log import logger
-from utils.progress import on_terminal
+from utils.system.errors import SedError
+from utils.system.log import logger
+from utils.system.progress import on_terminal
 
 
 class Meter:

@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from utils.data_generator import Share
+from pytorch.data_generator import Share
 
 
 @dataclass(frozen=True)

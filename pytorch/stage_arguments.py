@@ -5,9 +5,10 @@ import argparse
 from pytorch.compute import PRECISIONS
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
-from utils import command_line, config
-from utils.metadata import SUBSETS
-from utils.workspace import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
+from utils import config
+from utils.dataset.tables import SUBSETS
+from utils.system import command_line
+from utils.workspace.paths import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
 
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 TUNING_DATA_TYPES = [name for name in TRAINING_DATA_TYPES if SUBSETS[name].annotation == "strong"]

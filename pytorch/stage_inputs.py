@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytorch.evaluation import ValidationSet
-from pytorch.losses import SYNTHETIC, Loss
-from utils.data_generator import (
+from pytorch.data_generator import (
     Batch,
     BatchPart,
     Share,
@@ -16,12 +14,14 @@ from utils.data_generator import (
     mixed_batches,
     training_batches,
 )
-from utils.errors import SedError
-from utils.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
+from pytorch.evaluation import ValidationSet
+from pytorch.losses import SYNTHETIC, Loss
+from utils.audio.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
+from utils.dataset.tables import SUBSETS
 from utils.features import features_command, require_fresh, scalar_command, scalar_data_type
-from utils.metadata import SUBSETS
-from utils.validation import read_reference
-from utils.workspace import Run, Workspace
+from utils.scoring.validation import read_reference
+from utils.system.errors import SedError
+from utils.workspace.paths import Run, Workspace
 
 
 def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, mini_data: bool) -> Features:

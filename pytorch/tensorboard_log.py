@@ -4,9 +4,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from utils.errors import SedError
-from utils.run_statistics import validation_key
-from utils.workspace import STUDENT, TEACHER
+from utils.results.statistics import validation_key
+from utils.system.errors import SedError
+from utils.workspace.paths import STUDENT, TEACHER
 
 
 class TensorBoardLog:

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, settings
 
 from tests.commands import PROJECT, run_well
 from tests.small import EXTRACT, Finished, Small, finish_all_stages, make_small
-from utils.demo_dataset import make_demo_dataset
-from utils.metadata import SUBSETS
-from utils.workspace import Run, Workspace
+from utils.dataset.demo_clips import make_demo_dataset
+from utils.dataset.tables import SUBSETS
+from utils.workspace.paths import Run, Workspace
 
 SHARED = PROJECT.parent / "shared"
 TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 4, "validation": 5}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.commands import PROJECT, run_well
-from utils.demo_dataset import make_demo_dataset
-from utils.workspace import Run, Workspace
+from utils.dataset.demo_clips import make_demo_dataset
+from utils.workspace.paths import Run, Workspace
 
 CLIPS = {"train_weak": 12, "train_synthetic": 8, "train_unlabel_in_domain": 8, "validation": 6}
 SETTINGS = """

@@ -4,7 +4,7 @@ Edit the values here, or leave this file alone and let the environment variable 
 file whose values replace those of the first part before the derived values are computed.
 """
 
-from utils.config_overrides import apply_overrides
+from utils.settings.overrides import apply_overrides
 
 # --- Labels -----------------------------------------------------------------------------------------
 # The order is the order of the model's outputs. These are the classes of DCASE 2019 Task 4.

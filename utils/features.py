@@ -14,10 +14,8 @@ import numpy as np
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils import command_line, config
-from utils.audio import read_clip
-from utils.errors import SedError
-from utils.feature_file import (
+from utils import config
+from utils.audio.feature_file import (
     Scalar,
     is_made_from,
     open_features,
@@ -25,16 +23,19 @@ from utils.feature_file import (
     write_features,
     write_scalar,
 )
-from utils.feature_journal import FeatureJournal
-from utils.files import claimed, remove_file
-from utils.log import logger, start_logging
-from utils.logmel import logmel_of_clip
-from utils.memory import keep_freed_memory
-from utils.metadata import SUBSETS, Clip, read_clips, write_table
-from utils.origin import Origin, Recording, feature_settings, recording_at, table_digest, what_changed
-from utils.progress import progress
-from utils.workers import cluster_workers, local_workers
-from utils.workspace import Workspace
+from utils.audio.feature_journal import FeatureJournal
+from utils.audio.logmel import logmel_of_clip
+from utils.audio.origin import Origin, Recording, feature_settings, recording_at, table_digest, what_changed
+from utils.audio.reading import read_clip
+from utils.dataset.tables import SUBSETS, Clip, read_clips, write_table
+from utils.system import command_line
+from utils.system.errors import SedError
+from utils.system.files import claimed, remove_file
+from utils.system.log import logger, start_logging
+from utils.system.memory import keep_freed_memory
+from utils.system.progress import progress
+from utils.system.workers import cluster_workers, local_workers
+from utils.workspace.paths import Workspace
 
 SCALAR_DATA_TYPES = (
     "train_weak",

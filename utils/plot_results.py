@@ -7,11 +7,11 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils import command_line
-from utils.figures import plot_training_curves
-from utils.metadata import write_table
-from utils.results_table import format_table, read_evaluated_runs, results_rows
-from utils.workspace import Workspace
+from utils.dataset.tables import write_table
+from utils.results.figures import plot_training_curves
+from utils.results.table import format_table, read_evaluated_runs, results_rows
+from utils.system import command_line
+from utils.workspace.paths import Workspace
 
 
 def print_table(arguments: argparse.Namespace) -> None:

@@ -11,14 +11,15 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils import command_line, config
-from utils.event_errors import judge_clips
-from utils.metadata import read_strong_table
-from utils.report_data import ClipReport, choose_model, make_clip_report, make_report, spread_over_f1
-from utils.report_html import write_page
-from utils.results_table import ScoredModel, read_evaluated_runs
-from utils.tuning import read_tuned
-from utils.workspace import STUDENT, TEACHER, Workspace
+from utils import config
+from utils.dataset.tables import read_strong_table
+from utils.events.tuning import read_tuned
+from utils.results.page import write_page
+from utils.results.page_data import ClipReport, choose_model, make_clip_report, make_report, spread_over_f1
+from utils.results.table import ScoredModel, read_evaluated_runs
+from utils.scoring.event_errors import judge_clips
+from utils.system import command_line
+from utils.workspace.paths import STUDENT, TEACHER, Workspace
 
 BYTES_PER_MEGABYTE = 1e6
 

@@ -8,19 +8,19 @@ import numpy as np
 import torch
 
 from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer
 from pytorch.evaluation import Evaluation, ValidationSet, post_processing_of, predict
 from pytorch.models import create_model
 from pytorch.tensorboard_log import TensorBoardLog
 from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
-from utils.data_generator import Standardizer
-from utils.feature_file import Features
-from utils.memory import keep_freed_memory
-from utils.metadata import Clip, Event
-from utils.scoring import score_events
-from utils.validation import Probabilities, ValidationReference, predicted_clips
-from utils.workspace import STUDENT, Run, Workspace
+from utils.audio.feature_file import Features
+from utils.dataset.tables import Clip, Event
+from utils.scoring.sed_eval_scores import score_events
+from utils.scoring.validation import Probabilities, ValidationReference, predicted_clips
+from utils.system.memory import keep_freed_memory
+from utils.workspace.paths import STUDENT, Run, Workspace
 
 HAS_GPU = torch.cuda.is_available()
 RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)

@@ -11,10 +11,10 @@ from joblib.externals.loky import get_reusable_executor
 
 from tests.benchmarks.measure import RESULTS, compare, peak_bytes_per_second
 from utils import config
-from utils.demo_dataset import make_demo_dataset
+from utils.dataset.demo_clips import make_demo_dataset
 from utils.features import calculate_feature_for_all_audio_files
-from utils.workers import local_workers
-from utils.workspace import Workspace
+from utils.system.workers import local_workers
+from utils.workspace.paths import Workspace
 
 FEW_CLIPS = 8  # of the warm-up
 SUBSET = "train_unlabel_in_domain"

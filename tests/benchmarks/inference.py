@@ -5,13 +5,13 @@ import time
 import torch
 
 from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer
 from pytorch.evaluation import predict_batches
 from pytorch.models import create_model
 from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
-from utils.data_generator import Standardizer
-from utils.memory import keep_freed_memory
+from utils.system.memory import keep_freed_memory
 
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
 NO_SCALING = Standardizer(torch.zeros(config.mel_bins), torch.ones(config.mel_bins))

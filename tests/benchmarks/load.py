@@ -18,9 +18,9 @@ import soundfile
 
 from tests.benchmarks.measure import RESULTS, machine_name
 from utils import config
-from utils.files import make_folder
-from utils.metadata import SUBSETS, Clip, Event, write_strong_table, write_weak_table
-from utils.progress import progress
+from utils.dataset.tables import SUBSETS, Clip, Event, write_strong_table, write_weak_table
+from utils.system.files import make_folder
+from utils.system.progress import progress
 
 PROJECT = Path(__file__).resolve().parents[2]
 TRAINING_CLIPS = 16

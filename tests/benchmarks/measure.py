@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from utils import config
-from utils.feature_file import Features
-from utils.files import make_folder
+from utils.audio.feature_file import Features
+from utils.system.files import make_folder
 
 RESULTS = Path(__file__).resolve().parents[2] / "workspace" / "benchmarks.jsonl"
 MATRIX_SIZE = 4096  # rows and columns of the matrix product that measures the peak of arithmetic

@@ -8,13 +8,13 @@ import torch
 from torch.nn import functional as F
 
 from pytorch.compute import choose_compute, make_repeatable
+from pytorch.data_generator import Standardizer, hold, training_batches
 from pytorch.models import create_model
 from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils import config
-from utils.data_generator import Standardizer, hold, training_batches
-from utils.feature_file import Scalar
-from utils.memory import keep_freed_memory
+from utils.audio.feature_file import Scalar
+from utils.system.memory import keep_freed_memory
 
 HAS_GPU = torch.cuda.is_available()
 BATCH_SIZE = 32 if HAS_GPU else 16

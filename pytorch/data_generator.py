@@ -1,0 +1,323 @@
+"""From feature files to the batches that a model sees: shuffled for training, in order for evaluation."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from utils import config
+from utils.audio.feature_file import Features, Scalar
+
+ALL_ROWS, NO_ROWS = slice(None), slice(0)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which clips of a batch a process takes, of several that train a model: each `processes`-th."""
+
+    rank: int
+    processes: int
+
+
+WHOLE = Share(0, 1)
+
+
+@dataclass(frozen=True)
+class ClipCounts:
+    """The clips of a batch: those with weak labels for the loss, with strong ones, and all.
+
+    Where several processes share the batch, each counts the average: what is a mean over the whole batch is
+    then the average of what the processes divide by these.
+    """
+
+    weak: float
+    strong: float
+    all: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some clips as a model takes them, on the device that computes.
+
+    Attributes
+    ----------
+    names : list of str, length B
+    logmel : Tensor, shape (B, frames, mel_bins), float32
+        Standardized by the scalar.
+    weak_target : Tensor, shape (W, classes), float32, or None
+        Of the clips in `weak_rows`: the W clips whose labels the loss may look at.
+    strong_target : Tensor, shape (S, frames, classes), float32, or None
+        Of the clips in `strong_rows`: the S clips whose events' times it may look at.
+    weak_rows, strong_rows : slice
+        Which clips these are; all of them where the batch is of one kind.
+    clips_counted : ClipCounts
+        How many clips a mean over the batch is one of.
+    """
+
+    names: list[str]
+    logmel: Tensor
+    weak_target: Tensor | None
+    strong_target: Tensor | None
+    weak_rows: slice
+    strong_rows: slice
+    clips_counted: ClipCounts
+
+
+@dataclass(frozen=True)
+class HeldClips:
+    """A subset's features as tensors that batches are gathered from: in GPU memory where they fit there.
+
+    Attributes
+    ----------
+    names : list of str, length N
+    logmel : Tensor, shape (N, frames, mel_bins), float32, dB
+    weak_target : Tensor, shape (N, classes), bool, or None
+    strong_target : Tensor, shape (N, frames, classes), bool, or None
+    """
+
+    names: list[str]
+    logmel: Tensor
+    weak_target: Tensor | None
+    strong_target: Tensor | None
+
+
+def hold(features: Features, device: torch.device) -> HeldClips:
+    """Return the features as tensors, on a GPU if they take no more than a share of its free memory."""
+    arrays = (features.logmel, features.weak_target, features.strong_target)
+    size = sum(array.nbytes for array in arrays if array is not None)
+    fits = device.type == "cuda" and size <= config.gpu_data_share * torch.cuda.mem_get_info(device)[0]
+    place = device if fits else torch.device("cpu")
+    tensors = (None if array is None else torch.from_numpy(array).to(place) for array in arrays)
+    return HeldClips(features.names, *tensors)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return the tensor on the device; from memory to a GPU without waiting for the GPU."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
+@dataclass(frozen=True)
+class Standardizer:
+    """The scalar on the device that computes: mean and deviation, each of shape (mel_bins,), float64, dB."""
+
+    mean: Tensor
+    std: Tensor
+
+    @classmethod
+    def of(cls, scalar: Scalar, device: torch.device) -> Self:
+        """Return the standardizer of a scalar."""
+        return cls(torch.from_numpy(scalar.mean).to(device), torch.from_numpy(scalar.std).to(device))
+
+    def __call__(self, logmel: Tensor) -> Tensor:
+        """Send log-mel features to the device and return (logmel - mean) / std as float32."""
+        return ((send(logmel, self.mean.device) - self.mean) / self.std).float()
+
+
+def gather(clips: HeldClips, indexes: np.ndarray, standardize: Standardizer, share: Share) -> Batch:
+    """Return this process's share of the clips at `indexes` as a batch."""
+    count = len(indexes) / share.processes
+    indexes = indexes[share.rank :: share.processes]
+    rows = send(torch.from_numpy(indexes), clips.logmel.device)
+
+    def floats(target: Tensor | None) -> Tensor | None:
+        return None if target is None else send(target.index_select(0, rows), standardize.mean.device).float()
+
+    return Batch(
+        [clips.names[index] for index in indexes],
+        standardize(clips.logmel.index_select(0, rows)),
+        floats(clips.weak_target),
+        floats(clips.strong_target),
+        ALL_ROWS,
+        ALL_ROWS,
+        ClipCounts(count, count, count),
+    )
+
+
+def concatenate(parts: list[Features]) -> Features:
+    """Return the clips of several subsets as one; it has the targets that all parts have."""
+
+    if len(parts) == 1:
+        return parts[0]
+
+    def join(targets: list[np.ndarray | None]) -> np.ndarray | None:
+        there = [target for target in targets if target is not None]
+        return np.concatenate(there) if len(there) == len(targets) else None
+
+    return Features(
+        [name for part in parts for name in part.names],
+        np.concatenate([part.logmel for part in parts]),
+        join([part.weak_target for part in parts]),
+        join([part.strong_target for part in parts]),
+        sum(part.clips_listed for part in parts),
+    )
+
+
+def evenly_chosen(features: Features, count: int) -> Features:
+    """Return at most `count` clips of a subset, always the same ones, evenly spread over it."""
+    total = len(features.names)
+    if total <= count:
+        return features
+    return chosen(features, np.arange(count) * total // count)
+
+
+def chosen(features: Features, indexes: np.ndarray) -> Features:
+    """Return the clips at the ascending indexes."""
+    return Features(
+        [features.names[index] for index in indexes],
+        features.logmel[indexes],
+        None if features.weak_target is None else features.weak_target[indexes],
+        None if features.strong_target is None else features.strong_target[indexes],
+        features.clips_listed,
+    )
+
+
+def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator[int]:
+    """Yield the indexes of clips without end, each pass over them in a new order."""
+    while True:
+        yield from generator.permutation(clips_num)
+
+
+def shuffled_batches(clips_num: int, batch_size: int, generator: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the indexes of batches without end; the last batch of each pass is smaller where need be."""
+    while True:
+        order = generator.permutation(clips_num)
+        yield from (order[start : start + batch_size] for start in range(0, clips_num, batch_size))
+
+
+def training_batches(
+    clips: HeldClips,
+    standardize: Standardizer,
+    *,
+    batch_size: int,
+    seed: int,
+    share: Share = WHOLE,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """Yield shuffled batches without end.
+
+    Each pass over the clips has a new order, and its last batch is smaller where the clips do not fill it.
+
+    Parameters
+    ----------
+    clips : HeldClips
+        The training clips.
+    standardize : Standardizer
+        What standardizes them.
+    batch_size : int
+        Clips in a batch.
+    seed : int
+        Of the order.
+    share : Share
+        What this process takes of each batch.
+    skip : int
+        How many batches were seen before.
+    """
+    drawn = shuffled_batches(len(clips.names), batch_size, np.random.default_rng(seed))
+    for indexes in itertools.islice(drawn, skip, None):
+        yield gather(clips, indexes, standardize, share)
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """A part of each mixed batch: where its clips come from, how many they are, and what supervises them.
+
+    Attributes
+    ----------
+    held : HeldClips
+        The clips to draw from.
+    clips : int
+        How many of them are in a batch.
+    annotation : {"weak", "strong", "none"}
+        What the loss may look at: clip labels, events with their times, or nothing.
+    """
+
+    held: HeldClips
+    clips: int
+    annotation: str
+
+
+def mixed_indexes(parts: list[BatchPart], seed: int) -> Iterator[list[np.ndarray]]:
+    """Yield the indexes of the clips of each part of a batch, without end."""
+    generators = np.random.default_rng(seed).spawn(len(parts))
+    orders = [
+        shuffled_indexes(len(part.held.names), generator)
+        for part, generator in zip(parts, generators, strict=True)
+    ]
+    while True:
+        yield [
+            np.array(list(itertools.islice(order, part.clips)))
+            for part, order in zip(parts, orders, strict=True)
+        ]
+
+
+def mixed_batches(
+    parts: list[BatchPart],
+    standardize: Standardizer,
+    *,
+    seed: int,
+    share: Share = WHOLE,
+    skip: int = 0,
+) -> Iterator[Batch]:
+    """Yield batches without end that all have the same number of clips of each part, in the parts' order.
+
+    Each part is shuffled on its own and starts over when it is used up, in the middle of a batch too.
+
+    Parameters
+    ----------
+    parts : list of BatchPart
+        At most one of them with weak and one with strong annotation.
+    standardize : Standardizer
+        What standardizes the clips.
+    seed : int
+        Of the orders.
+    share : Share
+        What this process takes of each part.
+    skip : int
+        How many batches were seen before.
+    """
+    for indexes in itertools.islice(mixed_indexes(parts, seed), skip, None):
+        drawn = [
+            gather(part.held, of_part, standardize, share)
+            for part, of_part in zip(parts, indexes, strict=True)
+        ]
+        yield join_batches(drawn, [part.annotation for part in parts])
+
+
+def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
+    """Return the clips of several batches as one, with the targets that their annotations allow."""
+    ends = np.cumsum([len(batch.names) for batch in batches]).tolist()
+    rows = {
+        annotation: slice(end - len(batch.names), end)
+        for annotation, batch, end in zip(annotations, batches, ends, strict=True)
+    }
+    of_annotation = dict(zip(annotations, batches, strict=True))
+    counted = [
+        (annotation, batch.clips_counted) for annotation, batch in zip(annotations, batches, strict=True)
+    ]
+    return Batch(
+        [name for batch in batches for name in batch.names],
+        torch.cat([batch.logmel for batch in batches]),
+        of_annotation["weak"].weak_target if "weak" in rows else None,
+        of_annotation["strong"].strong_target if "strong" in rows else None,
+        rows.get("weak", NO_ROWS),
+        rows.get("strong", NO_ROWS),
+        ClipCounts(
+            sum(counts.all for annotation, counts in counted if annotation == "weak"),
+            sum(counts.all for annotation, counts in counted if annotation == "strong"),
+            sum(counts.all for _, counts in counted),
+        ),
+    )
+
+
+def evaluation_batches(features: Features, standardize: Standardizer, *, batch_size: int) -> Iterator[Batch]:
+    """Yield all clips once, in their order, without targets. A log-mel in a file is read batch by batch."""
+    for start in range(0, len(features.names), batch_size):
+        rows = slice(start, start + batch_size)
+        logmel = standardize(torch.from_numpy(features.logmel[rows]))
+        yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS, ClipCounts(0, 0, len(logmel)))

@@ -1,0 +1,140 @@
+"""Whatever stands in tables and whatever a model says: only the project's own error is raised.
+
+The slow run tries 10 000 examples of each (`bash tests/run.sh --slow`), the ordinary one a few hundred.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pytorch.inference import score
+from utils import config
+from utils.dataset.tables import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
+from utils.events.post_processing import POST_PROCESSINGS, detect_events, post_processing_named
+from utils.system.errors import SedError
+
+CELLS = st.one_of(
+    st.sampled_from(["", "a.wav", "b.wav", "Dog", "Cat", "Dog,Cat", "0", "1.5", "10", "nan", "-1", "1e400"]),
+    st.sampled_from(
+        ["../a.wav", "/a.wav", " Dog ", "Dog\x00", "\ufeff", "inf", "٣", "1_0", '"Dog"', "event_label"]
+    ),
+    st.text(max_size=6),
+)
+SEPARATORS = st.sampled_from(["\t", "\t", "\t", ",", "\t\t", " "])
+LINE_ENDS = st.sampled_from(["\n", "\n", "\r\n", "\r", "\n\n", "\x0b"])
+HEADERS = st.sampled_from(
+    [
+        ["filename", "onset", "offset", "event_label"],
+        ["filename", "event_labels"],
+        ["filename"],
+        ["filename", "duration"],
+        ["event_label", "offset", "onset", "filename"],
+        ["filename", "filename", "onset", "offset", "event_label"],
+        [],
+    ]
+)
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> bytes:
+    """Tables that are nearly right, and sometimes anything at all."""
+    if draw(st.integers(0, 9)) == 0:
+        return draw(st.binary(max_size=200))
+    separator, line_end = draw(SEPARATORS), draw(LINE_ENDS)
+    rows = [draw(HEADERS), *draw(st.lists(st.lists(CELLS, max_size=5), max_size=6))]
+    text = line_end.join(separator.join(row) for row in rows)
+    encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "latin-1"]))
+    return text.encode(encoding, "replace")
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+@given(content=tables())
+def test_any_table_is_read_or_refused_with_its_path(folder, content):
+    path = folder / "table.csv"
+    path.write_bytes(content)
+    for read in (
+        lambda: read_strong_table(path, config.labels),
+        lambda: read_weak_table(path, config.labels),
+        lambda: read_unlabelled_table(path),
+        lambda: read_durations(path),
+    ):
+        try:
+            result = read()
+        except SedError as error:
+            assert str(path) in str(error)
+            continue
+        names = list(result) if isinstance(result, dict) else [clip.name for clip in result]
+        assert all(name and "/" not in name and name not in (".", "..") for name in names)
+        for clip in [] if isinstance(result, dict) else result:
+            assert all(0 <= event.onset < event.offset < np.inf for event in clip.events or ())
+
+
+@given(reference=tables(), submission=tables(), durations=st.none() | tables())
+def test_any_tables_are_scored_or_refused(folder, reference, submission, durations):
+    contents = {"reference": reference, "submission": submission, "durations": durations}
+    paths = {}
+    for name, content in contents.items():
+        paths[f"{name}_csv"] = None if content is None else folder / f"{name}.csv"
+        if content is not None:
+            paths[f"{name}_csv"].write_bytes(content)
+    try:
+        score(argparse.Namespace(**paths))
+    except SedError as error:
+        assert str(folder) in str(error)
+
+
+EVENT_ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["a.wav", "b.wav"]),
+        st.floats(0, 10, width=16),
+        st.floats(0.0625, 5, width=16),
+        st.sampled_from(config.labels[:3]),
+    ),
+    max_size=5,
+    unique=True,
+)
+
+
+@given(reference=EVENT_ROWS, submission=EVENT_ROWS)
+def test_any_right_tables_are_scored(folder, reference, submission):
+    assume(reference)
+    paths = {"durations_csv": None}
+    for name, rows in (("reference", reference), ("submission", submission)):
+        lines = [f"{clip}\t{onset}\t{onset + length}\t{label}" for clip, onset, length, label in rows]
+        paths[f"{name}_csv"] = folder / f"{name}.csv"
+        paths[f"{name}_csv"].write_text("\n".join(["filename\tonset\toffset\tevent_label", *lines]))
+    score(argparse.Namespace(**paths))
+
+
+PROBABILITIES = st.one_of(
+    st.floats(0, 1, width=32), st.sampled_from([0.0, 0.5, 0.9, 1.0]), st.floats(width=32)
+)
+
+
+@given(
+    framewise=arrays.arrays(
+        np.float32, st.tuples(st.integers(1, 40), st.just(config.classes_num)), elements=PROBABILITIES
+    ),
+    clipwise=arrays.arrays(np.float32, config.classes_num, elements=PROBABILITIES),
+    post_processing=st.sampled_from(sorted(POST_PROCESSINGS)).map(post_processing_named),
+    stride_frames=st.sampled_from([1, 8, 16]),
+)
+def test_any_probabilities_become_sound_events(framewise, clipwise, post_processing, stride_frames):
+    """Also NaN, infinite and negative ones: an event lies in the clip, and those of a class do not touch."""
+    events = detect_events(framewise, clipwise, post_processing=post_processing, stride_frames=stride_frames)
+    seconds = len(framewise) / config.frames_per_second
+    assert all(0 <= event.onset < event.offset <= seconds for event in events)
+    for label in config.labels:
+        of_class = sorted((e.onset, e.offset) for e in events if e.label == label)
+        assert all(before[1] < after[0] for before, after in zip(of_class, of_class[1:], strict=False))

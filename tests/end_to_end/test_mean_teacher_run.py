@@ -1,0 +1,144 @@
+"""Runs on several subsets through the stage commands: what they save, log and lower."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import Trained, copy_inputs
+from utils import config
+from utils.dataset.tables import read_strong_table
+from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+
+LABELLED = "train_weak+train_synthetic"
+ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
+ITERATIONS = 3
+pytestmark = pytest.mark.xdist_group("taught")  # one process runs all these tests, as they share a run
+
+
+def train(trained: Trained, root: Path, run: Run, iterations: int, **environment: str) -> Trained:
+    """Train that run in a new workspace at `root`."""
+    mine = Trained(trained.dataset_dir, copy_inputs(trained, root), run, "")
+    output = run_well(
+        "pytorch/main.py", "train", *mine.run_arguments(), "--iterations", iterations, **environment
+    )
+    return Trained(mine.dataset_dir, mine.workspace, run, output)
+
+
+@pytest.fixture(scope="module")
+def taught(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """A run of the baseline, a few iterations long."""
+    run = Run(ALL_SUBSETS, "1", "Crnn", "mean_teacher", 4, 1234)
+    return train(trained, tmp_path_factory.mktemp("taught"), run, ITERATIONS)
+
+
+def records(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def events_of(workspace: Workspace, run: Run, weights: str) -> list[tuple]:
+    clips = read_strong_table(workspace.submission(run, ITERATIONS, weights), config.labels)
+    return [(clip.name, event.onset, event.offset, event.label) for clip in clips for event in clip.events]
+
+
+def test_log_tells_the_clips_of_each_subset_and_the_scores_of_student_and_teacher(taught):
+    counts = "10 of train_weak, 10 of train_synthetic, 4 of train_unlabel_in_domain"
+    assert f"Training audio num: {counts}\n" in taught.train_output
+    student, teacher = (taught.train_output.index(f"validate statistics{end}") for end in (":", ", teacher:"))
+    assert student < teacher
+    (record,) = records(taught.workspace.training_statistics(taught.run))
+    assert record["validation"]["clips"] == record["teacher_validation"]["clips"] == 5
+
+
+def test_checkpoint_holds_both_and_the_teacher_is_the_average_of_the_student(taught):
+    content = torch.load(taught.workspace.checkpoint(taught.run, ITERATIONS), weights_only=True)
+    assert content["model"].keys() == content["teacher"].keys()
+    name = "classifier.weight"
+    assert not torch.equal(content["model"][name], content["teacher"][name])
+
+
+@pytest.mark.parametrize("weights", [STUDENT, TEACHER])
+def test_inference_with_the_checkpoint_gives_what_training_gave(taught, weights):
+    from_training = events_of(taught.workspace, taught.run, weights)
+    assert from_training, "there is something to compare"
+    taught.workspace.submission(taught.run, ITERATIONS, weights).unlink()
+    arguments = [*taught.run_arguments(), "--iteration", ITERATIONS, "--weights", weights, "--visualize", 1]
+    output = run_well("pytorch/inference.py", "inference_validation", *arguments)
+    assert events_of(taught.workspace, taught.run, weights) == from_training
+    assert "Event-based, classwise F score" in output
+    assert len(list(taught.workspace.clip_figures(taught.run, ITERATIONS, weights).iterdir())) == 1
+
+
+def test_student_and_teacher_hear_different_things(taught):
+    of_student, of_teacher = (events_of(taught.workspace, taught.run, w) for w in (STUDENT, TEACHER))
+    assert of_student != of_teacher
+
+
+def test_student_is_the_default_of_inference_and_the_table_has_a_row_for_each(taught):
+    inference = ("pytorch/inference.py", "inference_validation", *taught.run_arguments())
+    run_well(*inference, "--iteration", ITERATIONS)
+    assert "validation" in records(taught.workspace.inference_statistics(taught.run))[-1]
+    run_well(*inference, "--iteration", ITERATIONS, "--weights", "teacher")
+    assert "teacher_validation" in records(taught.workspace.inference_statistics(taught.run))[-1]
+    table = run_well("utils/plot_results.py", "table", "--workspace", taught.workspace.root)
+    row = "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)"
+    assert row in table
+    assert f"{row}, teacher" in table
+    run_well("utils/plot_results.py", "training_curves", "--workspace", taught.workspace.root)
+
+
+def test_subsets_in_another_order_are_the_same_run(taught):
+    other_order = "train_unlabel_in_domain+train_weak+train_synthetic"
+    arguments = taught.run_arguments(data_type=other_order)
+    run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", ITERATIONS)
+
+
+def test_run_without_a_teacher_has_no_teachers_weights(trained):
+    arguments = [*trained.run_arguments(), "--iteration", 2, "--weights", "teacher"]
+    result = run_command("pytorch/inference.py", "inference_validation", *arguments)
+    assert_user_error(result, "has no teacher; leave out --weights, or train with --loss_type mean_teacher")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"data_type": LABELLED}, f"needs --data_type {ALL_SUBSETS}, but it is {LABELLED}"),
+        ({"batch_size": 6}, "a --batch_size that 4 divides, but it is 6"),
+    ],
+)
+def test_run_that_does_not_fit_mean_teacher_is_a_user_error(taught, change, message):
+    result = run_command("pytorch/main.py", "train", *taught.run_arguments(**change))
+    assert_user_error(result, message)
+
+
+def test_unknown_subset_lists_the_known_ones(taught):
+    result = run_command("pytorch/main.py", "train", *taught.run_arguments(data_type="train_weak+dogs"))
+    assert result.returncode == 2
+    assert "invalid choice: 'dogs' (choose from train_weak, train_synthetic, train_unl" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_short_run_with_a_teacher_lowers_every_term_of_the_loss(trained, tmp_path):
+    """The teacher begins as a copy, so consistency is 0 before the first step: the first mean says how far
+    the student runs ahead at first, and the last how close the two have come."""
+    (tmp_path / "config.py").write_text("log_interval = 6\n")
+    run = Run(ALL_SUBSETS, "1", "Cnn_9layers_MaxPooling", "mean_teacher", 4, 1234)
+    mine = train(trained, tmp_path, run, 18, SED_CONFIG=str(tmp_path / "config.py"))
+    first, *_, last = records(mine.workspace.loss_statistics(run))
+    terms = {"loss", "clipwise", "framewise", "clipwise_consistency", "framewise_consistency"}
+    assert first.keys() == terms | {"iteration"}
+    assert all(last[term] < first[term] for term in terms)
+
+
+def test_loss_of_weak_and_strong_clips_falls_without_a_teacher(trained, tmp_path):
+    (tmp_path / "config.py").write_text("log_interval = 2\n")
+    run = Run(LABELLED, "1", "Crnn", "weak_and_strong", 4, 1234)
+    mine = train(trained, tmp_path, run, 20, SED_CONFIG=str(tmp_path / "config.py"))
+    first, *_, last = records(mine.workspace.loss_statistics(run))
+    assert first.keys() == {"iteration", "loss", "clipwise", "framewise"}
+    assert all(last[term] < first[term] for term in ("loss", "clipwise", "framewise"))
+    assert "Training audio num: 10 of train_weak, 10 of train_synthetic\n" in mine.train_output
+    content = torch.load(mine.workspace.checkpoint(run, 20), weights_only=True)
+    assert "teacher" not in content

@@ -1,0 +1,202 @@
+"""A training that is stopped or killed goes on as if nothing had been, and nothing is lost or doubled."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from tests.commands import assert_user_error, run_command
+from tests.small import CNN, CRNN, FEATURES_FOLDER, ITERATIONS, Finished, Small, new_workspace
+from utils.workspace.paths import Run, Workspace
+
+pytestmark = [pytest.mark.xdist_group("small"), pytest.mark.usefixtures("paths_of_small_features")]
+KILLS = 20  # of each stage, in the slow run
+
+
+def assert_equal(one: object, other: object, where: str = "") -> None:
+    """Assert that two checkpoints' contents are the same to the bit, but for times and the start's name."""
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one.keys() - {"seconds", "start", "train_seconds", "forward_seconds"}:
+            assert_equal(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for index, pair in enumerate(zip(one, other, strict=True)):
+            assert_equal(*pair, f"{where}/{index}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
+
+
+def records(path: Path) -> list[dict]:
+    """Read statistics, without the times."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{key: value for key, value in line.items() if "seconds" not in key} for line in lines]
+
+
+def assert_same_training(one: Workspace, other: Workspace, run: Run) -> None:
+    """Assert that two trainings ended with the same checkpoint and the same statistics."""
+    contents = [torch.load(place.checkpoint(run, ITERATIONS), weights_only=True) for place in (one, other)]
+    for content in contents:
+        del content["pending_evaluations"]  # depends on how fast scores come in
+    assert_equal(*contents)
+    for path_of in (Workspace.training_statistics, Workspace.loss_statistics):
+        assert records(path_of(other, run)) == records(path_of(one, run))
+
+
+def kill_after(process: subprocess.Popen, seconds: float) -> bool:
+    """Kill a process and its children after some time; tell whether it was still running."""
+    time.sleep(seconds)
+    was_running = process.poll() is None
+    with suppress(ProcessLookupError):  # where it has ended already
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return was_running
+
+
+def wait_for(process: subprocess.Popen, words: str) -> None:
+    """Read what a process prints, up to a line that begins with the words."""
+    for line in process.stdout:
+        if line.startswith(words):
+            return
+    raise AssertionError(f"it ended before it printed: {words}")
+
+
+@pytest.mark.parametrize("run", [CNN, CRNN], ids=["Cnn", "Crnn with mean teacher"])
+def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(small, finished, tmp_path, run):
+    undisturbed = finished.workspace
+    if run is CRNN:
+        undisturbed = new_workspace(finished, tmp_path / "undisturbed", "features", "scalars")
+        small.run(*small.train(undisturbed.root, run, ITERATIONS))
+    workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
+    command = [*small.train(workspace.root, run, ITERATIONS), "--resume"]
+    for words in ("iteration: 4,", "iteration: 8,"):
+        process = small.start(*command)
+        wait_for(process, words)
+        assert kill_after(process, random.uniform(0, 0.1))
+    assert "Going on after iteration" in small.run(*command)
+    assert_same_training(undisturbed, workspace, run)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stop_signal_saves_a_checkpoint_and_says_how_to_go_on(small, finished, tmp_path, number):
+    workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
+    process = small.start(*small.train(workspace.root, CNN, ITERATIONS))
+    wait_for(process, "iteration: 2,")
+    os.killpg(process.pid, number)  # as Ctrl-C in a terminal, to all of its processes
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 128 + number, output
+    stopped_at, command = re.search(
+        rf"Stopped by {number.name} after iteration (\d+); go on with: python (.*) --resume", output
+    ).groups()
+    assert workspace.saved_iterations(CNN)[-1] == int(stopped_at) < ITERATIONS
+    assert command.split()[-1] == str(ITERATIONS)
+    small.run(*small.train(workspace.root, CNN, ITERATIONS), "--resume")
+    assert_same_training(finished.workspace, workspace, CNN)
+
+
+def test_resume_takes_no_checkpoint_of_an_earlier_training(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
+    assert "Going on" not in small.run(*small.train(workspace.root, CNN, 3), "--resume")
+    process = small.start(*small.train(workspace.root, CNN, 1000))
+    wait_for(process, "iteration: 2,")
+    kill_after(process, 0)
+    for iteration in workspace.saved_iterations(CNN):
+        if iteration != 3:
+            workspace.checkpoint(CNN, iteration).unlink()
+    is_new = workspace.checkpoint(CNN, 3).stat().st_mtime > workspace.run_settings(CNN).stat().st_mtime
+    output = small.run(*small.train(workspace.root, CNN, 4), "--resume")
+    assert ("Going on" in output) == is_new
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    with h5py.File(path) as file:
+        return {name: file[name][:] for name in file} | {name: file.attrs[name] for name in file.attrs}
+
+
+NEEDED = {
+    "extraction": (),
+    "scalar": ("features",),
+    "training": ("features", "scalars"),
+    "inference": ("features", "scalars", "checkpoints"),
+}
+
+
+def kill_and_finish(small: Small, finished: Finished, workspace: Workspace, stage: str, kills: int) -> None:
+    """Kill a stage at random moments, then let it come to its end, and compare what it made."""
+    command = {
+        "extraction": small.extract(workspace.root, "train_weak"),
+        "scalar": small.scalar(workspace.root),
+        "training": [*small.train(workspace.root, CNN, ITERATIONS), "--resume"],
+        "inference": small.inference(workspace.root, CNN, ITERATIONS),
+    }[stage]
+    for _ in range(kills):
+        kill_after(small.start(*command), random.uniform(0, finished.seconds[stage]))
+    small.run(*command)
+    relative = Path(FEATURES_FOLDER, "train/weak.h5")
+    if stage == "training":
+        assert_same_training(finished.workspace, workspace, CNN)
+    elif stage == "inference":
+        one, other = (place.submission(CNN, ITERATIONS) for place in (finished.workspace, workspace))
+        assert one.read_text() == other.read_text()
+    else:
+        kind = "features" if stage == "extraction" else "scalars"
+        one, other = (arrays(place.root / kind / relative) for place in (finished.workspace, workspace))
+        assert one.keys() == other.keys()
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert not list(workspace.root.rglob(".*.unfinished"))
+
+
+@pytest.mark.parametrize("stage", ["scalar", "inference"])
+def test_stage_killed_twice_ends_as_an_undisturbed_one(small, finished, tmp_path, stage):
+    workspace = new_workspace(finished, tmp_path / "workspace", *NEEDED[stage])
+    kill_and_finish(small, finished, workspace, stage, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", NEEDED)
+def test_stage_killed_many_times_ends_as_an_undisturbed_one(small, finished, tmp_path, stage):
+    """The training evaluates every 4 iterations and saves every 3, so that it is killed there too."""
+    workspace = new_workspace(finished, tmp_path / "workspace", *NEEDED[stage])
+    kill_and_finish(small, finished, workspace, stage, KILLS)
+
+
+def test_killed_extraction_does_not_compute_again_what_it_had(small, finished, tmp_path):
+    workspace = tmp_path / "workspace"
+    command = small.extract(workspace, "train_weak")
+    relative = Path("features", FEATURES_FOLDER, "train/weak.h5")
+    list_path = workspace / "features" / FEATURES_FOLDER / "train/.weak.h5.journal/clips.jsonl"
+    for kept in (3, 7):
+        process = small.start(*command)
+        while not list_path.is_file() or len(list_path.read_bytes().splitlines()) < kept:
+            assert process.poll() is None
+        kill_after(process, 0)
+        assert not (workspace / relative).exists()
+    computed = len(list_path.read_text().splitlines())
+    assert f"Features of {computed} clips are there from an earlier call" in small.run(*command)
+    one, other = arrays(finished.workspace.root / relative), arrays(workspace / relative)
+    assert all(np.array_equal(one[name], other[name]) for name in one)
+    assert not list_path.parent.exists()
+    assert "are there already" in small.run(*command)
+
+
+def test_second_process_that_writes_the_same_is_refused_at_once(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
+    process = small.start(*small.train(workspace.root, CNN, 100_000))
+    wait_for(process, "iteration: 2,")
+    result = run_command(*small.train(workspace.root, CNN, 2), **small.environment)
+    assert_user_error(result, "another process writes here", "batch_size=4/seed=1")
+    kill_after(process, 0)
+    small.run(*small.train(workspace.root, CNN, 2))
+    assert workspace.saved_iterations(CNN)[0] == 2

@@ -1,0 +1,125 @@
+"""The mean teacher: its average, and its consistency with the student."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pytorch.compute import Compute
+from pytorch.data_generator import NO_ROWS, Batch, ClipCounts, Standardizer
+from pytorch.mean_teacher import MeanTeacher, ramp, teacher_decay
+from pytorch.models import Crnn, CrnnDesign, create_model
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+STANDARDIZE = Standardizer(torch.full((64,), -50.0), torch.full((64,), 10.0))
+
+
+def small_model() -> Crnn:
+    """A CRNN without anything random in it once it is made."""
+    return Crnn(CrnnDesign(dropout=0.0), 3)
+
+
+def unlabelled(logmel: torch.Tensor) -> Batch:
+    counts = ClipCounts(0, 0, len(logmel))
+    return Batch([""] * len(logmel), logmel, None, None, NO_ROWS, NO_ROWS, counts)
+
+
+def teacher_of(student: nn.Module, iterations: int = 100) -> MeanTeacher:
+    return MeanTeacher(student, iterations, STANDARDIZE, CPU)
+
+
+def test_teacher_is_the_closed_form_of_the_moving_average(monkeypatch):
+    """After n steps: sum over k of (1 - a_k) times all later a, times the student's weights of step k."""
+    monkeypatch.setattr("utils.config.teacher_decay", 0.8)
+    student = nn.Linear(3, 2).double()
+    teacher = teacher_of(student)
+    history = [copy.deepcopy(student.weight.detach().numpy())]
+    for step in range(1, 11):
+        with torch.no_grad():
+            student.weight.copy_(torch.tensor(np.random.default_rng(step).normal(size=(2, 3))))
+        history.append(student.weight.detach().numpy().copy())
+        teacher.follow(student)
+    decays = [min(1 - 1 / (step + 1), 0.8) for step in range(1, 11)]
+    assert decays[:5] == pytest.approx([1 / 2, 2 / 3, 3 / 4, 0.8, 0.8])
+    shares = [1.0, *(1 - decay for decay in decays)]
+    closed_form = sum(
+        share * math.prod(decays[step:]) * weights
+        for step, (share, weights) in enumerate(zip(shares, history, strict=True))
+    )
+    np.testing.assert_allclose(teacher.model.weight.numpy(), closed_form)
+
+
+def test_teacher_begins_as_the_plain_average_of_all_that_the_student_was():
+    student = nn.Linear(1, 1)
+    values = [5.0, 1.0, 3.0, 7.0]
+    nn.init.constant_(student.weight, values[0])
+    teacher = teacher_of(student)
+    for value in values[1:]:
+        nn.init.constant_(student.weight, value)
+        teacher.follow(student)
+    assert teacher.model.weight.item() == pytest.approx(np.mean(values))
+    assert teacher_decay(10_000) == 0.999
+
+
+def test_consistency_is_zero_where_the_teacher_is_the_student_and_hears_the_same(monkeypatch):
+    monkeypatch.setattr("utils.config.teacher_noise", 0.0)
+    student = small_model().train()
+    teacher = teacher_of(student)
+    logmel = torch.randn(4, 64, 64)
+    terms = teacher.consistency(unlabelled(logmel), student(logmel))
+    assert {name: term.item() for name, term in terms.items()} == {
+        "clipwise_consistency": 0,
+        "framewise_consistency": 0,
+    }
+
+
+@pytest.mark.parametrize("difference", ["noise", "weights"])
+def test_consistency_is_the_mean_squared_difference_and_teaches_the_student_only(monkeypatch, difference):
+    if difference == "weights":
+        monkeypatch.setattr("utils.config.teacher_noise", 0.0)
+    student = small_model().train()
+    teacher = teacher_of(student)
+    if difference == "weights":
+        nn.init.normal_(student.classifier.weight)
+    logmel = torch.randn(4, 64, 64)
+    output = student(logmel)
+    torch.manual_seed(5)
+    terms = teacher.consistency(unlabelled(logmel), output)
+    torch.manual_seed(5)
+    noise = torch.randn(4, 64, 64) * 0.5 / 10 if difference == "noise" else 0
+    heard = teacher.model(logmel + noise)
+    pairs = zip(terms.values(), (output.clipwise_output, output.framewise_output), heard[::-1], strict=True)
+    for term, of_student, of_teacher in pairs:
+        assert term.item() > 0
+        assert term.item() == pytest.approx(((of_student - of_teacher) ** 2).mean().item(), rel=1e-4)
+    sum(terms.values()).backward()
+    assert student.classifier.weight.grad.abs().sum() > 0
+    assert all(parameter.grad is None for parameter in teacher.model.parameters())
+
+
+def test_weight_rises_over_the_first_half_of_the_steps_whatever_their_number():
+    for iterations in (10, 400):
+        student = nn.Linear(1, 1)
+        teacher = teacher_of(student, iterations)
+        weights = []
+        for _ in range(iterations):
+            weights.append(teacher.weight)
+            teacher.follow(student)
+        half = iterations // 2
+        assert weights[0] == pytest.approx(2 * math.exp(-5))
+        assert weights[half // 2] == pytest.approx(2 * math.exp(-5 * (1 - half // 2 / half) ** 2))
+        assert all(
+            before < after for before, after in zip(weights[:half], weights[1 : half + 1], strict=True)
+        )
+        assert weights[half:] == [2.0] * (iterations - half)
+    assert ramp(0, 0.5) < ramp(1, 0.5) == 1, "a run of one iteration has a ramp too"
+
+
+def test_any_model_can_be_the_student():
+    student = create_model("Cnn_5layers_AvgPooling", 3, "frame_vectors").train()
+    teacher = teacher_of(student)
+    logmel = torch.randn(2, 64, 64)
+    assert all(term.item() > 0 for term in teacher.consistency(unlabelled(logmel), student(logmel)).values())

@@ -1,0 +1,132 @@
+"""Training in two processes, as torchrun starts them, on this machine's processors."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytorch.data_generator import BatchPart, HeldClips, Share, Standardizer, mixed_batches, training_batches
+from pytorch.models import create_model
+from tests.commands import PROJECT, run_well
+from tests.conftest import copy_inputs
+from utils.workspace.paths import Run
+
+SETTINGS = (
+    "log_interval = 2\nadam_epsilon = 0.01\n"  # else Adam's first steps follow the sign of rounding errors
+)
+TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
+
+
+def some_clips(clips: int, first: int = 0) -> HeldClips:
+    weak, strong = torch.ones((clips, 3), dtype=torch.bool), torch.ones((clips, 4, 3), dtype=torch.bool)
+    return HeldClips([f"{first + n}.wav" for n in range(clips)], torch.ones((clips, 4, 2)), weak, strong)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 7), st.integers(1, 4), st.integers(0, 5))
+def test_processes_share_each_batch_of_one_process(clips, batch_size, processes, seed):
+    held = some_clips(clips)
+    options = {"batch_size": batch_size, "seed": seed}
+    whole = training_batches(held, NO_SCALING, **options)
+    shares = [
+        training_batches(held, NO_SCALING, **options, share=Share(rank, processes))
+        for rank in range(processes)
+    ]
+    for batch, *parts in islice(zip(whole, *shares, strict=True), 5):
+        assert sorted(name for part in parts for name in part.names) == sorted(batch.names)
+        assert {part.clips_counted.all * processes for part in parts} == {len(batch.names)}
+
+
+def test_processes_share_each_part_of_a_mixed_batch():
+    parts = [BatchPart(some_clips(9), 3, "weak"), BatchPart(some_clips(9, 100), 5, "strong")]
+    whole = next(mixed_batches(parts, NO_SCALING, seed=1))
+    shares = [next(mixed_batches(parts, NO_SCALING, seed=1, share=Share(rank, 2))) for rank in range(2)]
+    for rows in ("weak_rows", "strong_rows"):
+        shared = [name for share in shares for name in share.names[getattr(share, rows)]]
+        assert sorted(shared) == sorted(whole.names[getattr(whole, rows)])
+    assert {(s.clips_counted.weak, s.clips_counted.strong, s.clips_counted.all) for s in shares} == {
+        (1.5, 2.5, 4)
+    }
+
+
+def joint_training(*arguments: object, **environment: str) -> subprocess.Popen:
+    """Start training in two processes, in a process group of their own."""
+    return subprocess.Popen(
+        [sys.executable, *TWO_PROCESSES, PROJECT / "pytorch/main.py", "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        start_new_session=True,
+    )
+
+
+def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
+    """Over batches of 3, 3, 3 and 1 clip: at the last, one process has none."""
+    run = Run("train_weak", "1", "Cnn_5layers_AvgPooling", "clipwise_binary_crossentropy", 3, 1234)
+    config_path = tmp_path / "config.py"
+    config_path.write_text(SETTINGS)
+    checkpoints, outputs = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        workspace = copy_inputs(trained, tmp_path / name)
+        changes = {"workspace": tmp_path / name, "model_type": run.model_type, "batch_size": run.batch_size}
+        arguments = [*trained.run_arguments(**changes), "--iterations", 4, "--precision", "fp32"]
+        if name == "one":
+            outputs.append(run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(config_path)))
+        else:
+            process = joint_training(*arguments, SED_CONFIG=str(config_path))
+            outputs.append(process.communicate(timeout=200)[0])
+            assert process.returncode == 0, outputs[-1]
+        checkpoints.append(torch.load(workspace.checkpoint(run, 4), weights_only=True)["model"])
+    one, two = checkpoints
+    assert one.keys() == two.keys()
+    torch.manual_seed(run.seed)
+    first = create_model(run.model_type, 10, "frame_vectors").state_dict()
+    for name in one:
+        moved, apart = (torch.linalg.norm((one[name] - x[name]).float()) for x in (first, two))
+        assert apart < 1e-2 * moved or apart < 1e-6, name
+    losses = [re.findall(r"iteration: \d, loss: (\S+),", output) for output in outputs]
+    assert len(losses[0]) == 2
+    assert [float(loss) for loss in losses[1]] == pytest.approx([float(loss) for loss in losses[0]], abs=2e-4)
+    assert outputs[1].count("validate statistics") == 1, "one process evaluates"
+
+
+def test_both_processes_have_the_same_weights():
+    command = [sys.executable, *TWO_PROCESSES, "-m", "tests.rank_program"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=PROJECT, timeout=200)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "equal on 2 processes" in result.stdout
+
+
+def test_death_of_one_process_ends_the_other_with_a_message(trained, tmp_path):
+    copy_inputs(trained, tmp_path)
+    arguments = trained.run_arguments(workspace=tmp_path, model_type="Cnn_5layers_AvgPooling")
+    (tmp_path / "config.py").write_text("log_interval = 1\n")
+    process = joint_training(*arguments, "--iterations", 10_000, SED_CONFIG=str(tmp_path / "config.py"))
+    for line in process.stdout:
+        if line.startswith("iteration: 1,"):
+            break
+    listing = subprocess.run(
+        ["pgrep", "-P", str(process.pid), "-f", "main.py"], capture_output=True, text=True
+    )
+    ranks = [int(pid) for pid in listing.stdout.split()]
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    killed_at = time.monotonic()
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode != 0
+    assert time.monotonic() - killed_at < 60
+    assert f"Signal 9 (SIGKILL) received by PID {ranks[1]}" in output
+    assert not Path(f"/proc/{ranks[0]}").exists(), "the other one goes on"

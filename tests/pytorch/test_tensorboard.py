@@ -1,0 +1,72 @@
+"""The curves for TensorBoard, read back as TensorBoard reads them."""
+
+import json
+from functools import reduce
+from operator import getitem
+
+import pytest
+
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import copy_inputs
+from utils.workspace.paths import Workspace
+
+SETTINGS = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
+
+
+def curves(workspace: Workspace, run) -> dict[str, list[tuple[int, float]]]:
+    """All curves of a run by name, as (iteration, value)."""
+    event_accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator", reason="needs requirements-tensorboard.txt"
+    )
+    accumulator = event_accumulator.EventAccumulator(str(workspace.tensorboard(run))).Reload()
+    return {
+        name: [(event.step, event.value) for event in accumulator.Scalars(name)]
+        for name in accumulator.Tags()["scalars"]
+    }
+
+
+def test_curves_hold_what_the_statistics_hold(trained, tmp_path):
+    pytest.importorskip("tensorboard", reason="needs requirements-tensorboard.txt")
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text(SETTINGS)
+    train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--tensorboard")
+    environment = {"SED_CONFIG": str(tmp_path / "config.py")}
+    run_well(*train, "--iterations", 5, **environment)
+    run_well(*train, "--iterations", 4, **environment)  # takes the place of the first one
+
+    found = curves(workspace, trained.run)
+    losses = [json.loads(line) for line in workspace.loss_statistics(trained.run).read_text().splitlines()]
+    assert found["training/loss"] == [(p["iteration"], pytest.approx(p["loss"])) for p in losses]
+    assert [iteration for iteration, _ in found["training/loss"]] == [1, 2, 3, 4]
+    assert found["training/learning_rate"] == [
+        (iteration, pytest.approx(rate)) for iteration, rate in ((1, 1e-3), (2, 9e-4), (3, 9e-4), (4, 8.1e-4))
+    ]
+    assert [iteration for iteration, _ in found["training/ms_per_iteration"]] == [1, 2, 3, 4]
+    assert all(milliseconds > 0 for _, milliseconds in found["training/ms_per_iteration"])
+
+    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [record["iteration"] for record in records] == [2, 4]
+    for name, *keys in (
+        ("training/mean_average_precision", "train_mean_average_precision"),
+        ("validation/mean_average_precision", "validation", "mean_average_precision"),
+        ("validation/event_f1_macro", "validation", "event", "macro", "f1"),
+        ("validation/segment_0.2s_f1_micro", "validation", "segment", "0.2s", "micro", "f1"),
+        ("validation/segment_1s_f1_macro", "validation", "segment", "1s", "macro", "f1"),
+    ):
+        expected = [(record["iteration"], pytest.approx(reduce(getitem, keys, record))) for record in records]
+        assert found[name] == expected, name
+
+
+def test_nothing_is_written_unless_asked_for(trained):
+    assert not trained.workspace.tensorboard(trained.run).exists()
+
+
+def test_absent_package_is_a_user_error(trained, tmp_path):
+    copy_inputs(trained, tmp_path)
+    (tmp_path / "tensorboard.py").write_text("raise ImportError('not installed')")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1, "--tensorboard"]
+    result = run_command("pytorch/main.py", "train", *arguments, PYTHONPATH=str(tmp_path))
+    assert_user_error(
+        result, "--tensorboard needs TensorBoard", "pip install -r requirements-tensorboard.txt"
+    )

@@ -1,0 +1,238 @@
+"""What training promises: the same seed gives the same weights, losses fall, statistics tell the run."""
+
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score
+from torch.nn import functional as F
+
+from pytorch.checkpoint import load_model
+from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer, evenly_chosen
+from pytorch.evaluation import predict
+from pytorch.models import create_model
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import copy_inputs
+from utils.audio.feature_file import read_features, read_scalar
+from utils.system.errors import SedError
+from utils.workspace.paths import STUDENT, Run, Workspace
+
+
+def weights(workspace: Workspace, run: Run, iteration: int) -> dict[str, torch.Tensor]:
+    return torch.load(workspace.checkpoint(run, iteration), weights_only=True)["model"]
+
+
+def test_same_seed_gives_the_same_weights_and_another_does_not(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    arguments = trained.run_arguments(workspace=tmp_path)
+    run_well("pytorch/main.py", "train", *arguments, "--iterations", 2)
+    again = weights(workspace, trained.run, 2)
+    first = weights(trained.workspace, trained.run, 2)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+    run_well("pytorch/main.py", "train", *arguments, "--iterations", 1, "--seed", 7)
+    other = weights(workspace, Run(**(vars(trained.run) | {"seed": 7})), 1)
+    assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+    assert weights(workspace, trained.run, 2).keys() == first.keys(), "the other run's files are gone"
+
+
+def test_log_has_the_fields_of_the_reference(trained):
+    for field in (
+        "Load data time: ",
+        "Training audio num: 10\n",
+        "Validation audio num: 5\n",
+        "------------------------------------\niteration: 2\n",
+        "validate statistics:\n",
+        "    Audio tagging mAP: ",
+        "    Write submission file to ",
+        "    Event-based, classwise F score: ",
+        "    Segment based (0.2s), classwise F score: ",
+        "    Segment based (1s), overall F score: ",
+        ", ER: ",
+        ", Del: ",
+        ", Ins: ",
+        "train time: ",
+        " s, validate time: ",
+        f"Model saved to {trained.workspace.checkpoint(trained.run, 2)}",
+    ):
+        assert field in trained.train_output
+
+
+def test_log_is_kept_in_a_file(trained):
+    (log,) = trained.workspace.new_log(trained.run, "").parent.glob("*_train.log")
+    assert log.read_text().splitlines() == trained.train_output.splitlines()
+
+
+def test_statistics_are_json_lines(trained):
+    lines = trained.workspace.training_statistics(trained.run).read_text().splitlines()
+    (record,) = map(json.loads, lines)
+    assert record["iteration"] == 2
+    assert record["loss"] > 0
+    assert set(record["validation"]) == {
+        "mean_average_precision",
+        "clips_listed",
+        "clips",
+        "event",
+        "segment",
+    }
+    assert record["validation"]["clips"] == 5
+
+
+def test_step_by_hand_gives_the_trained_weights(trained, tmp_path):
+    """One Adam step written out, on the batch that the seed's permutation gives, in float32."""
+    workspace = copy_inputs(trained, tmp_path)
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1]
+    output = run_well("pytorch/main.py", "train", *arguments, "--precision", "fp32")
+    assert "Compute: cpu, float32" in output
+
+    with h5py.File(workspace.features("train_weak", False)) as file:
+        order = np.random.default_rng(1234).permutation(10)[:4]
+        logmel, target = file["feature"][:][order], file["weak_target"][:][order]
+    with h5py.File(workspace.scalar("train_weak", False)) as file:
+        logmel = ((logmel - file["mean"][:]) / file["std"][:]).astype(np.float32)
+    torch.manual_seed(1234)
+    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    output = model(torch.from_numpy(logmel))
+    F.binary_cross_entropy(output.clipwise_output, torch.from_numpy(target.astype(np.float32))).backward()
+
+    after = weights(workspace, trained.run, 1)
+    for name, parameter in model.named_parameters():
+        # Adam's first step: each weight moves by the learning rate against the sign of its gradient.
+        step = 0.001 * parameter.grad / (parameter.grad.abs() + 1e-8)
+        far_from_zero = parameter.grad.abs() > 1e-5
+        difference = (before[name] - step - after[name])[far_from_zero]
+        assert difference.abs().max() < 2e-5, name
+
+
+def test_loss_falls(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("log_interval = 2")
+    arguments = trained.run_arguments(
+        workspace=tmp_path, data_type="train_synthetic", loss_type="framewise_binary_crossentropy"
+    )
+    run_well(
+        "pytorch/main.py", "train", *arguments, "--iterations", 12, SED_CONFIG=str(tmp_path / "config.py")
+    )
+    run = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 4, 1234)
+    points = [json.loads(line) for line in workspace.loss_statistics(run).read_text().splitlines()]
+    assert [point["iteration"] for point in points] == [2, 4, 6, 8, 10, 12]
+    assert points[-1]["loss"] < points[0]["loss"] / 2
+
+
+def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    settings = "learning_rate_decay_interval = 2\ncheckpoint_interval = 2\nevaluation_interval = 4\n"
+    (tmp_path / "config.py").write_text(settings)
+    arguments = trained.run_arguments(workspace=tmp_path)
+    run_well(
+        "pytorch/main.py", "train", *arguments, "--iterations", 5, SED_CONFIG=str(tmp_path / "config.py")
+    )
+    assert workspace.saved_iterations(trained.run) == [2, 4, 5]
+    rates = [
+        torch.load(workspace.checkpoint(trained.run, n), weights_only=True)["optimizer"]["param_groups"][0]
+        for n in (2, 4, 5)
+    ]
+    assert [group["lr"] for group in rates] == pytest.approx([0.0009, 0.00081, 0.00081])
+    assert rates[0]["betas"] == (0.9, 0.999)
+    assert rates[0]["eps"] == 1e-8
+    assert rates[0]["amsgrad"]
+    assert rates[0]["weight_decay"] == 0
+    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [4, 5]
+
+
+def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_the_end(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("evaluation_interval = 1\n")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 4]
+    output = run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
+    blocks = re.findall(r"^-+\niteration: (\d+)\ntrain statistics:(.*?)^train time", output, re.DOTALL | re.M)
+    assert [int(iteration) for iteration, _ in blocks] == [1, 2, 3, 4]
+    assert all("Audio tagging mAP" in scores.split("validate statistics:")[1] for _, scores in blocks)
+    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_failure_of_an_evaluation_beside_the_training_fails_the_run(trained, tmp_path):
+    copy_inputs(trained, tmp_path)
+    (tmp_path / "submissions").write_text("a file where the folder of the submissions should be")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1]
+    result = run_command("pytorch/main.py", "train", *arguments)
+    assert_user_error(result, tmp_path / "submissions")
+
+
+def test_training_map_is_of_some_clips_where_there_are_many(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("train_eval_clips = 6\n")
+    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 2]
+    run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
+    with h5py.File(workspace.features("train_weak", False)) as file:
+        chosen = evenly_chosen(read_features(workspace.features("train_weak", False), ""), 6)
+        assert chosen.names == [file["audio_name"][index].decode() for index in (0, 1, 3, 5, 6, 8)]
+        np.testing.assert_array_equal(chosen.logmel, file["feature"][[0, 1, 3, 5, 6, 8]])
+    model = load_model(workspace, trained.run, 2, STUDENT, torch.device("cpu"))
+    compute = choose_compute(cuda=False, precision="auto")
+    scalar = read_scalar(workspace.scalar("train_weak", False), "")
+    clipwise = predict(model, chosen, Standardizer.of(scalar, compute.device), compute).clipwise
+    by_class = [
+        average_precision_score(target, scores)
+        for target, scores in zip(chosen.weak_target.T, clipwise.T, strict=True)
+        if target.any()
+    ]
+    (line,) = workspace.training_statistics(trained.run).read_text().splitlines()
+    assert json.loads(line)["train_mean_average_precision"] == pytest.approx(np.mean(by_class))
+
+
+def test_holdout_none_trains_on_the_validation_clips_too(trained, tmp_path):
+    copy_inputs(trained, tmp_path)
+    arguments = trained.run_arguments(workspace=tmp_path, holdout_fold="none")
+    output = run_well("pytorch/main.py", "train", *arguments, "--iterations", 1)
+    assert "Training audio num: 15\n" in output
+    assert "validate statistics" not in output
+    output = run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 1)
+    assert "The model was trained on these clips too" in output
+    assert "Validation audio num: 5\n" in output
+
+
+def test_run_with_other_settings_does_not_overwrite(trained, tmp_path):
+    (tmp_path / "config.py").write_text("learning_rate = 0.01")
+    result = run_command(
+        "pytorch/main.py", "train", *trained.run_arguments(), SED_CONFIG=str(tmp_path / "config.py")
+    )
+    assert_user_error(result, "holds a run with learning_rate = 0.001, and now it is 0.01", "--seed")
+    result = run_command("pytorch/main.py", "train", *trained.run_arguments(), "--precision", "fp32")
+    assert_user_error(result, "holds a run with precision = auto, and now it is fp32")
+
+
+def test_loss_that_needs_times_refuses_weak_clips(trained):
+    arguments = trained.run_arguments(loss_type="framewise_binary_crossentropy")
+    result = run_command("pytorch/main.py", "train", *arguments)
+    assert_user_error(result, "needs events with times, which train_weak does not have")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_cuda_without_a_gpu_is_a_user_error(trained):
+    result = run_command("pytorch/main.py", "train", *trained.run_arguments(), "--cuda")
+    assert_user_error(result, "torch sees no GPU here")
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(SedError, match="'fp8' is unknown; it can be auto, fp32, bf16"):
+        choose_compute(cuda=False, precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("argument", "known"),
+    [("model_type", "Cnn_13layers_AvgPooling"), ("loss_type", "framewise_binary_crossentropy")],
+)
+def test_unknown_name_lists_the_known_ones(trained, argument, known):
+    result = run_command("pytorch/main.py", "train", *trained.run_arguments(**{argument: "Unknown"}))
+    assert result.returncode == 2
+    assert "invalid choice: 'Unknown'" in result.stderr
+    assert known in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,270 @@
+"""The results page's data and file; test_report_page.py looks at the page in a browser."""
+
+import base64
+import io
+import json
+import re
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import Trained
+from utils import config
+from utils.audio.logmel import logmel_of_clip
+from utils.audio.reading import read_clip
+from utils.dataset.tables import Clip, Event, read_clips, write_strong_table
+from utils.events.post_processing import POST_PROCESSINGS, post_processing_named
+from utils.report import write_report
+from utils.results.figures import value_at
+from utils.results.page import json_for_script
+from utils.results.page_data import choose_model, spread_over_f1, thresholds_of
+from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
+from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_rows
+from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
+from utils.system.errors import SedError
+from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+
+pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
+ANY_MODEL = {"run": None, "weights": None}
+RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
+
+
+def page_data(path: Path) -> dict:
+    """What a page shows, taken out of its file."""
+    block = re.search(r'<script type="application/json" id="report-data">(.*?)</script>', path.read_text())
+    return json.loads(block[1])
+
+
+def content(data_uri: str) -> bytes:
+    return base64.b64decode(data_uri.split(";base64,")[1])
+
+
+def predictions_with_every_verdict(reference: list[Clip]) -> tuple[list[Clip], dict[str, set[str]]]:
+    """A submission, and the verdicts that each clip's events must get."""
+    right, late, confused, *unheard = (clip for clip in reference if clip.events)
+    absent = next(label for label in config.labels if label not in confused.labels)
+    submission = [
+        right,
+        Clip(late.name, events=tuple(replace(event, offset=event.offset + 3) for event in late.events)),
+        Clip(confused.name, events=tuple(replace(event, label=absent) for event in confused.events)),
+    ]
+    assert unheard
+    verdicts = {clip.name: set() for clip in reference} | {clip.name: {MISSED} for clip in unheard}
+    verdicts |= {right.name: {CORRECT}, late.name: {WRONG_BOUNDARY}, confused.name: {MISSED, FALSE}}
+    return submission, verdicts
+
+
+def workspace_with_submission(trained: Trained, root: Path, submission: list[Clip]) -> Workspace:
+    """A workspace like that of `trained`, in which the model has submitted something else."""
+    for kind in ("features", "scalars", "checkpoints", "statistics"):
+        (root / kind).symlink_to(trained.workspace.root / kind)
+    workspace = Workspace(root)
+    write_strong_table(workspace.submission(trained.run, 2), submission, list_eventless=False)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def every_verdict(trained, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
+    """A page of clips with events of every verdict, and the verdicts of each."""
+    submission, verdicts = predictions_with_every_verdict(read_clips(trained.dataset_dir, "validation"))
+    workspace = workspace_with_submission(trained, tmp_path_factory.mktemp("report"), submission)
+    place = ["--workspace", workspace.root, "--dataset_dir", trained.dataset_dir]
+    output = run_well("utils/report.py", *place)
+    assert f"Results page: {workspace.report}" in output
+    return workspace.report, verdicts
+
+
+def delay_samples(samples: np.ndarray, original: np.ndarray) -> int:
+    """How much later the samples have what the original has: the shift of the highest correlation."""
+    spectrum = np.fft.rfft(samples) * np.conj(np.fft.rfft(original))
+    shift = int(np.fft.irfft(spectrum, len(samples)).argmax())
+    return shift if shift < len(samples) / 2 else shift - len(samples)
+
+
+def test_page_shows_the_verdict_of_every_event(every_verdict, trained):
+    path, verdicts = every_verdict
+    shown = page_data(path)["clips"]
+    reference = {clip.name: clip for clip in read_clips(trained.dataset_dir, "validation")}
+    assert {clip["name"] for clip in shown["clips"]} == set(reference)
+    for clip in shown["clips"]:
+        events = clip["reference"] + clip["predicted"]
+        assert {judged["verdict"] for judged in events} == verdicts[clip["name"]]
+        annotated = [judged["event"] for judged in clip["reference"]]
+        assert annotated == [vars(event) for event in reference[clip["name"]].events]
+    counted = [sum(of_label.values()) for of_label in shown["reference_verdicts"].values()]
+    assert sum(counted) == sum(len(clip.events) for clip in reference.values())
+    assert sum(map(sum, shown["confusion"])) > 0
+
+
+def test_page_holds_the_recordings_spectrograms_and_probabilities(every_verdict, trained):
+    for clip in page_data(every_verdict[0])["clips"]["clips"]:
+        samples, rate = soundfile.read(io.BytesIO(content(clip["audio"])))
+        original = read_clip(trained.dataset_dir / "audio/validation" / clip["name"])
+        assert rate == config.sample_rate
+        assert len(samples) == len(original)
+        assert delay_samples(samples, original) == 0
+        image = Image.open(io.BytesIO(content(clip["spectrogram"])))
+        assert image.size == (config.clip_frames, config.mel_bins)
+        assert len(clip["clip_probabilities"]) == config.classes_num
+        outputs = {len(base64.b64decode(text)) for text in clip["frame_probabilities"]}
+        assert outputs == {config.clip_frames // 8}  # the model gives out one for eight frames
+
+
+def test_page_has_the_rows_of_the_results_table(every_verdict, trained):
+    data = page_data(every_verdict[0])
+    header, *rows = results_rows(read_runs(trained.workspace))
+    assert data["columns"] == header
+    assert [row["cells"] for row in data["rows"]] == rows
+    assert [(row["run_number"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [(1, True, True)]
+
+
+def test_page_has_the_curves_of_training_and_validation(every_verdict, trained):
+    (record,) = read_runs(trained.workspace)[0].evaluations
+    tagging, event = page_data(every_verdict[0])["panels"][1:3]
+    drawn = {curve["kind"]: curve["points"] for curve in tagging["curves"]}
+    assert drawn["validation"] == [[2, record["validation"]["mean_average_precision"]]]
+    assert drawn["training"] == [[2, record["train_mean_average_precision"]]]
+    assert event["curves"][0]["points"] == [[2, record["validation"]["event"]["macro"]["f1"]]]
+
+
+def test_page_is_one_file_that_names_no_other(every_verdict):
+    text = every_verdict[0].read_text()
+    addresses = set(re.findall(r"https?://[^\"' ]+", text))
+    assert addresses == {"http://www.w3.org/2000/svg"}  # a name, which no browser looks up
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", text)
+
+
+def test_clips_are_limited_and_the_counts_are_of_all(trained, tmp_path):
+    workspace_with_submission(trained, tmp_path, [])
+    output = tmp_path / "elsewhere/page.html"
+    write_report(
+        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=output, clips=2, **ANY_MODEL)
+    )
+    clips = page_data(output)["clips"]
+    assert len(clips["clips"]) == 2
+    assert clips["clips_judged"] == 5
+
+
+def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    (tmp_path / "checkpoints").unlink()
+    write_report(
+        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=None, clips=1, **ANY_MODEL)
+    )
+    (clip,) = page_data(workspace.report)["clips"]["clips"]
+    assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
+
+
+def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
+    output = tmp_path / "page.html"
+    printed = run_well("utils/report.py", "--workspace", trained.workspace.root, "--output", output)
+    assert "Without --dataset_dir the page has no errors and no clips." in printed
+    data = page_data(output)
+    assert data["clips"] is None
+    assert data["class_labels"] == config.labels
+    assert len(data["panels"]) == 4
+
+
+def test_what_cannot_be_shown_is_said(trained, tmp_path):
+    assert_user_error(run_command("utils/report.py", "--workspace", tmp_path), "there are no results yet")
+    runs = read_runs(trained.workspace)
+    assert choose_model(runs, 1, STUDENT).results == runs[0]
+    for number, weights in ((2, None), (None, TEACHER)):
+        with pytest.raises(SedError, match="no such run has been validated"):
+            choose_model(runs, number, weights)
+
+
+def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:
+    scores = {"mean_average_precision": mean_ap, "event": {"macro": {"f1": event_f1}}}
+    return ScoredModel(RunResults(run, [], [], []), STUDENT, {"validation": scores})
+
+
+def test_best_model_has_the_highest_event_f1_then_map():
+    models = [model(RUN, *scores) for scores in ((0.2, 0.9), (0.3, 0.5), (0.3, 0.6), (None, 1.0))]
+    assert best_model(models) is models[2]
+
+
+def test_model_trained_on_the_validation_clips_is_not_the_best_beside_another():
+    honest = model(RUN, 0.1, 0.1)
+    for changes in ({"holdout_fold": "none"}, {"mini_data": True}):
+        assert best_model([model(replace(RUN, **changes), 1.0, 1.0), honest]) is honest
+
+
+def clip_with_correct(correct: int, index: int) -> JudgedClip:
+    """A clip of ten reference events, so many of which were found."""
+    verdicts = [CORRECT] * correct + [MISSED] * (10 - correct)
+    events = tuple(JudgedEvent(Event(0, 1, "Dog"), verdict) for verdict in verdicts)
+    return JudgedClip(f"{index}.wav", events, tuple(e for e in events if e.verdict == CORRECT))
+
+
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=30), st.integers(1, 40))
+def test_shown_clips_are_spread_from_the_lowest_to_the_highest_f1(numbers_correct, count):
+    clips = [clip_with_correct(correct, index) for index, correct in enumerate(numbers_correct)]
+    indexes = spread_over_f1(clips, count)
+    assert len(indexes) == min(count, len(clips))
+    assert (np.diff(indexes) > 0).all()
+    chosen = [clips[index].f1 for index in indexes]
+    assert min(chosen) == min(clip.f1 for clip in clips)
+    if count > 1:
+        assert max(chosen) == max(clip.f1 for clip in clips)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text(),
+    lambda children: st.lists(children) | st.dictionaries(st.text(), children),
+)
+
+
+@given(json_values)
+def test_nothing_in_the_data_can_end_its_script_element(data):
+    text = json_for_script([data, "</script><!--"])
+    assert "<" not in text
+    assert json.loads(text) == [data, "</script><!--"]
+
+
+def test_a_score_of_zero_is_a_score():
+    assert value_at({"event": {"f1": 0.0}}, ("event", "f1")) == 0
+    for record in ({}, {"event": None}, {"event": {"f1": None}}):
+        assert np.isnan(value_at(record, ("event", "f1")))
+
+
+@pytest.mark.parametrize("name", POST_PROCESSINGS)
+def test_the_thresholds_of_every_post_processing_are_known(name):
+    thresholds = thresholds_of(post_processing_named(name)[0])
+    assert thresholds.frames
+    assert all(0 < threshold < 1 for threshold in thresholds.frames)
+
+
+def test_spectrogram_has_low_bands_at_the_bottom_and_grows_lighter_with_the_level():
+    logmel = np.full((config.clip_frames, config.mel_bins), -100.0)
+    logmel[100, 0], logmel[200, 0] = 0.0, -40.0
+    image = np.asarray(Image.open(io.BytesIO(spectrogram_png(logmel))).convert("RGB")).astype(int).sum(axis=2)
+    loud, middle, silent = image[-1, 100], image[-1, 200], image[0, 100]
+    assert loud > middle > silent
+
+
+def test_frequencies_stand_at_the_bands_that_hear_them():
+    for frequency, height in frequency_ticks():
+        tone = np.sin(2 * np.pi * frequency * np.arange(config.clip_samples) / config.sample_rate)
+        band = logmel_of_clip(tone)[config.clip_frames // 2].argmax()
+        assert abs(height * config.mel_bins - (band + 0.5)) <= 1
+
+
+def test_recordings_of_any_rate_can_be_compressed(monkeypatch):
+    monkeypatch.setattr(config, "sample_rate", 20000)  # which MP3 does not know
+    samples, rate = soundfile.read(io.BytesIO(mp3(np.zeros(50000))))
+    assert len(samples) / rate == pytest.approx(2.5, abs=0.01)
+
+
+@given(st.lists(st.floats(0, 1), max_size=50))
+def test_probabilities_survive_as_bytes(values):
+    back = np.frombuffer(base64.b64decode(probability_text(np.array(values, float))), np.uint8) / 255
+    assert back == pytest.approx(values, abs=0.5 / 255 + 1e-9)

@@ -1,0 +1,273 @@
+"""PSDS against a slow implementation by the definition, against known cases, and through the command."""
+
+import json
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.commands import run_well
+from utils import config
+from utils.audio.reading import clip_duration
+from utils.dataset.tables import Clip, Event
+from utils.events.post_processing import detect_events, post_processing_named
+from utils.scoring.psds import PSDS1, PSDS2, PsdsScenario, frame_scores, output_edges, psds, score_psds
+from utils.system.errors import SedError
+
+pytest.importorskip("sed_scores_eval", reason="needs requirements-psds.txt")
+LABELS = ["Speech", "Dog", "Cat"]
+OUTPUT_SECONDS = 0.125
+OUTPUTS = 16  # of a clip
+MEDIAN_FILTER = post_processing_named("median_filter")
+BETWEEN = PsdsScenario(0.6, 0.3, 0.5)  # where few clips give neither 0 nor 1
+Interval = tuple[float, float]
+
+
+def runs_at_or_above(scores: np.ndarray, threshold: float) -> list[Interval]:
+    """Where the scores reach the threshold, in s."""
+    runs: list[list[int]] = []
+    for index, score in enumerate(scores):
+        if score >= threshold:
+            if runs and runs[-1][1] == index:
+                runs[-1][1] = index + 1
+            else:
+                runs.append([index, index + 1])
+    return [(first * OUTPUT_SECONDS, after * OUTPUT_SECONDS) for first, after in runs]
+
+
+def overlap(one: Interval, others: list[Interval]) -> float:
+    return sum(max(0.0, min(one[1], other[1]) - max(one[0], other[0])) for other in others)
+
+
+def length(interval: Interval) -> float:
+    return interval[1] - interval[0]
+
+
+def operating_point(
+    clips: list[dict[str, list[Interval]]],
+    scores: np.ndarray,
+    label: str,
+    threshold: float,
+    labels: list[str],
+    scenario: PsdsScenario,
+) -> tuple[float, float]:
+    """Effective rate of false alarms (per hour) and share of events found, of one class at one threshold."""
+    found, false_alarms = 0, 0
+    cross_triggers = {other: 0 for other in labels if other != label}
+    for truth, of_clip in zip(clips, scores, strict=True):
+        detections = runs_at_or_above(of_clip[:, LABELS.index(label)], threshold)
+        relevant = [d for d in detections if overlap(d, truth[label]) >= scenario.tolerance * length(d)]
+        found += sum(overlap(event, relevant) >= scenario.tolerance * length(event) for event in truth[label])
+        for detection in detections:
+            if detection in relevant:
+                continue
+            false_alarms += 1
+            for other in cross_triggers:
+                share = overlap(detection, truth[other]) / length(detection)
+                if scenario.cross_trigger_tolerance is not None:
+                    cross_triggers[other] += share >= scenario.cross_trigger_tolerance
+    hours = len(clips) * OUTPUTS * OUTPUT_SECONDS / 3600
+    rate = false_alarms / hours
+    if cross_triggers:
+        seconds = {other: sum(length(e) for truth in clips for e in truth[other]) for other in cross_triggers}
+        by_other = [cross_triggers[other] / (seconds[other] / 3600) for other in cross_triggers]
+        rate += scenario.cross_trigger_cost * float(np.mean(by_other))
+    return rate, found / sum(len(truth[label]) for truth in clips)
+
+
+def plain_psds(reference: list[Clip], scores: np.ndarray, scenario: PsdsScenario, most: float) -> float:
+    """Every class at every threshold, then the area under mean minus deviation of the best shares so far."""
+    labels = [label for label in LABELS if any(e.label == label for clip in reference for e in clip.events)]
+    clips = [
+        {label: [(e.onset, e.offset) for e in clip.events if e.label == label] for label in labels}
+        for clip in reference
+    ]
+    points = {
+        label: [
+            operating_point(clips, scores, label, threshold, labels, scenario)
+            for threshold in np.unique(scores[:, :, LABELS.index(label)])
+        ]
+        for label in labels
+    }
+    corners = sorted(
+        {0.0, most} | {rate for of_class in points.values() for rate, _ in of_class if rate <= most}
+    )
+    area = 0.0
+    for start, end in pairwise(corners):
+        best = [max([share for rate, share in points[x] if rate <= start], default=0.0) for x in labels]
+        area += (end - start) * max(float(np.mean(best) - np.std(best)), 0.0)
+    return area / most
+
+
+def events_of_mask(mask: list[bool], label: str) -> list[Event]:
+    return [Event(onset, offset, label) for onset, offset in runs_at_or_above(np.array(mask), True)]
+
+
+masks = st.lists(st.booleans(), min_size=OUTPUTS, max_size=OUTPUTS)
+few_values = st.sampled_from([0.0, 0.2, 0.4, 0.5, 0.7, 0.9, 1.0])
+
+
+@st.composite
+def clips_and_scores(draw) -> tuple[list[Clip], np.ndarray]:
+    """A few clips whose scores follow the truth in part, so that all rates are met."""
+    count = draw(st.integers(1, 4))
+    clips = []
+    scores = np.empty((count, OUTPUTS, len(LABELS)), np.float32)
+    for index in range(count):
+        events: list[Event] = []
+        for column, label in enumerate(LABELS):
+            mask = draw(masks)
+            events += events_of_mask(mask, label)
+            noise = draw(st.lists(few_values, min_size=OUTPUTS, max_size=OUTPUTS))
+            weight = draw(st.sampled_from([0.0, 0.5, 1.0]))
+            scores[index, :, column] = weight * np.array(mask) + (1 - weight) * np.array(noise)
+        clips.append(Clip(f"{index}.wav", None, tuple(events)))
+    return clips, scores
+
+
+@settings(max_examples=150, deadline=None)
+@given(clips_and_scores(), st.sampled_from([PSDS1, PSDS2, BETWEEN]), st.sampled_from([100.0, 3000.0]))
+def test_psds_equals_the_plain_computation(drawn, scenario, most):
+    clips, scores = drawn
+    if not any(clip.events for clip in clips):
+        return
+    value = psds(
+        clips,
+        scores,
+        scenario,
+        output_seconds=OUTPUT_SECONDS,
+        durations=[OUTPUTS * OUTPUT_SECONDS] * len(clips),
+        labels=LABELS,
+        most_false_alarms=most,
+    )
+    assert value == pytest.approx(plain_psds(clips, scores, scenario, most), abs=1e-9)
+
+
+REFERENCE = [
+    Clip("a.wav", None, (Event(0.25, 0.5, "Dog"), Event(0.75, 1.5, "Dog"))),
+    Clip("b.wav", None, (Event(0.0, 1.0, "Cat"),)),
+    Clip("eventless.wav", None, ()),
+]
+
+
+def perfect_scores() -> np.ndarray:
+    scores = np.zeros((len(REFERENCE), OUTPUTS, config.classes_num))
+    for of_clip, clip in zip(scores, REFERENCE, strict=True):
+        for event in clip.events:
+            first, after = round(event.onset / OUTPUT_SECONDS), round(event.offset / OUTPUT_SECONDS)
+            of_clip[first:after, config.labels.index(event.label)] = 1
+    return scores
+
+
+def both(reference: list[Clip], scores: np.ndarray) -> tuple[float, float]:
+    result = score_psds(reference, scores, output_seconds=OUTPUT_SECONDS, durations=[2.0] * len(reference))
+    return result.psds1, result.psds2
+
+
+def test_perfect_scores_give_1_and_silence_gives_0():
+    assert both(REFERENCE, perfect_scores()) == (1, 1)
+    assert both(REFERENCE, np.zeros((3, OUTPUTS, config.classes_num))) == (0, 0)
+
+
+def test_class_that_is_never_found_lowers_the_mean_and_costs_its_deviation():
+    scores = perfect_scores()
+    scores[:, :, config.labels.index("Cat")] = 0
+    assert both(REFERENCE, scores) == (0, 0), "mean 0.5 minus deviation 0.5"
+
+
+def test_late_detections_fit_psds2_but_not_psds1():
+    """Half of each detection lies in its event: more than a tenth, less than 0.7."""
+    scores = np.zeros((1, OUTPUTS, config.classes_num))
+    scores[0, 2:6, config.labels.index("Dog")] = 1
+    assert both([Clip("a.wav", None, (Event(0.5, 1.0, "Dog"),))], scores) == (0, 1)
+
+
+def test_touching_and_overlapping_events_of_a_class_are_one():
+    parts = (Event(1.0, 1.5, "Dog"), Event(0.5, 1.0, "Dog"), Event(0.75, 1.25, "Dog"))
+    scores = np.zeros((1, OUTPUTS, config.classes_num))
+    scores[0, 4:12, config.labels.index("Dog")] = 1
+    assert both([Clip("a.wav", None, parts)], scores) == (1, 1)
+
+
+def test_scores_beyond_the_recording_are_left_out():
+    clip = Clip("a.wav", None, (Event(0.0, 0.25, "Dog"),))
+    scores = np.zeros((1, OUTPUTS, config.classes_num))
+    scores[0, :2, config.labels.index("Dog")] = 1
+    padded = scores.copy()
+    padded[0, 10:, config.labels.index("Dog")] = 1
+    values = [
+        psds([clip], of_clip, PSDS1, output_seconds=OUTPUT_SECONDS, durations=[1.0])
+        for of_clip in (scores, padded)
+    ]
+    assert values == [1, 1]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 80), st.floats(0.01, 12.0))
+def test_outputs_end_with_the_recording(outputs, duration):
+    edges = output_edges(outputs, OUTPUT_SECONDS, duration)
+    assert edges[0] == 0
+    assert (np.diff(edges) > 0).all()
+    assert edges[-1] == pytest.approx(min(duration, outputs * OUTPUT_SECONDS))
+
+
+def test_reference_without_events_gives_nan():
+    assert np.isnan(both([Clip("eventless.wav", None, ())], np.zeros((1, OUTPUTS, config.classes_num)))).all()
+
+
+def test_duration_is_that_of_the_recording_but_not_beyond_the_clip(tmp_path):
+    for seconds, expected in ((7.5, 7.5), (12, config.clip_seconds)):
+        soundfile.write(tmp_path / "clip.wav", np.zeros((round(8000 * seconds), 2)), 8000)
+        assert clip_duration(tmp_path / "clip.wav") == expected
+    with pytest.raises(SedError, match=r"nothing\.wav: cannot be read as audio"):
+        clip_duration(tmp_path / "nothing.wav")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(few_values, min_size=6, max_size=30), st.sampled_from([0.2, 0.4, 0.5, 0.7]))
+def test_a_threshold_on_the_filtered_scores_finds_the_events_of_the_median_filter(values, threshold):
+    outputs = np.zeros((1, len(values), config.classes_num), np.float32)
+    outputs[0, :, 0] = values
+    mask = frame_scores(outputs, MEDIAN_FILTER)[0, :, 0] > 0.5
+    found = runs_at_or_above(mask, True)
+    events = detect_events(
+        outputs[0].repeat(8, axis=0), outputs[0].max(axis=0), post_processing=MEDIAN_FILTER, stride_frames=8
+    )
+    assert [(event.onset, event.offset) for event in events] == found
+
+
+def test_double_threshold_leaves_the_scores_alone():
+    outputs = np.random.default_rng(0).random((2, OUTPUTS, config.classes_num))
+    np.testing.assert_array_equal(frame_scores(outputs, post_processing_named("double_threshold")), outputs)
+
+
+def inference(trained, *options: object, **environment: str) -> str:
+    arguments = [*trained.run_arguments(), "--iteration", 2, *options]
+    return run_well("pytorch/inference.py", "inference_validation", *arguments, **environment)
+
+
+def test_inference_prints_psds_keeps_it_and_the_table_shows_it(trained):
+    output = inference(trained)
+    assert "PSDS1: " in output
+    record = json.loads(trained.workspace.inference_statistics(trained.run).read_text().splitlines()[-1])
+    scores = record["validation"]["psds"]
+    assert f"PSDS1: {scores['psds1']:.3f}, PSDS2: {scores['psds2']:.3f}" in output
+    assert 0 <= scores["psds1"] <= 1
+    table = run_well("utils/plot_results.py", "table", "--workspace", trained.workspace.root)
+    assert "PSDS1" in table
+    header, row, *_ = trained.workspace.results_table.read_text().splitlines()
+    assert header.split("\t")[-2:] == ["PSDS1", "PSDS2"]
+    assert row.split("\t")[-2:] == [f"{100 * scores[name]:.1f}" for name in ("psds1", "psds2")]
+
+
+def test_without_the_package_inference_says_how_to_install_it_and_goes_on(trained, tmp_path):
+    (tmp_path / "sed_scores_eval.py").write_text("raise ImportError('not installed')")
+    output = inference(trained, PYTHONPATH=str(tmp_path))
+    assert "Without PSDS" in output
+    assert "pip install -r requirements-psds.txt" in output
+    assert "F1 of each class" in output
+    record = json.loads(trained.workspace.inference_statistics(trained.run).read_text().splitlines()[-1])
+    assert "psds" not in record["validation"]

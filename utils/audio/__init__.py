@@ -1,0 +1,1 @@
+"""From recordings to log-mel features and the files that hold them."""

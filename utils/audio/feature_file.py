@@ -1,0 +1,278 @@
+"""The HDF5 files between the stages: features with their targets, and the scalar."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from utils import config
+from utils.audio.origin import Origin, Recording, changed_settings
+from utils.dataset.tables import Clip, Event
+from utils.system.errors import SedError
+from utils.system.files import written_whole
+
+CLIPS_CHECKED_AT_ONCE = 256  # 40 MB of features: little memory, few reads
+
+
+@dataclass(frozen=True)
+class Features:
+    """The clips of a subset, sorted by name.
+
+    The large arrays are in memory, or data sets of an open file, of which only what is looked at is read.
+
+    Attributes
+    ----------
+    names : list of str, length N
+    logmel : np.ndarray or h5py.Dataset, shape (N, frames, mel_bins), float32, dB
+    weak_target : np.ndarray, shape (N, classes), bool, or None where the subset has no labels
+    strong_target : np.ndarray or h5py.Dataset, shape (N, frames, classes), bool, or None without times
+    clips_listed : int
+        Clips in the subset's table; more than N when recordings are missing.
+    """
+
+    names: list[str]
+    logmel: np.ndarray | h5py.Dataset
+    weak_target: np.ndarray | None
+    strong_target: np.ndarray | h5py.Dataset | None
+    clips_listed: int
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """What standardizes the log-mel.
+
+    Attributes
+    ----------
+    mean, std : np.ndarray, shape (mel_bins,), float64, dB
+        Of each mel band; the deviation is above 0.
+    features : str
+        The digest of the origin of the features that they are of.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    features: str
+
+
+def weak_target_of_clip(labels: frozenset[str]) -> np.ndarray:
+    """Return which classes are heard in a clip, shape (classes,), bool."""
+    return np.array([label in labels for label in config.labels])
+
+
+def strong_target_of_clip(events: Iterable[Event]) -> np.ndarray:
+    """Return which classes are heard in which frame, shape (frames, classes), bool.
+
+    An event is active from frame round(onset · frames_per_second) to frame
+    round(offset · frames_per_second), both included.
+    """
+    target = np.zeros((config.clip_frames, config.classes_num), dtype=bool)
+    for event in events:
+        first = round(event.onset * config.frames_per_second)
+        last = round(event.offset * config.frames_per_second)
+        target[first : last + 1, config.labels.index(event.label)] = True
+    return target
+
+
+def new_file(unfinished: Path) -> h5py.File:
+    """Create an HDF5 file. HDF5 puts no lock on it: `written_whole` has."""
+    return h5py.File(unfinished, "w", locking=False)
+
+
+def write_features(
+    path: Path,
+    clips: list[Clip],
+    logmels: Iterable[np.ndarray],
+    *,
+    clips_listed: int,
+    origin: Origin,
+    tried: str,
+) -> None:
+    """Write the features of `clips` one clip at a time, so that memory does not grow with their number.
+
+    Parameters
+    ----------
+    path : Path
+        The HDF5 file, which appears there only when it is whole.
+    clips : list of Clip
+        The clips that there are features of.
+    logmels : iterable of np.ndarray, shape (frames, mel_bins)
+        Their features in the same order.
+    clips_listed : int
+        Clips in the subset's table, with those whose recordings are missing.
+    origin : Origin
+        What they were made from.
+    tried : str
+        The digest of the origin with those recordings that could not be read.
+    """
+    shape = (config.clip_frames, config.mel_bins)
+    recordings = origin.recordings
+    with written_whole(path) as unfinished, new_file(unfinished) as file:
+        file.attrs["settings"] = json.dumps(origin.settings)
+        file.attrs["table"] = origin.table
+        file.attrs["tried"] = tried
+        file.attrs["clips_listed"] = clips_listed
+        file.create_dataset("audio_name", data=[clip.name for clip in clips], dtype=h5py.string_dtype())
+        file["audio_size"] = np.array([recording.size for recording in recordings], np.int64)
+        file["audio_time_ns"] = np.array([recording.time_ns for recording in recordings], np.int64)
+        logmel_data = file.create_dataset("feature", (len(clips), *shape), np.float32, chunks=(1, *shape))
+        if all(clip.labels is not None for clip in clips):
+            file["weak_target"] = np.stack(
+                [weak_target_of_clip(clip.labels or frozenset()) for clip in clips]
+            )
+        if all(clip.events is not None for clip in clips):
+            file["strong_target"] = np.stack([strong_target_of_clip(clip.events or ()) for clip in clips])
+        for index, logmel in enumerate(logmels):
+            logmel_data[index] = logmel
+
+
+@contextmanager
+def content_checked(path: Path, kind: str, remedy: str) -> Iterator[None]:
+    """Report what is wrong with the content of a file together with the command that makes it again."""
+    try:
+        yield
+    # h5py raises many kinds, whatever the file holds.
+    except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SedError(f"{path}: is no {kind} that can be used: {error}; make it with: {remedy}") from error
+
+
+@contextmanager
+def open_file(path: Path, kind: str, remedy: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading.
+
+    Parameters
+    ----------
+    path : Path
+    kind : str
+        What the file should be, for the error message.
+    remedy : str
+        The command that makes the file, for the error message.
+
+    Raises
+    ------
+    SedError
+        If there is no such file, or it is no HDF5 file.
+    """
+    if not path.is_file():
+        raise SedError(f"{path}: there is no {kind} yet; make it with: {remedy}")
+    with content_checked(path, kind, remedy):
+        file = h5py.File(path, "r")
+    with file:
+        yield file
+
+
+def read_origin(path: Path, remedy: str) -> Origin:
+    """Read what features were made from; the parameters and errors are those of `open_features`."""
+    with open_file(path, "feature file", remedy) as file, content_checked(path, "feature file", remedy):
+        return origin_in(file)
+
+
+def is_made_from(path: Path, tried: str) -> bool:
+    """Tell whether there is a feature file that was made from an origin of that digest."""
+    try:
+        with open_file(path, "", "") as file, content_checked(path, "", ""):
+            return file.attrs["tried"] == tried
+    except SedError:
+        return False
+
+
+def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> h5py.Dataset:
+    """Return an array of an open file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it is of another type or shape, or holds numbers that are not finite.
+    """
+    data = file.get(name)
+    if not isinstance(data, h5py.Dataset):
+        raise ValueError(f"it has no array '{name}'")
+    if data.dtype != dtype or data.shape != shape:
+        raise ValueError(
+            f"'{name}' is {data.dtype} of shape {data.shape} instead of {np.dtype(dtype)} of {shape}"
+        )
+    if np.issubdtype(dtype, np.floating):
+        for start in range(0, len(data), CLIPS_CHECKED_AT_ONCE):
+            if not np.isfinite(data[start : start + CLIPS_CHECKED_AT_ONCE]).all():
+                raise ValueError(f"'{name}' holds numbers that are NaN or infinite")
+    return data
+
+
+def origin_in(file: h5py.File) -> Origin:
+    """Return what the features in an open file were made from."""
+    names = [name.decode() for name in file["audio_name"][:]]
+    sizes, times_ns = (
+        array_in(file, name, np.int64, (len(names),))[:].tolist() for name in ("audio_size", "audio_time_ns")
+    )
+    recordings = [Recording(*values) for values in zip(names, sizes, times_ns, strict=True)]
+    return Origin(dict(json.loads(file.attrs["settings"])), str(file.attrs["table"]), recordings)
+
+
+@contextmanager
+def open_features(path: Path, remedy: str) -> Iterator[Features]:
+    """Open the features of a subset, whose large arrays stay in the file.
+
+    Parameters
+    ----------
+    path : Path
+        The HDF5 file.
+    remedy : str
+        The command that makes the file, for the error message.
+
+    Raises
+    ------
+    SedError
+        If there is no such file, or its arrays are not such that this configuration makes.
+    """
+    with open_file(path, "feature file", remedy) as file:
+        with content_checked(path, "feature file", remedy):
+            features = features_in(file)
+        yield features
+
+
+def features_in(file: h5py.File) -> Features:
+    """Return the features in an open file."""
+    origin = origin_in(file)
+    changed = changed_settings(origin)
+    if changed:
+        raise ValueError(changed)
+    clips, frames, classes = len(origin.recordings), config.clip_frames, config.classes_num
+    weak, strong = (name in file for name in ("weak_target", "strong_target"))
+    return Features(
+        names=[recording.name for recording in origin.recordings],
+        logmel=array_in(file, "feature", np.float32, (clips, frames, config.mel_bins)),
+        weak_target=array_in(file, "weak_target", np.bool_, (clips, classes))[:] if weak else None,
+        strong_target=array_in(file, "strong_target", np.bool_, (clips, frames, classes)) if strong else None,
+        clips_listed=int(file.attrs["clips_listed"]),
+    )
+
+
+def read_features(path: Path, remedy: str) -> Features:
+    """Read the features of a subset into memory; the parameters and errors are those of `open_features`."""
+    with open_features(path, remedy) as features:
+        strong_target = features.strong_target
+        return replace(
+            features,
+            logmel=features.logmel[:],
+            strong_target=None if strong_target is None else strong_target[:],
+        )
+
+
+def write_scalar(path: Path, scalar: Scalar) -> None:
+    """Write the scalar to an HDF5 file."""
+    with written_whole(path) as unfinished, new_file(unfinished) as file:
+        file["mean"] = scalar.mean
+        file["std"] = scalar.std
+        file.attrs["features"] = scalar.features
+
+
+def read_scalar(path: Path, remedy: str) -> Scalar:
+    """Read the scalar; `remedy` is the command that makes it, for the error message."""
+    with open_file(path, "scalar", remedy) as file, content_checked(path, "scalar", remedy):
+        mean, std = (array_in(file, name, np.float64, (config.mel_bins,))[:] for name in ("mean", "std"))
+        if (std <= 0).any():
+            raise ValueError("a deviation is not positive")
+        return Scalar(mean, std, str(file.attrs["features"]))

@@ -1,0 +1,103 @@
+"""Features computed so far, on disk, so that an extraction that was killed goes on where it stopped."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from utils import config
+from utils.system.errors import SedError
+from utils.system.files import make_folder
+
+
+class FeatureJournal:
+    """A folder beside a feature file: the features of its first clips, one after the other.
+
+    A clip counts when its line in the list is whole; its features are written before.
+
+    Parameters
+    ----------
+    folder : Path
+        Where what was computed is kept.
+    stamp : str
+        Tells what the features are made from. What is there with another stamp is thrown away.
+    """
+
+    def __init__(self, folder: Path, stamp: str) -> None:
+        self.folder = folder
+        self.logmel_path, self.list_path = folder / "logmel.float32", folder / "clips.jsonl"
+        stamp_path = folder / "stamp.txt"
+        self.shape = (config.clip_frames, config.mel_bins)
+        self.reasons: list[str | None] = []
+        try:
+            if stamp_path.is_file() and stamp_path.read_text(encoding="utf-8") == stamp:
+                self._take_up()
+            else:
+                self.remove()
+                make_folder(folder)
+                stamp_path.write_text(stamp, encoding="utf-8")
+            self.logmel_file = self.logmel_path.open("ab")  # before the list, which counts on it
+            self.list_file = self.list_path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise SedError(f"{folder}: cannot be written: {error}") from error
+
+    def _take_up(self) -> None:
+        """Read what an earlier process left, up to its last whole line."""
+        if not self.list_path.is_file():
+            return
+        text = self.list_path.read_text(encoding="utf-8")
+        lines = text[: text.rfind("\n") + 1]
+        self.reasons = [json.loads(line) for line in lines.splitlines()]
+        os.truncate(self.list_path, len(lines))
+        os.truncate(self.logmel_path, self.readable_count * np.prod(self.shape) * np.float32().nbytes)
+
+    @property
+    def count(self) -> int:
+        """How many clips are done, with those that cannot be read."""
+        return len(self.reasons)
+
+    @property
+    def readable_count(self) -> int:
+        """How many clips there are features of."""
+        return self.reasons.count(None)
+
+    def add(self, logmel: np.ndarray | None, reason: str | None) -> None:
+        """Keep the features of the next clip, or the reason why there are none.
+
+        Raises
+        ------
+        SedError
+            If they cannot be written.
+        """
+        try:
+            if logmel is not None:
+                self.logmel_file.write(np.ascontiguousarray(logmel, np.float32).data)
+                self.logmel_file.flush()
+            self.list_file.write(json.dumps(reason) + "\n")
+            self.list_file.flush()
+        except OSError as error:
+            raise SedError(
+                f"{self.folder}: cannot be written: {error}; once it can, the same command goes on from here"
+            ) from error
+        self.reasons.append(reason)
+
+    def logmels(self) -> Iterator[np.ndarray]:
+        """Yield the features of each readable clip, shape (frames, mel_bins), float32."""
+        size = int(np.prod(self.shape))
+        with self.logmel_path.open("rb") as file:
+            for _ in range(self.readable_count):
+                yield np.fromfile(file, np.float32, size).reshape(self.shape)
+
+    def close(self) -> None:
+        """Close the files. What could not be written `add` has said."""
+        for file in (self.logmel_file, self.list_file):
+            with suppress(OSError):
+                file.close()
+
+    def remove(self) -> None:
+        """Remove what was kept."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""A data set in the challenge's layout: its tables, its check, and the demonstration set."""

@@ -1,0 +1,370 @@
+"""Reads and writes the tables of the challenge: which clips there are, and what is heard in them when."""
+
+import csv
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from utils import config
+from utils.system.errors import SedError
+from utils.system.files import written_whole
+
+CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
+TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
+PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+LONG_RECORDING_SECONDS = 1000  # from which six digits of a time are less than milliseconds
+STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
+COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A sound event: label, and onset and offset in seconds from the start of its clip."""
+
+    onset: float
+    offset: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What the tables say of one recording.
+
+    Attributes
+    ----------
+    name : str
+        File name of the recording in its subset's audio folder.
+    labels : frozenset of str or None
+        The classes heard anywhere in the clip; None where nobody has said so.
+    events : tuple of Event or None
+        The events with their times; None where nobody has annotated times.
+    """
+
+    name: str
+    labels: frozenset[str] | None = None
+    events: tuple[Event, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One part of the challenge's data: where it lies in a data set's folder, and how large it is in full."""
+
+    data_type: str
+    annotation: str
+    audio_folder: str
+    table: str
+    clips: int
+    events: int | None
+
+    @property
+    def relative_path(self) -> str:
+        """Path of the subset below `features/…`, without suffix: `train/weak`, `validation`."""
+        return self.audio_folder.removeprefix("audio/")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its line number in the file and its cells by column."""
+
+    line: int
+    cells: dict[str, str]
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Read a tab-separated table with a header.
+
+    Spaces around a cell, a byte order mark, Windows line ends, blank lines, further columns and missing
+    empty cells at the end of a row are tolerated.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    columns : sequence of str
+        The columns that it must have.
+
+    Raises
+    ------
+    SedError
+        If the file cannot be read as text, lacks a column, or has a row with more cells than the header.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except FileNotFoundError:
+        raise SedError(f"{path}: there is no such table") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SedError(f"{path}: cannot be read as a table: {error}") from error
+    header = [cell.strip() for cell in lines[0]] if lines else []
+    for column in columns:
+        if column not in header:
+            found = ", ".join(header) or "nothing"
+            raise SedError(
+                f"{path}, line 1: no column '{column}'; the header must have, separated by tabs: "
+                f"{', '.join(columns)} (found: {found})"
+            )
+    rows = []
+    for number, cells in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) > len(header):
+            raise SedError(f"{path}, line {number}: {len(cells)} cells, but the header has {len(header)}")
+        cells = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
+        rows.append(Row(number, dict(zip(header, cells, strict=True))))
+    return rows
+
+
+def parse_name(path: Path, row: Row) -> str:
+    """Return what the row calls a recording, for tables of which no recording is opened."""
+    name = row.cells["filename"]
+    if not name:
+        raise SedError(f"{path}, line {row.line}: the filename is empty")
+    return name
+
+
+def parse_clip_name(path: Path, row: Row) -> str:
+    """Return the row's file name, which cannot lead out of the folder of the recordings."""
+    name = parse_name(path, row)
+    if name in (".", "..") or any(character in name for character in "/\\\0"):
+        raise SedError(f"{path}, line {row.line}: '{name}' is no plain file name; leave out the folder")
+    return name
+
+
+def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
+    """Return `label`, which must be one of `labels`."""
+    if label not in labels:
+        raise SedError(
+            f"{path}, line {row.line}: unknown label '{label}'; the labels are {', '.join(labels)}"
+        )
+    return label
+
+
+def parse_seconds(path: Path, row: Row, column: str) -> float:
+    """Return the time in a cell, which must be a finite number of seconds that is not negative."""
+    text = row.cells[column]
+    seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else float("nan")
+    if not 0 <= seconds < float("inf"):
+        raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a time in seconds")
+    return seconds
+
+
+def parse_event(path: Path, row: Row, labels: Sequence[str]) -> Event | None:
+    """Return the event of a row, or None for the row of a clip without events."""
+    if not any(row.cells[column] for column in STRONG_COLUMNS[1:]):
+        return None
+    label = parse_label(path, row, row.cells["event_label"], labels)
+    onset, offset = (parse_seconds(path, row, column) for column in ("onset", "offset"))
+    if offset <= onset:
+        raise SedError(f"{path}, line {row.line}: the offset {offset} s is not after the onset {onset} s")
+    return Event(onset, offset, label)
+
+
+def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: bool = False) -> list[Clip]:
+    """Read a table of events, which a reference and a submission are too.
+
+    Parameters
+    ----------
+    path : Path
+        Table with the columns filename, onset, offset (s) and event_label. A row with empty onset, offset
+        and label lists a clip without events.
+    labels : sequence of str
+        The labels that may occur.
+    names_with_folders : bool
+        Whether file names may be paths; of such a table, no recording must be opened.
+
+    Returns
+    -------
+    list of Clip
+        Sorted by name, the events in the table's order.
+    """
+    events: dict[str, dict[Event | None, None]] = {}  # keys only: sets that keep their order
+    for row in read_rows(path, STRONG_COLUMNS):
+        name = parse_name(path, row) if names_with_folders else parse_clip_name(path, row)
+        of_clip = events.setdefault(name, {})
+        event = parse_event(path, row, labels)
+        if event in of_clip:
+            raise SedError(f"{path}, line {row.line}: the same is said of '{name}' before; remove one row")
+        if of_clip and (event is None or None in of_clip):
+            raise SedError(f"{path}, line {row.line}: '{name}' is listed both with and without events")
+        of_clip[event] = None
+    return [strong_clip(name, [event for event in events[name] if event]) for name in sorted(events)]
+
+
+def strong_clip(name: str, events: list[Event]) -> Clip:
+    """Return a clip whose labels are those of its events."""
+    return Clip(name, frozenset(event.label for event in events), tuple(events))
+
+
+def read_weak_table(path: Path, labels: Sequence[str]) -> list[Clip]:
+    """Read a table of clip labels (columns filename and event_labels, joined by commas), sorted by name."""
+    clips = {}
+    for row in read_rows(path, COLUMNS["weak"]):
+        name = parse_new_clip_name(path, row, clips)
+        cells = [cell.strip() for cell in row.cells["event_labels"].split(",")]
+        clips[name] = Clip(name, frozenset(parse_label(path, row, cell, labels) for cell in cells))
+    return [clips[name] for name in sorted(clips)]
+
+
+def read_unlabelled_table(path: Path) -> list[Clip]:
+    """Read a table of clips that nobody has listened to (column filename), sorted by name."""
+    clips: dict[str, Clip] = {}
+    for row in read_rows(path, COLUMNS["none"]):
+        name = parse_new_clip_name(path, row, clips)
+        clips[name] = Clip(name)
+    return [clips[name] for name in sorted(clips)]
+
+
+def parse_new_clip_name(path: Path, row: Row, clips: dict[str, Clip]) -> str:
+    """Return the row's file name, which must not be in `clips` already."""
+    name = parse_clip_name(path, row)
+    if name in clips:
+        raise SedError(f"{path}, line {row.line}: '{name}' is listed twice; remove one of the rows")
+    return name
+
+
+def write_strong_table(path: Path, clips: Iterable[Clip], *, list_eventless: bool = True) -> None:
+    """Write a table of events; the file appears at `path` only when it is whole.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write to.
+    clips : iterable of Clip
+        Clips with events.
+    list_eventless : bool
+        Whether a clip without events gets a row of its own, as in a reference. A submission lists none.
+    """
+    write_table(path, STRONG_COLUMNS, strong_rows(clips, list_eventless=list_eventless))
+
+
+def strong_rows(clips: Iterable[Clip], *, list_eventless: bool = True) -> list[tuple[str, ...]]:
+    """Return the rows of a table of events, whose columns are `STRONG_COLUMNS`; see `write_strong_table`."""
+    rows: list[tuple[str, ...]] = []
+    for clip in clips:
+        rows += [
+            (clip.name, seconds_cell(event.onset), seconds_cell(event.offset), event.label)
+            for event in clip.events or ()
+        ]
+        if not clip.events and list_eventless:
+            rows.append((clip.name, "", "", ""))
+    return rows
+
+
+def seconds_cell(seconds: float) -> str:
+    """Return a time as tables hold it: six digits, and in long recordings so many that milliseconds show."""
+    return f"{seconds:.6g}" if seconds < LONG_RECORDING_SECONDS else f"{seconds:.3f}"
+
+
+def write_weak_table(path: Path, clips: Iterable[Clip]) -> None:
+    """Write a table of clip labels."""
+    rows = [(clip.name, ",".join(sorted(clip.labels or ()))) for clip in clips]
+    write_table(path, COLUMNS["weak"], rows)
+
+
+def write_unlabelled_table(path: Path, clips: Iterable[Clip]) -> None:
+    """Write a table of clips that nobody has listened to."""
+    write_table(path, COLUMNS["none"], [(clip.name,) for clip in clips])
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a tab-separated table with a header; the file appears at `path` only when it is whole."""
+    with written_whole(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="") as file:
+        write_rows(file, columns, rows)
+
+
+def write_rows(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a tab-separated table with a header to an open file."""
+    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(rows)
+
+
+def read_durations(path: Path) -> dict[str, float]:
+    """Read a table of clip durations in seconds (columns filename and duration)."""
+    return {
+        parse_name(path, row): parse_seconds(path, row, "duration")
+        for row in read_rows(path, ("filename", "duration"))
+    }
+
+
+def read_subsets() -> dict[str, Subset]:
+    """Return the subsets of the challenge by their data type."""
+    subsets = {}
+    for row in read_rows(CHALLENGE_FACTS / "subsets.tsv", ("data_type",)):
+        cells = row.cells
+        events = int(cells["events"]) if cells["events"] else None
+        subsets[cells["data_type"]] = Subset(
+            cells["data_type"],
+            cells["annotation"],
+            cells["audio_folder"],
+            cells["table"],
+            int(cells["clips"]),
+            events,
+        )
+    return subsets
+
+
+def read_challenge_labels() -> list[str]:
+    """Return the labels of the challenge, whatever `config.labels` holds."""
+    return (CHALLENGE_FACTS / "labels.txt").read_text(encoding="utf-8").split()
+
+
+SUBSETS = read_subsets()
+
+
+def find_table(dataset_dir: Path, subset: Subset) -> Path:
+    """Return the path of a subset's table, which may end in .csv or .tsv.
+
+    Raises
+    ------
+    SedError
+        If the data set's folder or the table does not exist, or there are two different ones.
+    """
+    if not dataset_dir.is_dir():
+        raise SedError(
+            f"{dataset_dir}: there is no such data set folder; set --dataset_dir to an existing one"
+        )
+    candidates = [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        raise SedError(
+            f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
+        )
+    if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
+        raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")
+    return found[0]
+
+
+def read_clips(dataset_dir: Path, data_type: str) -> list[Clip]:
+    """Read the clips of a subset from a data set's folder.
+
+    Parameters
+    ----------
+    dataset_dir : Path
+        Folder with `metadata/` in the challenge's layout.
+    data_type : str
+        Name of the subset: `train_weak`, `train_synthetic`, `train_unlabel_in_domain` or `validation`.
+
+    Returns
+    -------
+    list of Clip
+        Sorted by name.
+
+    Raises
+    ------
+    SedError
+        If the table is missing or wrong; the message says where.
+    """
+    subset = SUBSETS[data_type]
+    path = find_table(dataset_dir, subset)
+    if subset.annotation == "weak":
+        clips = read_weak_table(path, config.labels)
+    elif subset.annotation == "strong":
+        clips = read_strong_table(path, config.labels)
+    else:
+        clips = read_unlabelled_table(path)
+    if not clips:
+        raise SedError(f"{path}: lists no clips; it must have rows below its header")
+    return clips

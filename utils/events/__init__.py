@@ -1,0 +1,1 @@
+"""From frame probabilities to events: post-processing, its tuning, matching, and files of events."""

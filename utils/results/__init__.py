@@ -1,0 +1,1 @@
+"""What the runs of a workspace reached: statistics, table, figures, page."""

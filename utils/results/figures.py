@@ -1,0 +1,157 @@
+"""The pictures: training curves of a workspace, and what a model heard in a clip."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from utils import config
+from utils.dataset.tables import Clip
+from utils.results.statistics import validation_key
+from utils.results.table import RunResults
+from utils.scoring.sed_eval_scores import segment_key
+from utils.system.files import written_whole
+from utils.workspace.paths import STUDENT, TEACHER
+
+DOTS_PER_INCH = 100
+CLIP_FIGURE_SIZE = (11, 9)  # inches
+CURVES_FIGURE_SIZE = (12, 8)  # inches
+EVENT_HEIGHT = 0.7  # of a class's row
+REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write the figure as PNG."""
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=DOTS_PER_INCH)
+
+
+def draw_events(axes: Axes, clip: Clip, colour: str, title: str) -> None:
+    """Draw a clip's events as bars, a row for each class."""
+    for event in clip.events or ():
+        row = config.labels.index(event.label)
+        axes.barh(
+            row, event.offset - event.onset, left=event.onset, height=EVENT_HEIGHT, color=colour, alpha=0.8
+        )
+    axes.set_title(title, loc="left", fontsize="medium")
+    label_classes(axes)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def label_classes(axes: Axes) -> None:
+    """Give each class a row, the first on top."""
+    axes.set_yticks(range(config.classes_num), config.labels, fontsize="x-small")
+    axes.set_ylim(config.classes_num - 0.5, -0.5)
+
+
+def plot_clip(
+    path: Path,
+    logmel: np.ndarray,
+    reference: Clip,
+    framewise: np.ndarray,
+    clipwise: np.ndarray,
+    predicted: Clip,
+) -> None:
+    """Draw a clip: log-mel, reference events, frame probabilities, predicted events.
+
+    Parameters
+    ----------
+    path : Path
+        The PNG file.
+    logmel : np.ndarray, shape (frames, mel_bins), dB
+    reference, predicted : Clip
+        The events that are there and those that were found.
+    framewise : np.ndarray, shape (frames, classes)
+        Probability of each class in each frame.
+    clipwise : np.ndarray, shape (classes,)
+        Probability of each class in the clip.
+    """
+    figure = Figure(figsize=CLIP_FIGURE_SIZE, layout="constrained")
+    spectrogram, truth, probability, found = figure.subplots(4, 1, sharex=True)
+    seconds = len(logmel) / config.frames_per_second
+    image = spectrogram.imshow(
+        logmel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, config.mel_bins), cmap="magma"
+    )
+    spectrogram.set_title(f"{reference.name}: log-mel", loc="left", fontsize="medium")
+    spectrogram.set_ylabel("mel band")
+    figure.colorbar(image, ax=spectrogram, label="dB")
+
+    draw_events(truth, reference, REFERENCE_COLOUR, "Reference events")
+
+    image = probability.imshow(
+        framewise.T,
+        aspect="auto",
+        extent=(0, seconds, config.classes_num - 0.5, -0.5),
+        cmap="viridis",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+    )
+    label_classes(probability)
+    probability.set_title("Frame probabilities (in brackets: clip)", loc="left", fontsize="medium")
+    probability.set_yticklabels(
+        [f"{label} ({value:.2f})" for label, value in zip(config.labels, clipwise, strict=True)]
+    )
+    figure.colorbar(image, ax=probability, label="probability")
+
+    draw_events(found, predicted, PREDICTION_COLOUR, "Predicted events")
+    found.set_xlabel("time (s)")
+    found.set_xlim(0, seconds)
+    save_figure(figure, path)
+
+
+def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
+    """Return a score in nested statistics; NaN where it is not there."""
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, float) else float("nan")
+
+
+def curve_scores() -> list[tuple[str, tuple[str, ...]]]:
+    """Return the validation scores drawn over the iterations: title, and where the statistics hold it."""
+    segment_name = segment_key(config.segment_lengths[-1])
+    return [
+        ("Audio tagging mAP", ("mean_average_precision",)),
+        ("Event-based F1, macro", ("event", "macro", "f1")),
+        (f"Segment-based F1 ({segment_name}), macro", ("segment", segment_name, "macro", "f1")),
+    ]
+
+
+def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
+    """Draw loss, mAP, event F1 and segment F1 of runs over their iterations."""
+    figure = Figure(figsize=CURVES_FIGURE_SIZE, layout="constrained")
+    loss, tagging, event, segment = figure.subplots(2, 2, sharex=True).flat
+    panels = [(axes, *score) for axes, score in zip((tagging, event, segment), curve_scores(), strict=True)]
+    for run in runs:
+        points = run.loss_curve
+        (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=run.title)
+        iterations = [record["iteration"] for record in run.evaluations]
+        for axes, _, keys in panels:
+            for weights, style in ((STUDENT, ".-"), (TEACHER, ".--")):
+                values = [value_at(record, (validation_key(weights), *keys)) for record in run.evaluations]
+                axes.plot(iterations, values, style, color=line.get_color())
+        tagging.plot(
+            iterations,
+            [value_at(r, ("train_mean_average_precision",)) for r in run.evaluations],
+            ".:",
+            color=line.get_color(),
+        )
+    loss.set_title("Training loss")
+    loss.set_yscale("log")
+    for axes, title, _ in panels:
+        axes.set_title(title)
+        axes.set_ylim(0, 1.02)
+    tagging.plot([], [], "k.-", label="validation")
+    tagging.plot([], [], "k.:", label="training")
+    if any(validation_key(TEACHER) in record for run in runs for record in run.evaluations):
+        tagging.plot([], [], "k.--", label="validation, teacher")
+    tagging.legend(fontsize="small")
+    for axes in (event, segment):
+        axes.set_xlabel("iteration")
+    for axes in (loss, tagging, event, segment):
+        axes.grid(alpha=0.3)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", fontsize="small", ncols=2)
+    save_figure(figure, path)

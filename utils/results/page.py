@@ -1,0 +1,42 @@
+"""Puts the results page together: template, style, script and data in one file that needs no other."""
+
+import base64
+import hashlib
+import html
+import json
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from utils.results.statistics import finite_or_none
+from utils.system.files import written_whole
+
+PARTS = Path(__file__).resolve().parent / "page_parts"
+
+
+def json_for_script(data: Any) -> str:
+    """Return the data as JSON that can stand in a script element: nothing in it can end the element."""
+    text = json.dumps(finite_or_none(data), allow_nan=False, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def content_hash(text: str) -> str:
+    """Return the hash by which the page's own security policy lets a script or style in, and no other."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def write_page(path: Path, title: str, data: dict[str, Any]) -> None:
+    """Write the page that shows `data`; the file appears at `path` only when it is whole."""
+    style, script, page = (
+        (PARTS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
+    )
+    text = Template(page).substitute(
+        title=html.escape(title),
+        style=style,
+        style_hash=content_hash(style),
+        script=script,
+        script_hash=content_hash(script),
+        data=json_for_script(data),
+    )
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")

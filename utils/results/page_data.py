@@ -1,0 +1,357 @@
+"""What the results page shows, as data: scores and curves of all runs, errors and clips of one model."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils import config
+from utils.audio.feature_file import Features
+from utils.audio.reading import read_clip
+from utils.dataset.tables import SUBSETS
+from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, PostProcessing
+from utils.results.figures import curve_scores, value_at
+from utils.results.page_media import data_uri, frequency_ticks, mp3, probability_text, spectrogram_png
+from utils.results.statistics import validation_key
+from utils.results.table import RunResults, ScoredModel, best_model, results_rows, scored_models
+from utils.scoring.event_errors import JudgedClip, JudgedEvent, confusion, count_verdicts
+from utils.scoring.sed_eval_scores import segment_key
+from utils.scoring.validation import Probabilities
+from utils.system.errors import SedError
+from utils.workspace.paths import STUDENT, TEACHER
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a post-processing compares probabilities with: those of frames, and perhaps that of the clip."""
+
+    frames: tuple[float, ...]
+    clip: float | None
+
+
+def thresholds_of(post_processing: ClassPostProcessing) -> Thresholds:
+    """Return the thresholds of a class."""
+    if isinstance(post_processing, DoubleThreshold):
+        frames = (post_processing.low_threshold, post_processing.high_threshold)
+        return Thresholds(frames, post_processing.clip_threshold)
+    return Thresholds((post_processing.frame_threshold,), None)
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of the results table; `run_number` is None for a published result."""
+
+    run_number: int | None
+    cells: list[str]
+    is_best: bool
+    is_shown: bool
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line in a panel.
+
+    Attributes
+    ----------
+    run : int
+        Number of the run, from 1.
+    kind : str
+        "training", "validation" or "teacher".
+    points : list of (iteration, value or NaN)
+    """
+
+    run: int
+    kind: str
+    points: list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Curves with one axis; scores are drawn from 0 to 1, the loss logarithmically."""
+
+    title: str
+    is_score: bool
+    curves: list[Curve]
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """The F1 of each class of a model, in the order of `Report.class_labels`; NaN without a reference."""
+
+    title: str
+    event_f1: list[float]
+    segment_f1: list[float]
+
+
+@dataclass(frozen=True)
+class ShownClip:
+    """A clip in the browser.
+
+    Attributes
+    ----------
+    name : str
+    f1 : float
+    spectrogram, audio : str
+        Data URIs.
+    reference, predicted : list of JudgedEvent
+    clip_probabilities : list of float, length classes; empty without a checkpoint
+    frame_probabilities : list of str, length classes
+        Bytes as base64, see `probability_text`; empty without a checkpoint.
+    """
+
+    name: str
+    f1: float
+    spectrogram: str
+    audio: str
+    reference: tuple[JudgedEvent, ...]
+    predicted: tuple[JudgedEvent, ...]
+    clip_probabilities: list[float]
+    frame_probabilities: list[str]
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """What became of the events of the validation clips, and the clips that can be looked at.
+
+    Attributes
+    ----------
+    clips_judged : int
+        How many clips the counts are of.
+    labels : list of str
+    reference_verdicts, predicted_verdicts : dict
+        By label and verdict, how many events.
+    confusion : list of list of int
+        See `utils.scoring.event_errors.confusion`.
+    onset_collar, offset_collar_fraction : float
+        The tolerances: s, and fraction of the reference event's length.
+    clip_seconds : float
+    thresholds : list of Thresholds
+    frequency_ticks : list of (Hz, height)
+    clips : list of ShownClip
+    """
+
+    clips_judged: int
+    labels: list[str]
+    reference_verdicts: dict[str, dict[str, int]]
+    predicted_verdicts: dict[str, dict[str, int]]
+    confusion: list[list[int]]
+    onset_collar: float
+    offset_collar_fraction: float
+    clip_seconds: float
+    thresholds: list[Thresholds]
+    frequency_ticks: list[tuple[int, float]]
+    clips: list[ShownClip]
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows; without a data set there are no clips."""
+
+    workspace: str
+    shown_title: str
+    columns: list[str]
+    rows: list[TableRow]
+    run_titles: list[str]
+    panels: list[Panel]
+    segment_name: str
+    class_labels: list[str]
+    class_scores: list[ClassScores]
+    clips: ClipReport | None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def choose_model(runs: list[RunResults], number: int | None, weights: str | None) -> ScoredModel:
+    """Return the model whose errors and clips are shown: the best one, of the run and weights asked for.
+
+    Parameters
+    ----------
+    runs : list of RunResults
+    number : int or None
+        Of a run, from 1; None for any.
+    weights : {"student", "teacher"} or None
+
+    Raises
+    ------
+    SedError
+        If no such model has been validated.
+    """
+    models = [
+        model
+        for model in scored_models(runs)
+        if number in (None, runs.index(model.results) + 1) and weights in (None, model.weights)
+    ]
+    if not models:
+        raise SedError(
+            "no such run has been validated; leave out --run and --weights, or validate it with "
+            "pytorch/inference.py inference_validation first"
+        )
+    return best_model(models)
+
+
+def table_rows(runs: list[RunResults], shown: ScoredModel) -> tuple[list[str], list[TableRow]]:
+    """Return the header and the rows of the results table."""
+    header, *rows = results_rows(runs)
+    models = scored_models(runs)
+    best = best_model(models)
+    of_models = [
+        TableRow(runs.index(model.results) + 1, cells, model == best, model == shown)
+        for model, cells in zip(models, rows, strict=False)
+    ]
+    return header, of_models + [TableRow(None, cells, False, False) for cells in rows[len(models) :]]
+
+
+def validation_curve(run: RunResults, number: int, weights: str, keys: tuple[str, ...]) -> Curve:
+    """Return a validation score of a run over its iterations."""
+    records = [record for record in run.evaluations if validation_key(weights) in record]
+    points = [(r["iteration"], value_at(r, (validation_key(weights), *keys))) for r in records]
+    return Curve(number, "validation" if weights == STUDENT else weights, points)
+
+
+def training_panels(runs: list[RunResults]) -> list[Panel]:
+    """Return the training curves: loss, mAP, event F1, segment F1."""
+    numbered = list(enumerate(runs, start=1))
+    losses = [
+        Curve(number, "training", [(p["iteration"], p["loss"]) for p in run.loss_curve])
+        for number, run in numbered
+    ]
+    of_training = [
+        Curve(
+            number,
+            "training",
+            [(r["iteration"], value_at(r, ("train_mean_average_precision",))) for r in run.evaluations],
+        )
+        for number, run in numbered
+    ]
+    panels = [Panel("Training loss", False, losses)]
+    for index, (title, keys) in enumerate(curve_scores()):
+        curves = [
+            validation_curve(run, number, weights, keys)
+            for number, run in numbered
+            for weights in (STUDENT, TEACHER)
+        ]
+        panels.append(Panel(title, True, (of_training if index == 0 else []) + curves))
+    return [
+        Panel(panel.title, panel.is_score, [curve for curve in panel.curves if curve.points])
+        for panel in panels
+    ]
+
+
+def class_scores(model: ScoredModel, labels: Sequence[str], segment_name: str) -> ClassScores:
+    """Return the F1 of each class, event-based and segment-based."""
+    return ClassScores(
+        model.title,
+        [value_at(model.scores, ("event", "classwise", label, "f1")) for label in labels],
+        [value_at(model.scores, ("segment", segment_name, "classwise", label, "f1")) for label in labels],
+    )
+
+
+def spread_over_f1(clips: Sequence[JudgedClip], count: int) -> np.ndarray:
+    """Return ascending indexes of at most `count` clips, evenly spread from the lowest to the highest F1."""
+    by_f1 = np.argsort([clip.f1 for clip in clips], kind="stable")
+    if len(clips) <= count:
+        return np.sort(by_f1)
+    return np.sort(by_f1[np.linspace(0, len(clips) - 1, count).round().astype(int)])
+
+
+def shown_clip(
+    judged: JudgedClip,
+    logmel: np.ndarray,
+    audio_folder: Path,
+    probabilities: tuple[np.ndarray, np.ndarray] | None,
+) -> ShownClip:
+    """Put together what is shown of a clip.
+
+    Parameters
+    ----------
+    judged : JudgedClip
+    logmel : np.ndarray, shape (frames, mel_bins), dB
+    audio_folder : Path
+        Where the recording is.
+    probabilities : tuple of np.ndarray, or None
+        Of shapes (model's outputs, classes) and (classes,).
+    """
+    framewise, clipwise = probabilities or (np.empty((0, 0)), np.empty(0))
+    return ShownClip(
+        judged.name,
+        judged.f1,
+        data_uri("image/png", spectrogram_png(logmel)),
+        data_uri("audio/mpeg", mp3(read_clip(audio_folder / judged.name))),
+        judged.reference,
+        judged.predicted,
+        [round(float(value), 3) for value in clipwise],
+        [probability_text(of_class) for of_class in framewise.T],
+    )
+
+
+def make_clip_report(
+    judged: Sequence[JudgedClip],
+    features: Features,
+    dataset_dir: Path,
+    indexes: np.ndarray,
+    probabilities: Probabilities | None,
+    post_processing: PostProcessing,
+) -> ClipReport:
+    """Put together the errors of all clips, and what is shown of some.
+
+    Parameters
+    ----------
+    judged : sequence of JudgedClip
+        All validation clips, in the order of `features`.
+    features : Features
+        Of the validation clips.
+    dataset_dir : Path
+        Where the recordings are.
+    indexes : np.ndarray
+        Which clips are shown.
+    probabilities : Probabilities or None
+        Of the shown clips; None without a checkpoint.
+    post_processing : PostProcessing
+        How the model's probabilities became events.
+    """
+    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
+    clips = []
+    for place, index in enumerate(indexes):
+        of_clip = None
+        if probabilities is not None:
+            framewise = probabilities.framewise[place, :: probabilities.stride_frames]
+            of_clip = framewise, probabilities.clipwise[place]
+        clips.append(shown_clip(judged[index], features.logmel[index], audio_folder, of_clip))
+    return ClipReport(
+        clips_judged=len(judged),
+        labels=config.labels,
+        reference_verdicts=count_verdicts((j for clip in judged for j in clip.reference), config.labels),
+        predicted_verdicts=count_verdicts((j for clip in judged for j in clip.predicted), config.labels),
+        confusion=confusion(judged, config.labels).tolist(),
+        onset_collar=config.onset_collar,
+        offset_collar_fraction=config.offset_collar_fraction,
+        clip_seconds=config.clip_seconds,
+        thresholds=[thresholds_of(of_class) for of_class in post_processing],
+        frequency_ticks=frequency_ticks(),
+        clips=clips,
+    )
+
+
+def make_report(
+    workspace_name: str, runs: list[RunResults], shown: ScoredModel, clips: ClipReport | None
+) -> Report:
+    """Put together the whole page."""
+    columns, rows = table_rows(runs, shown)
+    segment_name = segment_key(config.segment_lengths[-1])
+    labels = list(shown.scores["event"]["classwise"])
+    models = [shown, *(model for model in scored_models(runs) if model != shown)]
+    return Report(
+        workspace=workspace_name,
+        shown_title=shown.title,
+        columns=columns,
+        rows=rows,
+        run_titles=[run.title for run in runs],
+        panels=training_panels(runs),
+        segment_name=segment_name,
+        class_labels=labels,
+        class_scores=[class_scores(model, labels, segment_name) for model in models],
+        clips=clips,
+    )

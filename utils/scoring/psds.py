@@ -1,0 +1,205 @@
+"""PSDS: how well events are found over all thresholds, from frame probabilities, through sed_scores_eval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from utils import config
+from utils.dataset.tables import Clip, Event
+from utils.events.post_processing import PostProcessing
+from utils.system.errors import SedError
+
+
+@dataclass(frozen=True)
+class PsdsScenario:
+    """What counts as found, and what a false alarm costs.
+
+    Attributes
+    ----------
+    tolerance : float
+        Share of a detection that must lie in events of its class (DTC), and share of an event that such
+        detections must cover (GTC).
+    cross_trigger_tolerance : float or None
+        Share of a false detection that must lie in events of another class to be a cross trigger (CTTC);
+        None where cross triggers cost no more than other false alarms.
+    cross_trigger_cost : float
+        Weight of the cross triggers in the rate of false alarms (αCT).
+    """
+
+    tolerance: float
+    cross_trigger_tolerance: float | None = None
+    cross_trigger_cost: float = 0.0
+
+
+PSDS1 = PsdsScenario(config.psds1_tolerance)
+PSDS2 = PsdsScenario(
+    config.psds2_tolerance, config.psds2_cross_trigger_tolerance, config.psds2_cross_trigger_cost
+)
+
+
+@dataclass(frozen=True)
+class PsdsScores:
+    """PSDS1, which asks for exact times, and PSDS2, which asks for the right class; 0 to 1.
+
+    Both are NaN where the reference has no events.
+    """
+
+    psds1: float
+    psds2: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as a dictionary, for a line of statistics."""
+        return asdict(self)
+
+    def log_line(self) -> str:
+        """Return the scores as they stand in the log."""
+        return f"PSDS1: {self.psds1:.3f}, PSDS2: {self.psds2:.3f}"
+
+
+def frame_scores(outputs: np.ndarray, post_processing: PostProcessing) -> np.ndarray:
+    """Return what PSDS puts its thresholds on: the probabilities, median-filtered where the events are.
+
+    A threshold on median-filtered probabilities finds the same frames as the median filter over frames above
+    that threshold, so PSDS sees the post-processing `MedianFilter` at every threshold. `DoubleThreshold` has
+    two thresholds, and looks at the clip probability too, so there is no one threshold that could be varied:
+    PSDS takes the probabilities as they are.
+
+    Parameters
+    ----------
+    outputs : np.ndarray, shape (clips, outputs, classes)
+        Frame probabilities, one for each output of the model.
+    post_processing : PostProcessing
+        How the events of each class are found.
+
+    Returns
+    -------
+    np.ndarray, shape (clips, outputs, classes)
+    """
+    by_class = zip(post_processing, np.moveaxis(outputs, 2, 0), strict=True)
+    return np.stack([of_class.smoothed(of_clips) for of_class, of_clips in by_class], axis=2)
+
+
+def united_events(events: Sequence[Event]) -> list[tuple[float, float, str]]:
+    """Return events as sed_scores_eval takes them: those of a class that touch or overlap are one."""
+    united: list[tuple[float, float, str]] = []
+    for event in sorted(events, key=lambda event: (event.label, event.onset)):
+        if united and united[-1][2] == event.label and event.onset <= united[-1][1]:
+            onset, offset, label = united.pop()
+            united.append((onset, max(offset, event.offset), label))
+        else:
+            united.append((event.onset, event.offset, event.label))
+    return united
+
+
+def output_edges(outputs: int, output_seconds: float, duration: float) -> np.ndarray:
+    """Return where the outputs begin and end in s, up to the end of the recording; at least one is left."""
+    starts = np.arange(outputs) * output_seconds
+    inside = max(int(np.searchsorted(starts, duration)), 1)
+    return np.append(starts[:inside], min(duration, outputs * output_seconds))
+
+
+def score_table(scores: np.ndarray, columns: dict[str, int], edges: np.ndarray) -> pd.DataFrame:
+    """Return the scores of a clip as sed_scores_eval takes them.
+
+    They are float32, of which it makes a copy; its compiled part cannot read a table's own float64.
+    """
+    inside = scores[: len(edges) - 1].astype(np.float32)
+    of_classes = {label: inside[:, index] for label, index in columns.items()}
+    return pd.DataFrame({"onset": edges[:-1], "offset": edges[1:]} | of_classes)
+
+
+def psds(
+    reference: Sequence[Clip],
+    scores: np.ndarray,
+    scenario: PsdsScenario,
+    *,
+    output_seconds: float,
+    durations: Sequence[float],
+    labels: list[str] | None = None,
+    instability_cost: float = config.psds_instability_cost,
+    most_false_alarms: float = config.psds_most_false_alarms,
+) -> float:
+    """Compute the polyphonic sound detection score: the area under events found over false alarms.
+
+    Parameters
+    ----------
+    reference : sequence of Clip
+        The annotation. Events of a class that touch or overlap count as one.
+    scores : np.ndarray, shape (clips, outputs, classes)
+        What thresholds are put on, in the order of the reference. What lies beyond the end of a clip's
+        recording is left out.
+    scenario : PsdsScenario
+        What counts as found, and what a false alarm costs.
+    output_seconds : float
+        Length of one output in s.
+    durations : sequence of float
+        Duration of each clip in s.
+    labels : list of str, optional
+        The classes, by default those of the config. Those without reference events are left out.
+    instability_cost : float
+        Weight of the standard deviation over the classes, which is subtracted from their mean (αST).
+    most_false_alarms : float
+        Where the curve ends, in false alarms of a class per hour (e_max).
+
+    Returns
+    -------
+    float
+        0 to 1; NaN where the reference has no events.
+
+    Raises
+    ------
+    SedError
+        If sed_scores_eval is not installed.
+
+    References
+    ----------
+    Bilen et al.: A framework for the robust evaluation of sound event detection, ICASSP 2020. The exact
+    curve, over all thresholds: Ebbers, Serizel, Haeb-Umbach: Threshold-independent evaluation of sound event
+    detection scores, ICASSP 2022.
+    """
+    try:  # an optional package
+        from sed_scores_eval.intersection_based import psds as psds_of_package
+    except ImportError as error:
+        raise SedError(
+            "PSDS needs sed_scores_eval; install it, with a C++ compiler, by: "
+            "pip install -r requirements-psds.txt"
+        ) from error
+    labels = labels or config.labels
+    events = {clip.name: united_events(clip.events or ()) for clip in reference}
+    heard = {label for of_clip in events.values() for _, _, label in of_clip}
+    columns = {label: index for index, label in enumerate(labels) if label in heard}
+    if not columns:
+        return math.nan
+    tables = {
+        clip.name: score_table(of_clip, columns, output_edges(len(of_clip), output_seconds, duration))
+        for clip, of_clip, duration in zip(reference, scores, durations, strict=True)
+    }
+    has_cross_triggers = scenario.cross_trigger_tolerance is not None and len(columns) > 1
+    value, *_ = psds_of_package(
+        tables,
+        events,
+        {clip.name: duration for clip, duration in zip(reference, durations, strict=True)},
+        dtc_threshold=scenario.tolerance,
+        gtc_threshold=scenario.tolerance,
+        cttc_threshold=scenario.cross_trigger_tolerance if has_cross_triggers else None,
+        alpha_ct=scenario.cross_trigger_cost if has_cross_triggers else 0.0,
+        alpha_st=instability_cost,
+        unit_of_time="hour",
+        max_efpr=most_false_alarms,
+    )
+    return float(value)
+
+
+def score_psds(
+    reference: Sequence[Clip], scores: np.ndarray, *, output_seconds: float, durations: Sequence[float]
+) -> PsdsScores:
+    """Compute PSDS1 and PSDS2; the parameters and errors are those of `psds`."""
+    psds1, psds2 = (
+        psds(reference, scores, scenario, output_seconds=output_seconds, durations=durations)
+        for scenario in (PSDS1, PSDS2)
+    )
+    return PsdsScores(psds1, psds2)

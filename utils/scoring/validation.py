@@ -1,0 +1,160 @@
+"""What is true of the validation clips, and the scores of what a model says of them."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.audio.feature_file import Features
+from utils.dataset.tables import Clip, read_clips, write_strong_table
+from utils.events.post_processing import PostProcessing, detect_events
+from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
+from utils.scoring.text import log_lines
+from utils.system.errors import SedError
+from utils.system.log import captured_lines, logger
+
+
+@dataclass(frozen=True)
+class ValidationReference:
+    """The annotation of the clips of a subset that there are features of, in the features' order.
+
+    Attributes
+    ----------
+    clips : list of Clip
+    weak_target : np.ndarray, shape (clips, classes), bool
+    clips_listed : int
+        Clips in the table; more where recordings are missing.
+    """
+
+    clips: list[Clip]
+    weak_target: np.ndarray
+    clips_listed: int
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What a model says of clips.
+
+    Attributes
+    ----------
+    framewise : np.ndarray, shape (clips, frames, classes)
+    clipwise : np.ndarray, shape (clips, classes)
+    stride_frames : int
+        Frames that the model gave out one probability for.
+    """
+
+    framewise: np.ndarray
+    clipwise: np.ndarray
+    stride_frames: int
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """The scores of a model on the validation clips."""
+
+    mean_average_precision: float
+    detection: DetectionScores
+    clips_listed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as nested dictionaries, for a line of statistics."""
+        return {
+            "mean_average_precision": self.mean_average_precision,
+            "clips_listed": self.clips_listed,
+            **self.detection.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a worker process hands back: scores, the log lines that tell them, and the seconds it took."""
+
+    scores: Any
+    lines: list[str]
+    seconds: float
+
+
+def read_reference(dataset_dir: Path, data_type: str, features: Features) -> ValidationReference:
+    """Read the annotation of those clips of a subset that there are features of.
+
+    Raises
+    ------
+    SedError
+        If the table does not list one of the clips.
+    """
+    by_name = {clip.name: clip for clip in read_clips(dataset_dir, data_type)}
+    for name in features.names:
+        if name not in by_name:
+            raise SedError(
+                f"{name}: there are features of this clip, but the table of {data_type} in {dataset_dir} "
+                "does not list it; make the features again from this data set"
+            )
+    clips = [by_name[name] for name in features.names]
+    return ValidationReference(clips, features.weak_target, features.clips_listed)
+
+
+def predicted_clips(
+    names: list[str], probabilities: Probabilities, post_processing: PostProcessing
+) -> list[Clip]:
+    """Turn probabilities into clips with events."""
+    return [
+        Clip(
+            name,
+            events=detect_events(
+                framewise,
+                clipwise,
+                post_processing=post_processing,
+                stride_frames=probabilities.stride_frames,
+            ),
+        )
+        for name, framewise, clipwise in zip(
+            names, probabilities.framewise, probabilities.clipwise, strict=True
+        )
+    ]
+
+
+def log_mean_average_precision(weak_target: np.ndarray, clipwise: np.ndarray) -> float:
+    """Compute and log the mAP of clip probabilities."""
+    mean_ap = mean_average_precision(weak_target, clipwise)
+    logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
+    return mean_ap
+
+
+def score_submission(
+    submission: list[Clip],
+    clipwise: np.ndarray,
+    reference: ValidationReference,
+    path: Path,
+    *,
+    show_progress: bool = True,
+) -> ValidationScores:
+    """Write a submission to `path`, score it and its clip probabilities, and log the scores."""
+    mean_ap = log_mean_average_precision(reference.weak_target, clipwise)
+    write_strong_table(path, submission, list_eventless=False)
+    logger.info(f"    Write submission file to {path}")
+    scores = score_events(reference.clips, submission, show_progress=show_progress)
+    for line in log_lines(scores):
+        logger.info(f"    {line}")
+    return ValidationScores(mean_ap, scores, reference.clips_listed)
+
+
+def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray) -> Scored:
+    """Compute the mAP, in a process that has no log."""
+    start = time.perf_counter()
+    with captured_lines() as lines:
+        mean_ap = log_mean_average_precision(weak_target, clipwise)
+    return Scored(mean_ap, lines, time.perf_counter() - start)
+
+
+def score_probabilities_in_worker(
+    probabilities: Probabilities, reference: ValidationReference, path: Path, post_processing: PostProcessing
+) -> Scored:
+    """Turn probabilities into a submission and score it, in a process that has no log."""
+    start = time.perf_counter()
+    with captured_lines() as lines:
+        names = [clip.name for clip in reference.clips]
+        submission = predicted_clips(names, probabilities, post_processing)
+        scores = score_submission(submission, probabilities.clipwise, reference, path, show_progress=False)
+    return Scored(scores, lines, time.perf_counter() - start)

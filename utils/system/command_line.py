@@ -1,0 +1,99 @@
+"""What the stage commands share: their arguments, and how they report a user's mistake."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from utils import config
+from utils.system.errors import SedError, exit_with_error
+
+Commands = argparse._SubParsersAction  # argparse has no public name for it
+STYLE = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
+INTERRUPTED = 130  # exit code of a command that Ctrl-C ended, as shells have it
+
+
+def run(parser: argparse.ArgumentParser) -> None:
+    """Parse the command line and call the function that the subcommand has set as `function`.
+
+    Where it returns a number, that is the exit code.
+    """
+    arguments = parser.parse_args()
+    try:
+        sys.exit(arguments.function(arguments))
+    except SedError as error:
+        exit_with_error(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+
+
+def new_parser(description: str | None, *, example: str | None = None) -> argparse.ArgumentParser:
+    """Return a parser that keeps the line breaks of its description and takes no abbreviated options.
+
+    A script with several commands has an example for each of them, see `add_command`.
+    """
+    epilog = f"example:\n  {example}" if example else "COMMAND --help explains the options of a command."
+    return argparse.ArgumentParser(description=description, epilog=epilog, **STYLE)
+
+
+def add_command(
+    commands: Commands,
+    name: str,
+    function: Callable[[argparse.Namespace], int | None],
+    *,
+    summary: str,
+    example: str,
+    description: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add a command to a script, and return its parser.
+
+    Parameters
+    ----------
+    commands
+        What `add_subparsers` of the script's parser gave.
+    name : str
+    function : callable
+        What does the work; it takes the parsed arguments, and may return an exit code.
+    summary : str
+        One line for the list of commands.
+    example : str
+        A call that works on the demonstration data, or is typical.
+    description : str or None
+        What the command's help begins with, if not with the summary.
+    """
+    command = commands.add_parser(
+        name, help=summary, description=description or summary, epilog=f"example:\n  {example}", **STYLE
+    )
+    command.set_defaults(function=function)
+    return command
+
+
+def add_dataset_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset_dir",
+        type=Path,
+        required=True,
+        help="folder of the data set, with audio/ and metadata/ in the challenge's layout",
+    )
+
+
+def add_workspace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--workspace", type=Path, required=True, help="folder that everything made from the data set goes to"
+    )
+
+
+def add_mini_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--mini_data",
+        action="store_true",
+        help=f"take {config.mini_data_clips} clips of each subset, to try the commands out",
+    )
+
+
+def positive_int(text: str) -> int:
+    """Return the number that an argument holds, which must be at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)

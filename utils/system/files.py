@@ -1,0 +1,103 @@
+"""Writing files so that a half-written one is never taken for a whole one."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from utils.system.errors import SedError
+
+
+def make_folder(path: Path) -> Path:
+    """Create the folder where it is missing, and return it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SedError(f"{path}: the folder cannot be created: {error.strerror}") from error
+    return path
+
+
+def remove_file(path: Path) -> None:
+    """Remove the file if there is one."""
+    try:
+        path.unlink(missing_ok=True)
+    except NotADirectoryError:
+        pass  # then there is no such file either
+    except OSError as error:
+        raise SedError(f"{path}: cannot be removed: {error.strerror}") from error
+
+
+def is_same_file(descriptor: int, path: Path) -> bool:
+    """Tell whether the open file still is the one at the path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def claim(lock: Path, what: object) -> int:
+    """Put a lock on a file, which the operating system takes off when this process ends, however it ends.
+
+    Parameters
+    ----------
+    lock : Path
+        The file; it is created where it is missing.
+    what : object
+        What the lock guards, for the error message.
+
+    Returns
+    -------
+    int
+        The file descriptor; closing it takes the lock off.
+
+    Raises
+    ------
+    SedError
+        If another process has put a lock on it, or the file cannot be created.
+    """
+    make_folder(lock.parent)
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise SedError(f"{what}: cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise SedError(f"{what}: another process writes here; wait until it ends, or stop it") from error
+        if is_same_file(descriptor, lock):
+            return descriptor
+        os.close(descriptor)  # the process that had the lock has just renamed or removed the file
+
+
+@contextmanager
+def claimed(lock: Path, what: object) -> Iterator[None]:
+    """Hold the lock that `claim` puts on a file."""
+    descriptor = claim(lock, what)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it takes the place of `path` when all went well.
+
+    Raises
+    ------
+    SedError
+        If the operating system refuses to write, or another process writes the same file.
+    """
+    make_folder(path.parent)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with claimed(unfinished, path):
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        except OSError as error:
+            raise SedError(f"{path}: cannot be written: {error}") from error
+        finally:
+            unfinished.unlink(missing_ok=True)

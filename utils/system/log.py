@@ -1,0 +1,76 @@
+"""The project's log lines: to the screen and to a file of the run."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+
+from utils.system.errors import SedError
+from utils.system.files import make_folder
+
+logger = logging.getLogger("sed")  # one logger, so that the libraries' own lines stay out
+
+
+class ScreenHandler(logging.Handler):
+    """Prints a line to standard output, or to standard error, without breaking a progress bar."""
+
+    def __init__(self, on_stderr: bool) -> None:
+        super().__init__()
+        self.on_stderr = on_stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        screen = sys.stderr if self.on_stderr else sys.stdout
+        tqdm.write(self.format(record), file=screen)
+        screen.flush()
+
+
+def new_file_handler(path: Path) -> logging.FileHandler:
+    """Open a log file for writing."""
+    make_folder(path.parent)
+    try:
+        return logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise SedError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def start_logging(path: Path | None = None, *, on_stderr: bool = False) -> None:
+    """Send the log lines to the screen and, where `path` is given, to that file too.
+
+    `on_stderr` is for commands whose standard output is their result.
+    """
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.addHandler(ScreenHandler(on_stderr))
+    if path is not None:
+        logger.addHandler(new_file_handler(path))
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+class ListHandler(logging.Handler):
+    """Appends each line to a list."""
+
+    def __init__(self, lines: list[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@contextmanager
+def captured_lines() -> Iterator[list[str]]:
+    """Collect the log lines of a process whose lines another one logs."""
+    lines: list[str] = []
+    handler = ListHandler(lines)
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)

@@ -1,0 +1,79 @@
+"""Processes that work beside this one: on this machine, or on a Dask cluster."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import joblib
+
+from utils import config
+from utils.settings.overrides import public_values
+from utils.system.errors import SedError
+
+IN_ORDER_AND_FEW_WAITING = {
+    "return_as": "generator",
+    "pre_dispatch": "4*n_jobs",
+}  # options of joblib.Parallel
+CONNECTION_SECONDS = 10.0  # after which a scheduler that does not answer counts as absent
+
+
+@contextmanager
+def local_workers(count: int) -> Iterator[joblib.Parallel]:
+    """Give a pool of `count` processes of this machine; -1 is one for each processor."""
+    yield joblib.Parallel(n_jobs=count, **IN_ORDER_AND_FEW_WAITING)
+
+
+@contextmanager
+def cluster_workers(scheduler: str) -> Iterator[joblib.Parallel]:
+    """Give a pool of all workers of a running Dask cluster.
+
+    Parameters
+    ----------
+    scheduler : str
+        Its address, such as `tcp://host:8786`.
+
+    Raises
+    ------
+    SedError
+        If Dask is not installed, no scheduler answers, or its workers would compute something else.
+    """
+    try:
+        from distributed import Client  # an optional package
+    except ImportError as error:
+        raise SedError(
+            "--dask_scheduler needs Dask; install it with: pip install -r requirements-cluster.txt"
+        ) from error
+    try:
+        client = Client(scheduler, timeout=CONNECTION_SECONDS)
+    except (OSError, ValueError) as error:
+        raise SedError(f"--dask_scheduler {scheduler}: no Dask scheduler answers there: {error}") from error
+    with client, joblib.parallel_config(backend="dask"):
+        require_same_settings(client, scheduler)
+        yield joblib.Parallel(n_jobs=-1, **IN_ORDER_AND_FEW_WAITING)
+
+
+def own_settings() -> dict[str, Any]:
+    """Return the values of the configuration of the process that calls this."""
+    return public_values(vars(config))
+
+
+def require_same_settings(client: Any, scheduler: str) -> None:
+    """Raise SedError unless there are workers, and all have this project and the same configuration."""
+    try:
+        settings = client.run(own_settings)
+    except ImportError as error:
+        raise SedError(
+            f"--dask_scheduler {scheduler}: a worker cannot import this project ({error}); start the workers "
+            "in the project's folder with: PYTHONPATH=. dask worker ..."
+        ) from error
+    if not settings:
+        raise SedError(
+            f"--dask_scheduler {scheduler}: the cluster has no workers; start some with: dask worker"
+        )
+    for address, values in settings.items():
+        for name, value in own_settings().items():
+            if values.get(name) != value:
+                raise SedError(
+                    f"--dask_scheduler {scheduler}: the worker {address} has {name} = {values.get(name)}, "
+                    f"and here it is {value}; start the workers with the same SED_CONFIG"
+                )

@@ -1,0 +1,1 @@
+"""Where everything made from a data set lies."""

@@ -44,7 +44,7 @@ adam_betas = (0.9, 0.999)  # decay of Adam's running averages
 adam_epsilon = 1e-8  # added to Adam's denominator
 weight_decay = 0.0
 seed = 1234  # of the initial weights and of the shuffling
-gpu_data_share = 0.3  # of the free GPU memory: what a subset's features may take to be held there
+gpu_data_fraction = 0.3  # of the free GPU memory that a subset's features may take to be held there
 gpu_repeatable = False  # whether the same seed gives the same weights on a GPU too, as on a processor; slower
 precision = "auto"  # "auto": bfloat16 where the processor computes in it, else float32; "bf16"; "fp32"
 # Whether the output layer computes in float32 where the rest is in bfloat16. In bfloat16, a probability above
@@ -112,19 +112,6 @@ psds2_tolerance = 0.1  # the same of PSDS2, which asks for the class more than f
 psds2_cross_trigger_tolerance = 0.3  # ... share of a false detection in another class's events ...
 psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
 psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
-psds_most_false_alarms = 100.0  # of a class per hour: up to there the curve counts
+psds_max_false_positive_rate = 100.0  # per hour and class (e_max): up to there the curve counts
 
 apply_overrides(globals())
-
-
-# --- Derived values: do not edit --------------------------------------------------------------------
-def compute_derived_values() -> None:
-    """Compute what follows from the values above: here, and anew where a checkpoint's values replace them."""
-    global classes_num, clip_samples, frames_per_second, clip_frames
-    classes_num = len(labels)
-    clip_samples = round(clip_seconds * sample_rate)
-    frames_per_second = sample_rate / hop_size
-    clip_frames = clip_samples // hop_size
-
-
-compute_derived_values()

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from utils import config
 from utils.system.errors import SedError
 from utils.system.files import written_whole
 
-CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
-TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 LONG_RECORDING_SECONDS = 1000  # from which six digits of a time are less than milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
@@ -45,23 +42,6 @@ class Clip:
     name: str
     labels: frozenset[str] | None = None
     events: tuple[Event, ...] | None = None
-
-
-@dataclass(frozen=True)
-class Subset:
-    """One part of the challenge's data: where it lies in a data set's folder, and how large it is in full."""
-
-    data_type: str
-    annotation: str
-    audio_folder: str
-    table: str
-    clips: int
-    events: int | None
-
-    @property
-    def relative_path(self) -> str:
-        """Path of the subset below `features/…`, without suffix: `train/weak`, `validation`."""
-        return self.audio_folder.removeprefix("audio/")
 
 
 @dataclass(frozen=True)
@@ -287,84 +267,3 @@ def read_durations(path: Path) -> dict[str, float]:
         parse_name(path, row): parse_seconds(path, row, "duration")
         for row in read_rows(path, ("filename", "duration"))
     }
-
-
-def read_subsets() -> dict[str, Subset]:
-    """Return the subsets of the challenge by their data type."""
-    subsets = {}
-    for row in read_rows(CHALLENGE_FACTS / "subsets.tsv", ("data_type",)):
-        cells = row.cells
-        events = int(cells["events"]) if cells["events"] else None
-        subsets[cells["data_type"]] = Subset(
-            cells["data_type"],
-            cells["annotation"],
-            cells["audio_folder"],
-            cells["table"],
-            int(cells["clips"]),
-            events,
-        )
-    return subsets
-
-
-def read_challenge_labels() -> list[str]:
-    """Return the labels of the challenge, whatever `config.labels` holds."""
-    return (CHALLENGE_FACTS / "labels.txt").read_text(encoding="utf-8").split()
-
-
-SUBSETS = read_subsets()
-
-
-def find_table(dataset_dir: Path, subset: Subset) -> Path:
-    """Return the path of a subset's table, which may end in .csv or .tsv.
-
-    Raises
-    ------
-    SedError
-        If the data set's folder or the table does not exist, or there are two different ones.
-    """
-    if not dataset_dir.is_dir():
-        raise SedError(
-            f"{dataset_dir}: there is no such data set folder; set --dataset_dir to an existing one"
-        )
-    candidates = [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
-    found = [path for path in candidates if path.is_file()]
-    if not found:
-        raise SedError(
-            f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
-        )
-    if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
-        raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")
-    return found[0]
-
-
-def read_clips(dataset_dir: Path, data_type: str) -> list[Clip]:
-    """Read the clips of a subset from a data set's folder.
-
-    Parameters
-    ----------
-    dataset_dir : Path
-        Folder with `metadata/` in the challenge's layout.
-    data_type : str
-        Name of the subset: `train_weak`, `train_synthetic`, `train_unlabel_in_domain` or `validation`.
-
-    Returns
-    -------
-    list of Clip
-        Sorted by name.
-
-    Raises
-    ------
-    SedError
-        If the table is missing or wrong; the message says where.
-    """
-    subset = SUBSETS[data_type]
-    path = find_table(dataset_dir, subset)
-    if subset.annotation == "weak":
-        clips = read_weak_table(path, config.labels)
-    elif subset.annotation == "strong":
-        clips = read_strong_table(path, config.labels)
-    else:
-        clips = read_unlabelled_table(path)
-    if not clips:
-        raise SedError(f"{path}: lists no clips; it must have rows below its header")
-    return clips

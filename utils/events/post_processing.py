@@ -1,15 +1,16 @@
 """From frame probabilities to events, by one of the ways in `POST_PROCESSINGS`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 from scipy.ndimage import median_filter
 
-from utils import config
 from utils.dataset.tables import Event
-from utils.system.errors import SedError
+from utils.events.probabilities import Probabilities
+from utils.settings.group import names_of
+from utils.settings.groups import EventSettings
 
 
 def runs_of_true(mask: np.ndarray) -> np.ndarray:
@@ -30,7 +31,7 @@ def double_threshold(
     high, low : float
         The two thresholds. The first is exclusive, the second inclusive.
     may_start : np.ndarray, shape (frames,), bool
-        Where a run needs its frame above `high`; everywhere if left out.
+        Where a run may have its frame above `high`; everywhere if left out.
 
     Returns
     -------
@@ -58,11 +59,6 @@ def drop_short_runs(runs: np.ndarray, *, length_frames: int) -> np.ndarray:
     return runs[runs[:, 1] - runs[:, 0] > length_frames]
 
 
-def frames_of(seconds: float) -> int:
-    """Return a length of time in whole frames."""
-    return round(seconds * config.frames_per_second)
-
-
 @dataclass(frozen=True)
 class DoubleThreshold:
     """How the events of a class are found: double threshold, joining, dropping.
@@ -70,7 +66,7 @@ class DoubleThreshold:
     Attributes
     ----------
     clip_threshold : float
-        The class is looked at in clips whose clip probability is above this.
+        The class has events only in clips whose clip probability is above this.
     high_threshold, low_threshold : float
         An event has a frame above the first, and reaches as far as the frames stay at or above the second.
     join_gap : float
@@ -80,43 +76,49 @@ class DoubleThreshold:
     """
 
     name: ClassVar[str] = "double_threshold"
-    clip_threshold: float = field(default_factory=lambda: config.clip_threshold)
-    high_threshold: float = field(default_factory=lambda: config.high_threshold)
-    low_threshold: float = field(default_factory=lambda: config.low_threshold)
-    join_gap: float = field(default_factory=lambda: config.join_gap)
-    drop_length: float = field(default_factory=lambda: config.drop_length)
+    clip_threshold: float
+    high_threshold: float
+    low_threshold: float
+    join_gap: float
+    drop_length: float
 
     def find_runs(
-        self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
+        self,
+        framewise: np.ndarray,
+        clipwise: float | np.ndarray,
+        *,
+        edges: np.ndarray,
+        frames_per_second: float,
     ) -> np.ndarray:
         """Find the events of the class in a clip.
 
-        Parameters and return value are those of every class in `POST_PROCESSINGS`. Of a recording longer than
-        a clip, only frames where the class is looked at can start an event; from there it reaches as far as
-        in a clip, also to frames where the class is not looked at.
+        Parameters and return value are those of every class in `POST_PROCESSINGS`. In a recording longer than
+        a clip, an event starts only where the clip probability is above its threshold; from there it
+        reaches as far as in a clip, also to outputs where the clip probability is lower.
 
         Parameters
         ----------
-        probability : np.ndarray, shape (frames,)
-            Of the class in each frame.
-        clip_probability : float, or np.ndarray of shape (frames,)
-            Of the class in the clip; or in each frame the mean of the windows that hold it.
-        stride_frames : int
-            Frames that the model gives out one probability for, which so are equal in `probability`.
+        framewise : np.ndarray, shape (outputs,)
+            Probability of the class in each output.
+        clipwise : float, or np.ndarray of shape (outputs,)
+            Probability of the class in the clip; or in each output the mean of the windows that hold it.
+        edges : np.ndarray, shape (outputs + 1,), int
+            The frames at which outputs begin, and the end of the last one.
+        frames_per_second : float
 
         Returns
         -------
         np.ndarray, shape (events, 2), int
             First frame and frame after the last of each event.
         """
-        is_looked_at = clip_probability > self.clip_threshold
-        if not np.any(is_looked_at):
+        may_start = clipwise > self.clip_threshold
+        if not np.any(may_start):
             return np.empty((0, 2), dtype=int)
-        runs = double_threshold(
-            probability, high=self.high_threshold, low=self.low_threshold, may_start=is_looked_at
-        )
-        runs = join_close_runs(runs, gap_frames=frames_of(self.join_gap))
-        return drop_short_runs(runs, length_frames=frames_of(self.drop_length))
+        runs = edges[
+            double_threshold(framewise, high=self.high_threshold, low=self.low_threshold, may_start=may_start)
+        ]
+        runs = join_close_runs(runs, gap_frames=round(self.join_gap * frames_per_second))
+        return drop_short_runs(runs, length_frames=round(self.drop_length * frames_per_second))
 
     def smoothed(self, outputs: np.ndarray) -> np.ndarray:
         """Return the outputs as the thresholds see them: as they are."""
@@ -130,21 +132,25 @@ class MedianFilter:
     Attributes
     ----------
     frame_threshold : float
-        The class is active in frames whose probability is above this.
+        The class is active in outputs whose probability is above this.
     median_filter_outputs : int
-        Length of the filter over active frames, which counts the frames that the model gives out.
+        Length of the filter over active outputs.
     """
 
     name: ClassVar[str] = "median_filter"
-    frame_threshold: float = field(default_factory=lambda: config.frame_threshold)
-    median_filter_outputs: int = field(default_factory=lambda: config.median_filter_outputs)
+    frame_threshold: float
+    median_filter_outputs: int
 
     def find_runs(
-        self, probability: np.ndarray, clip_probability: float | np.ndarray, stride_frames: int
+        self,
+        framewise: np.ndarray,
+        clipwise: float | np.ndarray,
+        *,
+        edges: np.ndarray,
+        frames_per_second: float,
     ) -> np.ndarray:
-        """Find the events of the class in a clip; the clip probability is not looked at."""
-        is_active = self.smoothed(probability[::stride_frames] > self.frame_threshold)
-        return np.minimum(runs_of_true(is_active) * stride_frames, len(probability))
+        """Find the events of the class in a clip; the clip probability does not matter."""
+        return edges[runs_of_true(self.smoothed(framewise > self.frame_threshold))]
 
     def smoothed(self, outputs: np.ndarray) -> np.ndarray:
         """Return the median around each of the outputs, shape (..., outputs)."""
@@ -153,55 +159,49 @@ class MedianFilter:
 
 
 ClassPostProcessing = DoubleThreshold | MedianFilter
-PostProcessing = tuple[ClassPostProcessing, ...]  # of each class, in the order of config.labels
+PostProcessing = tuple[ClassPostProcessing, ...]  # of each class, in the order of the labels
 POST_PROCESSINGS: dict[str, type[ClassPostProcessing]] = {
     kind.name: kind for kind in (DoubleThreshold, MedianFilter)
 }
 
 
-def post_processing_named(name: str) -> PostProcessing:
-    """Return the post-processing of that name, with the values of the config for every class.
-
-    Raises
-    ------
-    SedError
-        If there is none of that name.
-    """
-    if name not in POST_PROCESSINGS:
-        known = ", ".join(POST_PROCESSINGS)
-        raise SedError(f"config: there is no post-processing '{name}'; the known ones are {known}")
-    return (POST_PROCESSINGS[name](),) * config.classes_num
+def class_post_processing(name: str, settings: EventSettings) -> ClassPostProcessing:
+    """Return the post-processing of that name, one of `POST_PROCESSINGS`, with the values of the settings."""
+    kind = POST_PROCESSINGS[name]
+    return kind(**{value: getattr(settings, value) for value in names_of(kind)})
 
 
 def detect_events(
-    framewise: np.ndarray,
-    clipwise: np.ndarray,
+    probabilities: Probabilities,
     *,
+    labels: Sequence[str],
     post_processing: Sequence[ClassPostProcessing],
-    stride_frames: int,
+    frames_per_second: float,
 ) -> tuple[Event, ...]:
     """Find the events of a clip, or of a longer recording.
 
     Parameters
     ----------
-    framewise : np.ndarray, shape (frames, classes)
-        Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,) or (frames, classes)
-        Probability of each class in the clip; or in each frame the mean of the windows that hold it.
+    probabilities : Probabilities
+        Of a single clip or recording.
+    labels : sequence of str
+        Of the classes.
     post_processing : sequence of ClassPostProcessing
         How the events of each class are found.
-    stride_frames : int
-        Frames that the model gives out one probability for.
+    frames_per_second : float
 
     Returns
     -------
     tuple of Event
         By label, then by time.
     """
+    edges = probabilities.edges
     return tuple(
-        Event(float(first / config.frames_per_second), float(after / config.frames_per_second), label)
-        for label, of_class, probability, clip_probability in zip(
-            config.labels, post_processing, framewise.T, clipwise.T, strict=True
+        Event(float(first / frames_per_second), float(after / frames_per_second), label)
+        for label, of_class, framewise, clipwise in zip(
+            labels, post_processing, probabilities.framewise.T, probabilities.clipwise.T, strict=True
         )
-        for first, after in of_class.find_runs(probability, clip_probability, stride_frames)
+        for first, after in of_class.find_runs(
+            framewise, clipwise, edges=edges, frames_per_second=frames_per_second
+        )
     )

@@ -1,11 +1,38 @@
-"""The one exception for mistakes that the user can mend."""
+"""The exceptions for mistakes that the user can mend."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 
 class SedError(Exception):
     """A mistake the user can mend: one sentence with what is wrong, where, and what to do."""
+
+
+class MissingInputError(SedError):
+    """A file that an earlier stage makes is not there, not valid, or not up to date.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    problem : str
+        What is wrong with it.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path}: {problem}")
+
+
+@contextmanager
+def made_by(command: str) -> Iterator[None]:
+    """Add to a `MissingInputError` the command that makes the file."""
+    try:
+        yield
+    except MissingInputError as error:
+        raise SedError(f"{error}; make it with: {command}") from error
 
 
 def exit_with_error(error: SedError) -> NoReturn:

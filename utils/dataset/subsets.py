@@ -1,0 +1,111 @@
+"""The subsets of the challenge's data: where each lies in a data set's folder, and which clips it has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils.dataset.tables import Clip, read_rows, read_strong_table, read_unlabelled_table, read_weak_table
+from utils.system.errors import SedError
+
+CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
+TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
+
+
+@dataclass(frozen=True)
+class Subset:
+    """One part of the challenge's data: where it lies in a data set's folder, and how large it is in full."""
+
+    data_type: str
+    annotation: str
+    audio_folder: str
+    table: str
+    clips: int
+    events: int | None
+
+    @property
+    def relative_path(self) -> str:
+        """Path of the subset below `features/…`, without suffix: `train/weak`, `validation`."""
+        return self.audio_folder.removeprefix("audio/")
+
+
+def read_subsets() -> dict[str, Subset]:
+    """Return the subsets of the challenge by their data type."""
+    subsets = {}
+    for row in read_rows(CHALLENGE_FACTS / "subsets.tsv", ("data_type",)):
+        cells = row.cells
+        events = int(cells["events"]) if cells["events"] else None
+        subsets[cells["data_type"]] = Subset(
+            cells["data_type"],
+            cells["annotation"],
+            cells["audio_folder"],
+            cells["table"],
+            int(cells["clips"]),
+            events,
+        )
+    return subsets
+
+
+def read_challenge_labels() -> list[str]:
+    """Return the labels of the challenge, whatever the settings say."""
+    return (CHALLENGE_FACTS / "labels.txt").read_text(encoding="utf-8").split()
+
+
+SUBSETS = read_subsets()
+
+
+def find_table(dataset_dir: Path, subset: Subset) -> Path:
+    """Return the path of a subset's table, which may end in .csv or .tsv.
+
+    Raises
+    ------
+    SedError
+        If the data set's folder or the table does not exist, or there are two different ones.
+    """
+    if not dataset_dir.is_dir():
+        raise SedError(
+            f"{dataset_dir}: there is no such data set folder; set --dataset_dir to an existing one"
+        )
+    candidates = [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
+    found = [path for path in candidates if path.is_file()]
+    if not found:
+        raise SedError(
+            f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
+        )
+    if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
+        raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")
+    return found[0]
+
+
+def read_clips(dataset_dir: Path, data_type: str, labels: Sequence[str]) -> list[Clip]:
+    """Read the clips of a subset from a data set's folder.
+
+    Parameters
+    ----------
+    dataset_dir : Path
+        Folder with `metadata/` in the challenge's layout.
+    data_type : str
+        Name of the subset: `train_weak`, `train_synthetic`, `train_unlabel_in_domain` or `validation`.
+    labels : sequence of str
+        The labels that may occur.
+
+    Returns
+    -------
+    list of Clip
+        Sorted by name.
+
+    Raises
+    ------
+    SedError
+        If the table is missing or wrong; the message says where.
+    """
+    subset = SUBSETS[data_type]
+    path = find_table(dataset_dir, subset)
+    if subset.annotation == "weak":
+        clips = read_weak_table(path, labels)
+    elif subset.annotation == "strong":
+        clips = read_strong_table(path, labels)
+    else:
+        clips = read_unlabelled_table(path)
+    if not clips:
+        raise SedError(f"{path}: lists no clips; it must have rows below its header")
+    return clips

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from utils import config
 from utils.system.errors import SedError
 
 PRECISIONS = {"auto": None, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -55,24 +54,22 @@ def choose_compute(cuda: bool, precision: str, gpu: int = 0) -> Compute:
     Raises
     ------
     SedError
-        If there is no GPU, or the precision is unknown.
+        If there is no GPU.
     """
     if cuda and not torch.cuda.is_available():
         raise SedError("--cuda: torch sees no GPU here; leave the option out to compute on the processor")
     device = torch.device("cuda", gpu) if cuda else torch.device("cpu")
     if cuda:
         torch.cuda.set_device(device)  # what names no GPU, such as pinned memory, belongs to this one
-    if precision not in PRECISIONS:  # config.py can hold anything
-        raise SedError(f"config.precision '{precision}' is unknown; it can be {', '.join(PRECISIONS)}")
     fastest = torch.bfloat16 if computes_bfloat16(device) else torch.float32
     return Compute(device, PRECISIONS[precision] or fastest)
 
 
-def make_repeatable(seed: int) -> None:
-    """Let the same seed give the same weights on the same machine; on a GPU where `config` asks for it."""
+def make_repeatable(seed: int, gpu_repeatable: bool) -> None:
+    """Let the same seed give the same weights on the same machine; on a GPU only where that is asked for."""
     torch.manual_seed(seed)
-    torch.backends.cudnn.deterministic = config.gpu_repeatable
-    torch.backends.cudnn.benchmark = not config.gpu_repeatable
+    torch.backends.cudnn.deterministic = gpu_repeatable
+    torch.backends.cudnn.benchmark = not gpu_repeatable
 
 
 def compiled(model: nn.Module) -> nn.Module:

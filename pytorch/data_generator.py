@@ -9,29 +9,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from utils import config
 from utils.audio.feature_file import Features, Scalar
 
 ALL_ROWS, NO_ROWS = slice(None), slice(0)
 
 
 @dataclass(frozen=True)
-class Share:
-    """Which clips of a batch a process takes, of several that train a model: each `processes`-th."""
+class Shard:
+    """Which clips of a batch a rank takes, of several that train a model: every `ranks`-th."""
 
     rank: int
-    processes: int
+    ranks: int
 
 
-WHOLE = Share(0, 1)
+WHOLE = Shard(0, 1)
 
 
 @dataclass(frozen=True)
 class ClipCounts:
     """The clips of a batch: those with weak labels for the loss, with strong ones, and all.
 
-    Where several processes share the batch, each counts the average: what is a mean over the whole batch is
-    then the average of what the processes divide by these.
+    Where several ranks share the batch, each counts the average: what is a mean over the whole batch is then
+    the average of what the ranks divide by these.
     """
 
     weak: float
@@ -85,11 +84,11 @@ class HeldClips:
     strong_target: Tensor | None
 
 
-def hold(features: Features, device: torch.device) -> HeldClips:
-    """Return the features as tensors, on a GPU if they take no more than a share of its free memory."""
+def hold(features: Features, device: torch.device, gpu_data_fraction: float) -> HeldClips:
+    """Return the features as tensors, on a GPU if they take at most that fraction of its free memory."""
     arrays = (features.logmel, features.weak_target, features.strong_target)
     size = sum(array.nbytes for array in arrays if array is not None)
-    fits = device.type == "cuda" and size <= config.gpu_data_share * torch.cuda.mem_get_info(device)[0]
+    fits = device.type == "cuda" and size <= gpu_data_fraction * torch.cuda.mem_get_info(device)[0]
     place = device if fits else torch.device("cpu")
     tensors = (None if array is None else torch.from_numpy(array).to(place) for array in arrays)
     return HeldClips(features.names, *tensors)
@@ -119,10 +118,10 @@ class Standardizer:
         return ((send(logmel, self.mean.device) - self.mean) / self.std).float()
 
 
-def gather(clips: HeldClips, indexes: np.ndarray, standardize: Standardizer, share: Share) -> Batch:
-    """Return this process's share of the clips at `indexes` as a batch."""
-    count = len(indexes) / share.processes
-    indexes = indexes[share.rank :: share.processes]
+def gather(clips: HeldClips, indexes: np.ndarray, standardize: Standardizer, shard: Shard) -> Batch:
+    """Return this rank's shard of the clips at `indexes` as a batch."""
+    count = len(indexes) / shard.ranks
+    indexes = indexes[shard.rank :: shard.ranks]
     rows = send(torch.from_numpy(indexes), clips.logmel.device)
 
     def floats(target: Tensor | None) -> Tensor | None:
@@ -196,7 +195,7 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
     skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield shuffled batches without end.
@@ -213,14 +212,14 @@ def training_batches(
         Clips in a batch.
     seed : int
         Of the order.
-    share : Share
-        What this process takes of each batch.
+    shard : Shard
+        What this rank takes of each batch.
     skip : int
         How many batches were seen before.
     """
     drawn = shuffled_batches(len(clips.names), batch_size, np.random.default_rng(seed))
     for indexes in itertools.islice(drawn, skip, None):
-        yield gather(clips, indexes, standardize, share)
+        yield gather(clips, indexes, standardize, shard)
 
 
 @dataclass(frozen=True)
@@ -261,7 +260,7 @@ def mixed_batches(
     standardize: Standardizer,
     *,
     seed: int,
-    share: Share = WHOLE,
+    shard: Shard = WHOLE,
     skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end that all have the same number of clips of each part, in the parts' order.
@@ -276,14 +275,14 @@ def mixed_batches(
         What standardizes the clips.
     seed : int
         Of the orders.
-    share : Share
-        What this process takes of each part.
+    shard : Shard
+        What this rank takes of each part.
     skip : int
         How many batches were seen before.
     """
     for indexes in itertools.islice(mixed_indexes(parts, seed), skip, None):
         drawn = [
-            gather(part.held, of_part, standardize, share)
+            gather(part.held, of_part, standardize, shard)
             for part, of_part in zip(parts, indexes, strict=True)
         ]
         yield join_batches(drawn, [part.annotation for part in parts])
@@ -313,11 +312,3 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
             sum(counts.all for _, counts in counted),
         ),
     )
-
-
-def evaluation_batches(features: Features, standardize: Standardizer, *, batch_size: int) -> Iterator[Batch]:
-    """Yield all clips once, in their order, without targets. A log-mel in a file is read batch by batch."""
-    for start in range(0, len(features.names), batch_size):
-        rows = slice(start, start + batch_size)
-        logmel = standardize(torch.from_numpy(features.logmel[rows]))
-        yield Batch(features.names[rows], logmel, None, None, NO_ROWS, NO_ROWS, ClipCounts(0, 0, len(logmel)))

@@ -1,7 +1,9 @@
-"""A trained model with all that it needs to hear events in recordings, from its checkpoint alone."""
+"""A trained model with all that its events depend on."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,43 +11,127 @@ import torch
 from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint
 from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
-from pytorch.evaluation import predict
 from pytorch.losses import LOSSES
-from pytorch.models import DESIGNS, Cnn, Crnn, create_model
-from utils import config
-from utils.audio.feature_file import Features
-from utils.scoring.validation import Probabilities
-from utils.settings.detector_settings import apply_detector_settings
-from utils.system.errors import SedError
-from utils.workspace.paths import TEACHER
+from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign, create_model
+from utils.audio.logmel import decibels
+from utils.events.post_processing import PostProcessing, class_post_processing
+from utils.events.probabilities import Probabilities
+from utils.events.tuning import read_tuned
+from utils.settings.group import names_of
+from utils.settings.groups import EventSettings, FeatureSettings
+from utils.system.errors import SedError, made_by
+from utils.workspace.paths import tuned_beside
+from utils.workspace.run import TEACHER
 
-TYPES = {"model_type": str, "loss_type": str, "iteration": int}  # of values in a checkpoint
+TYPES = {  # of values in a checkpoint
+    "model_type": str,
+    "loss_type": str,
+    "outputs_in_float32": bool,
+    "iteration": int,
+    "start": str,
+    "features": dict,
+    "events": dict,
+    "scalar": dict,
+}
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A trained model, and how it is run."""
+    """A model, and how recordings become its input and its output becomes events.
+
+    Attributes
+    ----------
+    model : Cnn or Crnn
+    model_type : str
+    standardize : Standardizer
+        What the log-mel is standardized by.
+    features : FeatureSettings
+        What the recordings are turned into.
+    events : EventSettings
+        How probabilities become events.
+    compute : Compute
+        Where and how precisely the model computes.
+    batch_size : int
+        Clips in one forward pass.
+    """
 
     model: Cnn | Crnn
+    model_type: str
     standardize: Standardizer
+    features: FeatureSettings
+    events: EventSettings
     compute: Compute
+    batch_size: int
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.features.labels
+
+    @property
+    def post_processing_name(self) -> str:
+        is_crnn = isinstance(DESIGNS[self.model_type], CrnnDesign)
+        return self.events.crnn_post_processing if is_crnn else self.events.cnn_post_processing
+
+    @property
+    def post_processing(self) -> PostProcessing:
+        """How the events of each class are found, if it is not tuned."""
+        of_class = class_post_processing(self.post_processing_name, self.events)
+        return (of_class,) * self.features.classes_num
 
     def probabilities(self, logmel: np.ndarray) -> Probabilities:
-        """Return what the model says of log-mel features (clips, frames, mel_bins) in dB."""
-        features = Features([""] * len(logmel), logmel, None, None, len(logmel))
-        return predict(self.model, features, self.standardize, self.compute)
+        """Run the model over clips; where there is digital silence only, nothing is detected.
+
+        Parameters
+        ----------
+        logmel : np.ndarray or h5py.Dataset, shape (clips, frames, mel_bins), dB
+            A data set in a file is read batch by batch.
+        """
+        self.model.eval()
+        silence_level = decibels(np.zeros(self.features.mel_bins), self.features.log_floor)
+        silence = self.standardize(torch.from_numpy(silence_level))
+        arrays: list[np.ndarray] = []
+        for start in range(0, len(logmel), self.batch_size):
+            rows = slice(start, start + self.batch_size)
+            batch = self.standardize(torch.from_numpy(logmel[rows]))
+            with torch.inference_mode(), self.compute.autocast():
+                output = self.model(batch)[:2]
+                is_silent = (batch == silence).flatten(1).all(dim=1)
+                for probability in output:
+                    probability[is_silent] = 0
+            if not arrays:
+                # Made beforehand: small arrays made between the large ones of the batches would keep the
+                # allocator from using that memory again.
+                arrays = [np.empty((len(logmel), *part.shape[1:]), np.float32) for part in output]
+            for array, part in zip(arrays, output, strict=True):
+                array[rows] = part.cpu().numpy()
+        return Probabilities(*arrays, self.model.stride_frames, logmel.shape[1])
 
 
 @dataclass(frozen=True)
 class StoredDetector(Detector):
-    """A detector from a checkpoint, with what the checkpoint says of it."""
+    """A detector from a checkpoint.
 
-    model_type: str
+    Attributes
+    ----------
+    iteration : int
+        Of the training, when the checkpoint was saved.
+    start : str
+        What tells the training from others.
+    """
+
     iteration: int
+    start: str
 
 
-def detector_of_checkpoint(path: Path, weights: str, compute: Compute) -> StoredDetector:
-    """Load a detector, and let the config be the one that it was trained with.
+def load_detector(
+    path: Path,
+    weights: str,
+    compute: Compute,
+    *,
+    batch_size: int,
+    event_values: Mapping[str, Any],
+) -> StoredDetector:
+    """Load a detector, which depends on nothing but its checkpoint.
 
     The file may be a stranger's: it is read without running anything in it, and its values are checked.
 
@@ -57,43 +143,88 @@ def detector_of_checkpoint(path: Path, weights: str, compute: Compute) -> Stored
         Whose weights in it.
     compute : Compute
         Where and how precisely the model computes.
+    batch_size : int
+        Clips in one forward pass.
+    event_values : mapping
+        Of `EventSettings`: values that replace those of the checkpoint, as how probabilities become events
+        can be chosen anew.
 
     Raises
     ------
     SedError
-        If the file is no checkpoint, lacks something, or holds values that fit no model.
+        If the file is not a valid checkpoint, lacks something, or holds values that fit no model.
     """
-    if not path.is_file():
-        raise SedError(f"{path}: there is no such checkpoint; train with pytorch/main.py first")
     content = read_checkpoint(path, compute.device)
     if weights == TEACHER and WEIGHTS_KEYS[TEACHER] not in content:
         raise SedError(f"{path}: has no teacher; leave out --weights, or train with --loss_type mean_teacher")
-    for key in (*TYPES, "scalar", "settings", WEIGHTS_KEYS[weights]):
+    for key in (*TYPES, WEIGHTS_KEYS[weights]):
         if key not in content:
-            raise SedError(f"{path}: holds no '{key}', as it is of an earlier version; train again")
+            raise SedError(f"{path}: has no '{key}', as it is of an earlier version; train again")
     for key, expected in TYPES.items():
-        if not isinstance(content[key], expected):
-            raise SedError(f"{path}: its {key} is {content[key]!r}; take another file")
+        if type(content[key]) is not expected:
+            raise SedError(f"{path}: its {key} is not valid; take another file, or train again")
     model_type, loss_type = content["model_type"], content["loss_type"]
     if model_type not in DESIGNS or loss_type not in LOSSES:
         raise SedError(f"{path}: is of the unknown model '{model_type}' or loss '{loss_type}'; train again")
-    apply_detector_settings(content["settings"], str(path))
-    standardize = standardizer_in(content["scalar"], path)
+    features = FeatureSettings.of(content["features"], str(path))
+    chosen_events = {name: event_values[name] for name in names_of(EventSettings) if name in event_values}
+    events = EventSettings.of(content["events"] | chosen_events, str(path))
+    standardize = standardizer_in(content["scalar"], features.mel_bins, path)
+    model = create_model(
+        model_type,
+        features.classes_num,
+        LOSSES[loss_type].clip_output_from,
+        outputs_in_float32=content["outputs_in_float32"],
+    )
     try:
-        model = create_model(model_type, config.classes_num, LOSSES[loss_type].clip_output_from)
         model.load_state_dict(content[WEIGHTS_KEYS[weights]])
     except Exception as error:  # whatever the file holds instead of weights
         raise SedError(f"{path}: its weights are not those of a {model_type}; train again") from error
-    return StoredDetector(model.to(compute.device), standardize, compute, model_type, content["iteration"])
+    return StoredDetector(
+        model.to(compute.device),
+        model_type,
+        standardize,
+        features,
+        events,
+        compute,
+        batch_size,
+        content["iteration"],
+        content["start"],
+    )
 
 
-def standardizer_in(content: object, path: Path) -> Standardizer:
-    """Return the scalar in a checkpoint, which must have a finite mean and deviation of each mel band."""
+def standardizer_in(content: Mapping[str, Any], mel_bins: int, path: Path) -> Standardizer:
+    """Return the scalar in a checkpoint: a finite mean and a positive standard deviation of each mel band."""
     values = []
     for key in ("mean", "std"):
-        value = content.get(key) if isinstance(content, dict) else None
-        is_right = isinstance(value, torch.Tensor) and value.shape == (config.mel_bins,)
+        value = content.get(key)
+        is_right = isinstance(value, torch.Tensor) and value.shape == (mel_bins,)
         if not is_right or not value.is_floating_point() or not value.isfinite().all():
-            raise SedError(f"{path}: its scalar has no {key} of {config.mel_bins} mel bands; train again")
+            raise SedError(f"{path}: its scalar has no valid {key} of {mel_bins} mel bands; train again")
+        if key == "std" and (value <= 0).any():
+            raise SedError(f"{path}: a standard deviation in its scalar is not positive; train again")
         values.append(value)
     return Standardizer(*values)
+
+
+def tuned_post_processing(detector: StoredDetector, checkpoint: Path, weights: str) -> PostProcessing:
+    """Return the post-processing that was tuned for some weights of the detector's checkpoint.
+
+    Raises
+    ------
+    SedError
+        If there is none, or it is not valid for this detector.
+    """
+    with made_by("pytorch/inference.py tune, with the options of this run"):
+        return read_tuned(
+            tuned_beside(checkpoint, weights),
+            labels=detector.labels,
+            name=detector.post_processing_name,
+            events=detector.events,
+            start=detector.start,
+        )
+
+
+def describe_settings(detector: Detector) -> dict[str, Any]:
+    """Return what the events of a detector depend on besides its weights, for a file beside them."""
+    return asdict(detector.features) | asdict(detector.events)

@@ -9,7 +9,7 @@ BYTE_VALUES = 256
 
 
 class Dropout(nn.Module):
-    """Set a share of the values to 0 in training, and scale the others up so that the mean stays.
+    """Set a fraction of the values to 0 in training, and scale the others up so that the mean stays.
 
     On a processor, torch draws one random number after the other in one thread, which takes 40 % of a
     training step of `Crnn`. One random byte a value is enough here, and numpy draws them many times faster.
@@ -17,18 +17,18 @@ class Dropout(nn.Module):
 
     Parameters
     ----------
-    share : float
+    fraction : float
         Of the values to drop, 0 to below 1; on a processor it counts in steps of 1/256.
     """
 
-    def __init__(self, share: float) -> None:
+    def __init__(self, fraction: float) -> None:
         super().__init__()
-        self.share = share
+        self.fraction = fraction
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or x.device.type != "cpu":
-            return F.dropout(x, self.share, self.training)
-        dropped_values = round(self.share * BYTE_VALUES)
+            return F.dropout(x, self.fraction, self.training)
+        dropped_values = round(self.fraction * BYTE_VALUES)
         kept = torch.empty_like(x, dtype=torch.bool)  # in the memory layout of x
         kept.as_strided((x.numel(),), (1,)).copy_(random_bytes(x.numel()) >= dropped_values)
         return x * kept.to(x.dtype).mul_(BYTE_VALUES / (BYTE_VALUES - dropped_values))

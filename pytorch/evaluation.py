@@ -2,99 +2,34 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
-import torch
 from loky import ProcessPoolExecutor
 
-from pytorch.compute import Compute
-from pytorch.data_generator import Batch, Standardizer, evaluation_batches, evenly_chosen
+from pytorch.detector import Detector
 from pytorch.interruption import ignore_interrupts
-from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign
+from pytorch.models import Cnn, Crnn
 from pytorch.tensorboard_log import TensorBoardLog
-from utils import config
 from utils.audio.feature_file import Features
-from utils.audio.logmel import decibels
-from utils.events.post_processing import PostProcessing, post_processing_named
 from utils.results.statistics import append_record, validation_key
 from utils.scoring.validation import (
-    Probabilities,
     Scored,
-    ValidationReference,
+    ValidationSet,
     score_probabilities_in_worker,
     score_tags_in_worker,
 )
+from utils.settings.groups import LoopSettings, ScoringSettings
 from utils.system.log import logger
-from utils.workspace.paths import STUDENT, Run, Workspace
+from utils.workspace.paths import RunPaths
+from utils.workspace.run import STUDENT
 
 
-@dataclass(frozen=True)
-class ValidationSet:
-    """Clips to validate or to tune on: their features, and their annotation in the same order."""
-
-    features: Features
-    reference: ValidationReference
-
-
-def scoring_workers() -> int:
-    """Return how many processes score: one, or more where there are processors that training leaves idle."""
-    return min(max(1, joblib.cpu_count() // 2), config.scoring_workers)
-
-
-def post_processing_of(model_type: str) -> PostProcessing:
-    """Return the post-processing that `config` says for models of that type."""
-    is_crnn = isinstance(DESIGNS[model_type], CrnnDesign)
-    return post_processing_named(config.crnn_post_processing if is_crnn else config.cnn_post_processing)
-
-
-def predict_batches(
-    model: Cnn | Crnn, features: Features, standardize: Standardizer, compute: Compute
-) -> Iterator[tuple[Batch, Probabilities]]:
-    """Run the model over all clips in their order, a batch at a time; it hears nothing in digital silence."""
-    model.eval()
-    silence = standardize(torch.from_numpy(decibels(np.zeros(config.mel_bins))))
-    for batch in evaluation_batches(features, standardize, batch_size=config.evaluation_batch_size):
-        with torch.inference_mode(), compute.autocast():
-            output = model(batch.logmel)
-            is_silent = (batch.logmel == silence).flatten(1).all(dim=1)
-            for probability in output:
-                probability[is_silent] = 0
-        framewise, clipwise = (probability.cpu().numpy() for probability in output)
-        yield batch, Probabilities(framewise, clipwise, model.stride_frames)
-
-
-def predict(
-    model: Cnn | Crnn, features: Features, standardize: Standardizer, compute: Compute
-) -> Probabilities:
-    """Run the model over all clips, in their order."""
-    parts = [probabilities for _, probabilities in predict_batches(model, features, standardize, compute)]
-    return Probabilities(
-        np.concatenate([part.framewise for part in parts]),
-        np.concatenate([part.clipwise for part in parts]),
-        model.stride_frames,
-    )
-
-
-def probabilities_state(probabilities: Probabilities) -> dict[str, Any]:
-    """Return probabilities as a checkpoint holds them: one value for frames that share it."""
-    stride = probabilities.stride_frames
-    return {
-        "framewise": torch.from_numpy(probabilities.framewise[:, ::stride].copy()),
-        "clipwise": torch.from_numpy(probabilities.clipwise),
-        "stride_frames": stride,
-    }
-
-
-def probabilities_of(state: dict[str, Any]) -> Probabilities:
-    """Return the probabilities in a checkpoint."""
-    stride = state["stride_frames"]
-    framewise = np.repeat(state["framewise"].numpy(), stride, axis=1)[:, : config.clip_frames]
-    return Probabilities(framewise, state["clipwise"].numpy(), stride)
+def evenly_chosen(clips_num: int, count: int) -> np.ndarray:
+    """Return ascending indexes of at most `count` clips, always the same ones, evenly spread over all."""
+    return np.arange(clips_num) if clips_num <= count else np.arange(count) * clips_num // count
 
 
 @dataclass(frozen=True)
@@ -108,10 +43,6 @@ class PendingEvaluation:
         Mean training loss since the evaluation before.
     train_seconds, forward_seconds : float
         Spent on training since then, and on the forward passes of the evaluation.
-    tags : np.ndarray, shape (clips, classes)
-        Clip probabilities of training clips.
-    probabilities : dict of Probabilities
-        Of the validation clips, by whose weights they are of.
     training : Future of Scored
         The mAP on training clips.
     validation : dict of Future of Scored
@@ -122,8 +53,6 @@ class PendingEvaluation:
     loss: float
     train_seconds: float
     forward_seconds: float
-    tags: np.ndarray
-    probabilities: dict[str, Probabilities]
     training: Future[Scored]
     validation: dict[str, Future[Scored]]
 
@@ -136,40 +65,46 @@ class Evaluation:
 
     Parameters
     ----------
-    workspace, run
+    paths : RunPaths
         Where submissions and statistics go to.
     training : Features
-        Training clips with labels; the training mAP is that of `config.train_eval_clips` of them.
-    validation : ValidationSet
-        Clips to validate on, unless the run trains on them.
-    standardize, compute
-        How the models are run.
+        Training clips with labels; the training mAP is that of `train_eval_clips` of them.
+    validation : ValidationSet or None
+        Clips to validate on; None where the run trains on them.
+    detector : Detector
+        How the models are run, and how their probabilities become events.
+    scoring, loop
+        The settings of scores and evaluations.
     board : TensorBoardLog
         Where scores go to besides.
     """
 
     def __init__(
         self,
-        workspace: Workspace,
-        run: Run,
+        paths: RunPaths,
         training: Features,
-        validation: ValidationSet,
-        standardize: Standardizer,
-        compute: Compute,
+        validation: ValidationSet | None,
+        detector: Detector,
+        scoring: ScoringSettings,
+        loop: LoopSettings,
         board: TensorBoardLog,
     ) -> None:
-        self.workspace, self.run = workspace, run
-        self.training = evenly_chosen(training, config.train_eval_clips)
+        self.paths = paths
+        chosen = evenly_chosen(len(training.names), loop.train_eval_clips)
+        self.training_logmel, self.training_target = training.logmel[chosen], training.weak_target[chosen]
         self.validation = validation
-        self.standardize, self.compute = standardize, compute
-        self.workers = ProcessPoolExecutor(scoring_workers(), initializer=ignore_interrupts)
+        self.detector = detector
+        self.scoring = scoring
+        # One worker, or more where there are processors that training leaves idle.
+        workers = min(max(1, joblib.cpu_count() // 2), loop.scoring_workers)
+        self.workers = ProcessPoolExecutor(workers, initializer=ignore_interrupts)
         self.board = board
         self.pending: deque[PendingEvaluation] = deque()
 
     def evaluate(
         self, models: dict[str, Cnn | Crnn], iteration: int, loss: float, train_seconds: float
     ) -> None:
-        """Run the models as they are, and let a worker score what they say.
+        """Run the models as they are, and let workers score their probabilities.
 
         Parameters
         ----------
@@ -179,61 +114,26 @@ class Evaluation:
             What to log with the scores.
         """
         start = time.perf_counter()
-        tags = predict(models[STUDENT], self.training, self.standardize, self.compute).clipwise
-        probabilities = {
-            weights: predict(model, self.validation.features, self.standardize, self.compute)
-            for weights, model in (models.items() if self.run.holdout_fold != "none" else ())
-        }
-        self.submit(iteration, loss, train_seconds, time.perf_counter() - start, tags, probabilities)
-        self.report(wait=False)
-
-    def submit(
-        self,
-        iteration: int,
-        loss: float,
-        train_seconds: float,
-        forward_seconds: float,
-        tags: np.ndarray,
-        probabilities: dict[str, Probabilities],
-    ) -> None:
-        """Let a worker score; the parameters are those of `PendingEvaluation`."""
-        training = self.workers.submit(score_tags_in_worker, self.training.weak_target, tags)
-        validation = {
-            weights: self.workers.submit(
+        detectors = {weights: replace(self.detector, model=model) for weights, model in models.items()}
+        tags = detectors[STUDENT].probabilities(self.training_logmel).clipwise
+        training = self.workers.submit(score_tags_in_worker, self.training_target, tags, self.detector.labels)
+        validation = {}
+        for weights, detector in detectors.items() if self.validation is not None else ():
+            validation[weights] = self.workers.submit(
                 score_probabilities_in_worker,
-                of_weights,
+                detector.probabilities(self.validation.features.logmel),
                 self.validation.reference,
-                self.workspace.submission(self.run, iteration, weights),
-                post_processing_of(self.run.model_type),
+                self.paths.submission(iteration, weights),
+                labels=detector.labels,
+                post_processing=detector.post_processing,
+                frames_per_second=detector.features.frames_per_second,
+                scoring=self.scoring,
             )
-            for weights, of_weights in probabilities.items()
-        }
-        times = (loss, train_seconds, forward_seconds)
-        self.pending.append(PendingEvaluation(iteration, *times, tags, probabilities, training, validation))
-
-    def pending_state(self) -> list[dict[str, Any]]:
-        """Return what `restore_pending` takes up again: the evaluations whose scores are on their way."""
-        return [
-            {
-                "iteration": pending.iteration,
-                "loss": pending.loss,
-                "train_seconds": pending.train_seconds,
-                "forward_seconds": pending.forward_seconds,
-                "tags": torch.from_numpy(pending.tags),
-                "probabilities": {
-                    weights: probabilities_state(of_weights)
-                    for weights, of_weights in pending.probabilities.items()
-                },
-            }
-            for pending in self.pending
-        ]
-
-    def restore_pending(self, states: list[dict[str, Any]]) -> None:
-        """Let the workers score what an earlier process has not logged any more."""
-        for state in states:
-            by_weights = state["probabilities"].items()
-            probabilities = {weights: probabilities_of(saved) for weights, saved in by_weights}
-            self.submit(**(state | {"tags": state["tags"].numpy(), "probabilities": probabilities}))
+        forward_seconds = time.perf_counter() - start
+        self.pending.append(
+            PendingEvaluation(iteration, loss, train_seconds, forward_seconds, training, validation)
+        )
+        self.report(wait=False)
 
     def report(self, *, wait: bool) -> None:
         """Log and keep the scores that have arrived, in the order of their iterations.
@@ -267,7 +167,7 @@ class Evaluation:
             **{validation_key(weights): scored.scores.to_json() for weights, scored in validation.items()},
             "validate_seconds": seconds,
         }
-        append_record(self.workspace.training_statistics(self.run), record)
+        append_record(self.paths.training_statistics, record)
         self.board.add_scores(record)
 
     def end(self, *, wait: bool = True) -> None:

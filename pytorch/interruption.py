@@ -32,11 +32,11 @@ class StopRequest:
     def leave(self, iteration: int) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
         command = shlex.join(["python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv)])
-        name = "another process's stop" if self.signal is None else self.signal.name
+        name = "the stop of another rank" if self.signal is None else self.signal.name
         logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))
 
 
 def ignore_interrupts() -> None:
-    """Let Ctrl-C, which reaches all processes of a terminal, be the business of the first one."""
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the main process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

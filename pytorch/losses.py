@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from pytorch.data_generator import Batch
 from pytorch.models import ModelOutput
-from utils.dataset.tables import SUBSETS
+from utils.dataset.subsets import SUBSETS
 from utils.system.errors import SedError
-from utils.workspace.paths import Run, join_data_types
+from utils.workspace.run import Run, join_data_types
 
 WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 
@@ -42,7 +42,7 @@ def clipwise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
 
 def framewise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
     """Compare the frame probabilities with the events, where the batch has their times."""
-    probability = output.framewise_output[batch.strong_rows]
+    probability = output.stretched(batch.logmel.shape[1])[batch.strong_rows]
     losses = binary_crossentropy(probability, batch.strong_target)
     return mean_over_clips(losses, batch.clips_counted.strong)
 
@@ -60,27 +60,27 @@ class Loss:
         What is added up, by the name in the log.
     clip_output_from : {"frame_vectors", "frame_outputs"}
         See `Cnn`.
-    batch_shares : dict of float, or None
-        The share of a batch that is drawn from each subset, in the batch's order; None where the clips of any
-        subsets are shuffled together.
+    batch_fractions : dict of float, or None
+        The fraction of a batch that is drawn from each subset, in the batch's order; None where the clips of
+        any subsets are shuffled together.
     has_teacher : bool
         Whether consistency with a mean teacher is added.
     """
 
     terms: dict[str, Callable[[ModelOutput, Batch], Tensor]]
     clip_output_from: Literal["frame_vectors", "frame_outputs"]
-    batch_shares: dict[str, float] | None = None
+    batch_fractions: dict[str, float] | None = None
     has_teacher: bool = False
 
     def require_fit(self, run: Run) -> None:
         """Raise SedError where the run's clips lack what the loss compares with, or its batches cannot be."""
         annotations = {data_type: SUBSETS[data_type].annotation for data_type in run.data_types}
         needed = f"--loss_type {run.loss_type} needs"
-        if self.batch_shares is not None:
-            if set(annotations) != set(self.batch_shares):
-                data_type = join_data_types(self.batch_shares)
+        if self.batch_fractions is not None:
+            if set(annotations) != set(self.batch_fractions):
+                data_type = join_data_types(self.batch_fractions)
                 raise SedError(f"{needed} --data_type {data_type}, but it is {run.data_type}")
-            parts = round(1 / min(self.batch_shares.values()))
+            parts = round(1 / min(self.batch_fractions.values()))
             if run.batch_size % parts:
                 raise SedError(f"{needed} a --batch_size that {parts} divides, but it is {run.batch_size}")
             return
@@ -104,12 +104,12 @@ LOSSES = {
     "clipwise_binary_crossentropy": Loss(CLIPWISE, "frame_vectors"),
     "framewise_binary_crossentropy": Loss(FRAMEWISE, "frame_outputs"),
     "weak_and_strong": Loss(
-        CLIPWISE | FRAMEWISE, "frame_vectors", batch_shares={WEAK: 1 / 2, SYNTHETIC: 1 / 2}
+        CLIPWISE | FRAMEWISE, "frame_vectors", batch_fractions={WEAK: 1 / 2, SYNTHETIC: 1 / 2}
     ),
     "mean_teacher": Loss(
         CLIPWISE | FRAMEWISE,
         "frame_vectors",
-        batch_shares={WEAK: 1 / 4, UNLABELLED: 1 / 2, SYNTHETIC: 1 / 4},
+        batch_fractions={WEAK: 1 / 4, UNLABELLED: 1 / 2, SYNTHETIC: 1 / 4},
         has_teacher=True,
     ),
 }

@@ -1,157 +1,171 @@
-"""Trains a sound event detector: set up, loop, evaluate, save."""
+"""Trains a sound event detector: set up, start or resume, then loop: step, log, save, evaluate."""
 
 import argparse
 import sys
 import time
 from pathlib import Path
 
-import torch
-
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.checkpoint import Training, first_unscored, last_state
-from pytorch.compute import choose_compute, compiled, make_repeatable
+from pytorch.checkpoint import (
+    detector_state,
+    last_checkpoint,
+    restore_training,
+    training_state,
+    write_checkpoint,
+)
+from pytorch.compute import choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer
+from pytorch.detector import Detector
+from pytorch.distributed import Ranks, join_ranks
 from pytorch.evaluation import Evaluation
 from pytorch.interruption import StopRequest
 from pytorch.losses import LOSSES
-from pytorch.mean_teacher import MeanTeacher
 from pytorch.meter import Meter
-from pytorch.models import create_model
-from pytorch.ranks import Ranks, join_ranks
-from pytorch.stage_arguments import add_run_arguments, run_of
-from pytorch.stage_inputs import (
+from pytorch.stage_arguments import add_run_arguments, run_of, workspace_of
+from pytorch.tensorboard_log import TensorBoardLog
+from pytorch.training import new_training, training_step
+from pytorch.training_data import (
     batches_of,
     describe_count,
     describe_counts,
     labelled_clips,
-    load_scalar,
     load_training_subsets,
-    load_validation_set,
 )
-from pytorch.tensorboard_log import TensorBoardLog
-from utils import config
-from utils.results.statistics import append_record, claim_run_folder, forget_records, read_start
+from utils.audio.inputs import load_features, load_scalar
+from utils.results.statistics import append_record, forget_records, read_run_settings, write_run_settings
+from utils.scoring.validation import ValidationSet, read_reference
+from utils.settings.current import current_settings
+from utils.settings.groups import FeatureSettings
 from utils.system import command_line
 from utils.system.files import claim
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
-from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+from utils.workspace.paths import RunPaths
+from utils.workspace.run import Run
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train, validate and save, as the command line says."""
-    run = run_of(arguments)
-    workspace = Workspace(arguments.workspace)
+    # Set up
+    settings = current_settings()
+    run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
+    paths, loop, iterations = workspace.run_paths(run), settings.loop, arguments.iterations
+    LOSSES[run.loss_type].require_fit(run)
     ranks = join_ranks(arguments.cuda)
     compute = choose_compute(arguments.cuda, arguments.precision, ranks.local_rank)
     if ranks.is_first:
-        start_logging(workspace.new_log(run, "train"))
+        start_logging(paths.new_log("train"))
     keep_freed_memory()
-    make_repeatable(run.seed)
+    make_repeatable(run.seed, loop.gpu_repeatable)
 
     # Data
-    loss = LOSSES[run.loss_type]
-    loss.require_fit(run)
     load_start = time.perf_counter()
-    scalar = load_scalar(workspace, run.mini_data)
+    scalar = load_scalar(workspace, settings.features.mel_bins)
     standardize = Standardizer.of(scalar, compute.device)
-    validation = load_validation_set(workspace, arguments.dataset_dir, run.mini_data)
-    training = load_training_subsets(workspace, arguments.dataset_dir, run, validation.features)
+    validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
+    reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
+    subsets = load_training_subsets(workspace, arguments.dataset_dir, run, settings, validation)
     logger.info(f"Load data time: {time.perf_counter() - load_start:.3f} s")
-    logger.info(f"Training audio num: {describe_counts(training)}")
-    logger.info(f"Validation audio num: {describe_count(validation.features)}")
+    logger.info(f"Training audio num: {describe_counts(subsets)}")
+    logger.info(f"Validation audio num: {describe_count(validation)}")
     logger.info(f"Compute: {compute}")
 
     # Model
-    model = create_model(run.model_type, config.classes_num, loss.clip_output_from).to(compute.device)
-    parallel_model = ranks.distribute(model)
-    if arguments.compile:
-        parallel_model = compiled(parallel_model)
-    teacher = MeanTeacher(model, arguments.iterations, standardize, compute) if loss.has_teacher else None
-    optimizer = torch.optim.Adam(
-        model.parameters(),
-        lr=config.learning_rate,
-        betas=config.adam_betas,
-        eps=config.adam_epsilon,
-        weight_decay=config.weight_decay,
-        amsgrad=True,
-        fused=compute.device.type == "cuda",
+    training = new_training(
+        run,
+        settings.features.classes_num,
+        iterations=iterations,
+        standardize=standardize,
+        compute=compute,
+        ranks=ranks,
+        compile_model=arguments.compile,
     )
-    scheduler = torch.optim.lr_scheduler.StepLR(
-        optimizer, config.learning_rate_decay_interval, config.learning_rate_decay
-    )
+    meter = Meter(iterations, loop.log_interval, ranks)
 
-    # State
-    start = begin_run(workspace, run, arguments.precision, resume=arguments.resume, ranks=ranks)
-    meter = Meter(arguments.iterations, ranks)
-    content = last_state(workspace, run, start, arguments.iterations) if arguments.resume else None
-    done, unscored = (content["iteration"], first_unscored(content)) if content is not None else (0, 0)
+    # Start or resume
+    start = begin_run(
+        paths, run, settings.features, arguments.precision, resume=arguments.resume, ranks=ranks
+    )
+    checkpoint = last_checkpoint(paths, start, iterations) if arguments.resume else None
+    done = checkpoint["iteration"] if checkpoint is not None else 0
+    if checkpoint is not None:
+        restore_training(checkpoint, training, meter, ranks)
+        logger.info(f"Resuming after iteration {done}")
     has_board = arguments.tensorboard and ranks.is_first
-    board = TensorBoardLog(workspace.tensorboard(run) if has_board else None, unscored + 1)
+    board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
     if ranks.is_first:
-        clips = labelled_clips(training)
-        evaluation = Evaluation(workspace, run, clips, validation, standardize, compute, board)
-        forget_records(workspace.loss_statistics(run), after=done)
-        forget_records(workspace.training_statistics(run), after=unscored - 1)
-    state = Training(start, model, optimizer, scheduler, teacher, meter, evaluation, compute, ranks)
-    if content is not None:
-        state.restore(content)
-        logger.info(f"Going on after iteration {done}")
+        forget_records(paths.loss_statistics, after=done)
+        forget_records(paths.training_statistics, after=done - 1)  # that of this iteration is made again
+        evaluation = Evaluation(
+            paths,
+            labelled_clips(subsets),
+            ValidationSet(validation, reference) if run.holdout_fold != "none" else None,
+            Detector(
+                training.model,
+                run.model_type,
+                standardize,
+                settings.features,
+                settings.events,
+                compute,
+                loop.evaluation_batch_size,
+            ),
+            settings.scoring,
+            loop,
+            board,
+        )
+    batches = batches_of(
+        run, subsets, standardize, gpu_data_fraction=loop.gpu_data_fraction, shard=ranks.shard, skip=done
+    )
 
     def evaluate(iteration: int) -> None:
         mean_loss, seconds = meter.mean_loss(), meter.seconds()
         if evaluation is not None:
-            models = {STUDENT: model} | ({TEACHER: teacher.model} if teacher is not None else {})
-            evaluation.evaluate(models, iteration, mean_loss, seconds)
+            evaluation.evaluate(training.models, iteration, mean_loss, seconds)
         meter.restart()
 
+    def save(iteration: int) -> None:
+        state = training_state(training, meter, ranks)
+        if evaluation is None:
+            return
+        evaluation.report(
+            wait=True
+        )  # a training that resumes from here will not score again what came before
+        path = paths.checkpoint(iteration)
+        detector = detector_state(run, standardize, settings.features, settings.events)
+        write_checkpoint(path, {"iteration": iteration, "start": start} | detector | state)
+        logger.info(f"Model saved to {path}")
+
     # Loop
-    batches = batches_of(training, loss, run, standardize, ranks.share, done)
     stop, is_stopped = StopRequest(), False
-    if done and is_due(done, config.evaluation_interval, arguments.iterations):
-        evaluate(done)
-    for iteration in range(done + 1, arguments.iterations + 1):
-        model.train()
+    if done and is_due(done, loop.evaluation_interval, iterations):
+        evaluate(done)  # it may have been killed between saving and evaluating
+    for iteration in range(done + 1, iterations + 1):
         batch = next(batches)
-        with compute.autocast():
-            output = parallel_model(batch.logmel)
-        terms = loss.compute_terms(output, batch)
-        batch_loss = sum(terms.values())
-        if teacher is not None:
-            consistency = teacher.consistency(batch, output)
-            batch_loss += teacher.weight * sum(consistency.values())
-            terms |= consistency
-        optimizer.zero_grad()
-        batch_loss.backward()
-        optimizer.step()
-        scheduler.step()
-        if teacher is not None:
-            teacher.follow(model)
-        meter.add(batch_loss, terms, batch.names)
-        is_logged = iteration % config.log_interval == 0
-        # Only here the loop waits for a GPU.
+        loss, terms = training_step(training, batch)
+        meter.add(loss, terms, batch.names)
+
+        # Log; only here the loop waits for a GPU
+        is_logged = iteration % loop.log_interval == 0
         is_stopped = (is_logged or compute.device.type == "cpu") and ranks.any(stop.signal is not None)
         if is_logged:
             meter.require_finite(iteration)
             point = {"iteration": iteration, **meter.report(iteration)}
             if ranks.is_first:
-                append_record(workspace.loss_statistics(run), point)
-                board.add_training(point, scheduler.get_last_lr()[0], meter.milliseconds())
+                append_record(paths.loss_statistics, point)
+                board.add_training(point, training.scheduler.get_last_lr()[0], meter.milliseconds())
 
-        # Save, before the evaluation: what was not scored when the process was killed is scored again
-        if is_stopped or is_due(iteration, config.checkpoint_interval, arguments.iterations):
+        # Save, before the evaluation: one that was not scored when the process was killed is made again
+        if is_stopped or is_due(iteration, loop.checkpoint_interval, iterations):
             meter.require_finite(iteration)
-            path = workspace.checkpoint(run, iteration)
-            state.save(path, run, iteration)
-            logger.info(f"Model saved to {path}")
-
-        # Evaluate
+            save(iteration)
         if is_stopped:
             break
-        if is_due(iteration, config.evaluation_interval, arguments.iterations):
+
+        # Evaluate
+        if is_due(iteration, loop.evaluation_interval, iterations):
             meter.require_finite(iteration)
             evaluate(iteration)
     stop.listen_no_more()
@@ -169,17 +183,19 @@ def is_due(iteration: int, interval: int, iterations: int) -> bool:
     return iteration % interval == 0 or iteration == iterations
 
 
-def begin_run(workspace: Workspace, run: Run, precision: str, *, resume: bool, ranks: Ranks) -> str:
+def begin_run(
+    paths: RunPaths, run: Run, features: FeatureSettings, precision: str, *, resume: bool, ranks: Ranks
+) -> str:
     """Claim a run's folders for this process; return what tells this training from earlier ones."""
-    settings = workspace.run_settings(run)
     if ranks.is_first:
-        claim(workspace.run_lock(run), settings.parent)
-        claim_run_folder(settings, run, precision, resume=resume)
+        claim(paths.lock, paths.statistics)
+        write_run_settings(paths.settings, run, features=features, precision=precision, resume=resume)
     ranks.wait()
-    return read_start(settings)
+    return read_run_settings(paths.settings).start
 
 
 def main() -> None:
+    defaults = current_settings().defaults
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     training = command_line.add_command(
@@ -190,12 +206,12 @@ def main() -> None:
         example="python pytorch/main.py train --dataset_dir demo_dataset --workspace workspace/demo "
         "--data_type train_weak --holdout_fold 1 --batch_size 8 --iterations 120",
     )
-    add_run_arguments(training)
+    add_run_arguments(training, defaults)
     training.add_argument(
         "--iterations",
         type=command_line.positive_int,
-        default=config.iterations,
-        help=f"optimizer steps; default {config.iterations}",
+        default=defaults.iterations,
+        help=f"optimizer steps; default {defaults.iterations}",
     )
     training.add_argument(
         "--resume",

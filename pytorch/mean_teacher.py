@@ -11,22 +11,7 @@ from pytorch.compute import Compute
 from pytorch.data_generator import Batch, Standardizer
 from pytorch.losses import mean_over_clips
 from pytorch.models import ModelOutput
-from utils import config
-
-
-def ramp(step: int, ramp_steps: float) -> float:
-    """Return how far the consistency weight has risen after `step` optimizer steps, from nearly 0 to 1."""
-    progress = min(step / ramp_steps, 1.0) if ramp_steps > 0 else 1.0
-    return math.exp(-config.consistency_ramp_steepness * (1 - progress) ** 2)
-
-
-def teacher_decay(step: int) -> float:
-    """Return the share of its weights that the teacher keeps at a step, counted from 1.
-
-    At first the teacher is the plain average of all that the student has been, as early weights are worth
-    nothing; from 1 / (1 - config.teacher_decay) steps on it forgets them.
-    """
-    return min(1 - 1 / (step + 1), config.teacher_decay)
+from utils.settings.groups import TrainingSettings
 
 
 class MeanTeacher:
@@ -36,6 +21,8 @@ class MeanTeacher:
     ----------
     student : nn.Module
         The model that learns; the teacher begins as a copy of it.
+    settings : TrainingSettings
+        How long the teacher remembers, how noisy its input is, and how much consistency counts.
     iterations : int
         How many optimizer steps there will be.
     standardize : Standardizer
@@ -45,18 +32,35 @@ class MeanTeacher:
     """
 
     def __init__(
-        self, student: nn.Module, iterations: int, standardize: Standardizer, compute: Compute
+        self,
+        student: nn.Module,
+        settings: TrainingSettings,
+        iterations: int,
+        standardize: Standardizer,
+        compute: Compute,
     ) -> None:
         self.model = copy.deepcopy(student).requires_grad_(False)
+        self.settings = settings
         self.step = 0
-        self.ramp_steps = config.consistency_ramp_fraction * iterations
+        self.ramp_steps = settings.consistency_ramp_fraction * iterations
         self.compute = compute
-        self.noise_deviation = (config.teacher_noise / standardize.std).float()
+        self.noise_deviation = (settings.teacher_noise / standardize.std).float()
 
     @property
     def weight(self) -> float:
-        """The consistency weight of the current step."""
-        return config.consistency_weight * ramp(self.step, self.ramp_steps)
+        """Weight of the consistency losses at this step; ramps up as exp(-steepness · (1 - progress)²)."""
+        progress = min(self.step / self.ramp_steps, 1.0) if self.ramp_steps > 0 else 1.0
+        ramp = math.exp(-self.settings.consistency_ramp_steepness * (1 - progress) ** 2)
+        return self.settings.consistency_weight * ramp
+
+    @property
+    def decay(self) -> float:
+        """The fraction of its weights that the teacher keeps at this step, counted from 1.
+
+        At first the teacher is the plain average of all that the student has been, as early weights are worth
+        nothing; from 1 / (1 - teacher_decay) steps on it forgets them.
+        """
+        return min(1 - 1 / (self.step + 1), self.settings.teacher_decay)
 
     def consistency(self, batch: Batch, student: ModelOutput) -> dict[str, Tensor]:
         """Return the mean squared differences of the student's outputs from the teacher's, not yet weighted.
@@ -69,12 +73,13 @@ class MeanTeacher:
             What the student made of it.
         """
         self.model.train()
+        frames = batch.logmel.shape[1]
         noise = torch.randn_like(batch.logmel) * self.noise_deviation
         with torch.no_grad(), self.compute.autocast():
             teacher = self.model(batch.logmel + noise)
         outputs = {
             "clipwise_consistency": (student.clipwise_output, teacher.clipwise_output),
-            "framewise_consistency": (student.framewise_output, teacher.framewise_output),
+            "framewise_consistency": (student.stretched(frames), teacher.stretched(frames)),
         }
         return {
             name: mean_over_clips(F.mse_loss(*pair, reduction="none"), batch.clips_counted.all)
@@ -84,7 +89,6 @@ class MeanTeacher:
     def follow(self, student: nn.Module) -> None:
         """Move the teacher's weights towards the student's, after an optimizer step of the student."""
         self.step += 1
-        share = 1 - teacher_decay(self.step)
         with torch.no_grad():
             for own, learned in zip(self.model.parameters(), student.parameters(), strict=True):
-                own.lerp_(learned, share)
+                own.lerp_(learned, 1 - self.decay)

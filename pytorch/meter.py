@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from pytorch.ranks import Ranks
-from utils import config
+from pytorch.distributed import Ranks
 from utils.system.errors import SedError
 from utils.system.log import logger
 from utils.system.progress import on_terminal
@@ -21,17 +20,20 @@ class Meter:
     ----------
     iterations : int
         How many there will be.
+    log_interval : int
+        How many iterations a report is the mean of.
     ranks : Ranks
-        The processes that train together: what is reported is the mean over all of them.
+        Those that train together: what is reported is the mean over all of them.
     """
 
-    def __init__(self, iterations: int, ranks: Ranks) -> None:
+    def __init__(self, iterations: int, log_interval: int, ranks: Ranks) -> None:
+        self.log_interval = log_interval
         self.ranks = ranks
         is_hidden = not (ranks.is_first and on_terminal())
         self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=is_hidden)
         self.losses: list[torch.Tensor] = []
         self.terms: list[dict[str, torch.Tensor]] = []
-        self.clip_names: deque[list[str]] = deque(maxlen=config.log_interval)
+        self.clip_names: deque[list[str]] = deque(maxlen=log_interval)
         self.started_at = time.perf_counter()
 
     def add(self, loss: torch.Tensor, terms: dict[str, torch.Tensor], clip_names: list[str]) -> None:
@@ -42,18 +44,18 @@ class Meter:
         self.bar.update()
 
     def require_finite(self, iteration: int) -> None:
-        """Raise SedError where a loss of the last `config.log_interval` iterations is NaN or infinite.
+        """Raise SedError where a loss of the last `log_interval` iterations is NaN or infinite.
 
-        A model with such a loss has lost its weights, so this is looked at before they are saved.
+        A model with such a loss has lost its weights, so this is checked before they are saved.
         """
-        recent = self.losses[-config.log_interval :]
+        recent = self.losses[-self.log_interval :]
         is_finite = torch.isfinite(torch.stack(recent)).tolist() if recent else []
         if all(is_finite):
             return
         place = is_finite.index(False) - len(recent)  # counted from the end
         raise SedError(
             f"iteration {iteration + 1 + place}: the loss is {recent[place].item()}, of the clips "
-            f"{', '.join(self.clip_names[place])}; look at these clips, or lower config.learning_rate; the "
+            f"{', '.join(self.clip_names[place])}; look at these clips, or lower learning_rate; the "
             "checkpoints of earlier iterations are kept"
         )
 
@@ -72,13 +74,13 @@ class Meter:
         self.started_at = time.perf_counter() - state["seconds"]
 
     def mean(self, values: list[torch.Tensor]) -> float:
-        """Return the mean of scalar tensors over their list and over the processes."""
+        """Return the mean of scalar tensors over their list and over the ranks."""
         return self.ranks.mean(torch.stack(values).mean()).item()
 
     def report(self, iteration: int) -> dict[str, float]:
-        """Show and return the mean loss, and its terms, of the last `config.log_interval` iterations."""
-        means = {"loss": self.mean(self.losses[-config.log_interval :])}
-        recent_terms = self.terms[-config.log_interval :]
+        """Show and return the mean loss, and its terms, of the last `log_interval` iterations."""
+        means = {"loss": self.mean(self.losses[-self.log_interval :])}
+        recent_terms = self.terms[-self.log_interval :]
         if len(recent_terms[0]) > 1:
             means |= {name: self.mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
         milliseconds = self.milliseconds()

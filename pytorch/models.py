@@ -1,7 +1,7 @@
-"""The networks: log-mel frames in, frame and clip probabilities out."""
+"""The networks: log-mel in, framewise and clipwise probabilities out."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -10,14 +10,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pytorch.dropout import Dropout
-from utils import config
 
 
 class ModelOutput(NamedTuple):
-    """Probabilities: framewise_output (batch, frames, classes) and clipwise_output (batch, classes)."""
+    """Probabilities of a batch, at the model's own resolution.
+
+    Attributes
+    ----------
+    framewise_output : Tensor, shape (batch, outputs, classes), float32
+    clipwise_output : Tensor, shape (batch, classes), float32
+    stride_frames : int
+        Frames that an output stands for; the last one also stands for the rest of the clip.
+    """
 
     framewise_output: Tensor
     clipwise_output: Tensor
+    stride_frames: int
+
+    def stretched(self, frames: int) -> Tensor:
+        """Return the frame probabilities at the resolution of the log-mel, shape (batch, frames, classes)."""
+        repeated = self.framewise_output.repeat_interleave(self.stride_frames, dim=1)
+        rest = repeated[:, -1:].expand(-1, frames - repeated.shape[1], -1)
+        return torch.cat([repeated, rest], dim=1)
 
 
 @dataclass(frozen=True)
@@ -66,11 +80,11 @@ class CrnnDesign:
     pooling : tuple of int
         Frames and bands that the average pooling after each convolution makes one of.
     norm_epsilon, norm_momentum : float
-        Of the batch normalization. torch's momentum is the share of the newest batch.
+        Of the batch normalization. torch's momentum is the weight of the newest batch.
     recurrent_layers, recurrent_cells : int
         Layers of the bidirectional GRU, and cells in each direction.
     dropout : float
-        Share of the values set to 0 in training, after each convolution and after the GRU.
+        Fraction of the values set to 0 in training, after each convolution and after the GRU.
     """
 
     channels: tuple[int, ...] = (64, 64, 64)
@@ -91,7 +105,7 @@ DESIGNS: dict[str, CnnDesign | CrnnDesign] = {
     "Crnn": CrnnDesign(),
 }
 POOLING_FACTOR = 2  # of a CNN's pooling layer, in frames and in bands
-NORM_WEIGHT_DEVIATION, LINEAR_WEIGHT_DEVIATION = 0.02, 0.01  # of the initial weights of Crnn
+NORM_WEIGHT_DEVIATION, LINEAR_WEIGHT_DEVIATION = 0.02, 0.01  # of the initialization of Crnn
 SMALLEST_ATTENTION = 1e-7  # keeps the attention's sum over time from being 0
 
 
@@ -120,21 +134,14 @@ def initialize_weights(layer: nn.Conv2d | nn.Linear) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def repeat_frames(x: Tensor, frames: int) -> Tensor:
-    """Stretch x (batch, fewer frames, classes) to `frames` frames by repeating each, the last to the end."""
-    repeated = x.repeat_interleave(frames // x.shape[1], dim=1)
-    rest = repeated[:, -1:].expand(-1, frames - repeated.shape[1], -1)
-    return torch.cat([repeated, rest], dim=1)
-
-
-def output_autocast(device: torch.device) -> AbstractContextManager:
-    """Return the context of the output layers, after `config.outputs_in_float32`."""
-    return torch.autocast(device.type, enabled=False) if config.outputs_in_float32 else nullcontext()
-
-
-def in_output_precision(x: Tensor) -> Tensor:
-    """Return x as the output layers take it, after `config.outputs_in_float32`."""
-    return x.float() if config.outputs_in_float32 else x
+@contextmanager
+def output_precision(vectors: Tensor, in_float32: bool) -> Iterator[Tensor]:
+    """Give the vectors as the output layers take them, which compute in float32, or else as the rest does."""
+    if not in_float32:
+        yield vectors
+        return
+    with torch.autocast(vectors.device.type, enabled=False):
+        yield vectors.float()
 
 
 class Cnn(nn.Module):
@@ -149,6 +156,8 @@ class Cnn(nn.Module):
     clip_output_from : {"frame_vectors", "frame_outputs"}
         Whether the clip output is the classification of the maximum over time of the frame vectors, or
         the maximum over time of the frame outputs.
+    outputs_in_float32 : bool
+        Whether the output layer computes in float32 where the rest is in bfloat16.
     """
 
     def __init__(
@@ -156,10 +165,12 @@ class Cnn(nn.Module):
         design: CnnDesign,
         classes_num: int,
         clip_output_from: Literal["frame_vectors", "frame_outputs"],
+        outputs_in_float32: bool,
     ) -> None:
         super().__init__()
         self.design = design
         self.clip_output_from = clip_output_from
+        self.outputs_in_float32 = outputs_in_float32
         in_channels = (1, *design.channels[:-1])
         self.blocks = nn.ModuleList(
             ConvolutionBlock(before, after, design.convolutions, design.kernel_size)
@@ -179,7 +190,7 @@ class Cnn(nn.Module):
 
     @property
     def stride_frames(self) -> int:
-        """Frames of the input that share one output."""
+        """Frames of the input that an output stands for."""
         return POOLING_FACTOR ** (len(self.blocks) - 1)
 
     def classify(self, vectors: Tensor) -> Tensor:
@@ -188,14 +199,14 @@ class Cnn(nn.Module):
 
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
-        vectors = in_output_precision(self.frame_vectors(logmel))
-        with output_autocast(logmel.device):
+        vectors = self.frame_vectors(logmel)
+        with output_precision(vectors, self.outputs_in_float32) as vectors:
             frame_outputs = self.classify(vectors)
             if self.clip_output_from == "frame_vectors":
                 clipwise_output = self.classify(vectors.amax(dim=1))
             else:
                 clipwise_output = frame_outputs.amax(dim=1)
-        return ModelOutput(repeat_frames(frame_outputs, logmel.shape[1]), clipwise_output)
+        return ModelOutput(frame_outputs, clipwise_output, self.stride_frames)
 
 
 class GatedLinearUnit(nn.Module):
@@ -248,11 +259,14 @@ class Crnn(nn.Module):
         The sizes.
     classes_num : int
         Number of classes.
+    outputs_in_float32 : bool
+        Whether the GRU and the output layers compute in float32 where the rest is in bfloat16.
     """
 
-    def __init__(self, design: CrnnDesign, classes_num: int) -> None:
+    def __init__(self, design: CrnnDesign, classes_num: int, outputs_in_float32: bool) -> None:
         super().__init__()
         self.design = design
+        self.outputs_in_float32 = outputs_in_float32
         in_channels = (1, *design.channels[:-1])
         self.blocks = nn.ModuleList(
             GatedBlock(before, after, design)
@@ -276,7 +290,7 @@ class Crnn(nn.Module):
 
     @property
     def stride_frames(self) -> int:
-        """Frames of the input that share one output."""
+        """Frames of the input that an output stands for."""
         return self.design.pooling[0] ** len(self.blocks)
 
     def frame_vectors(self, logmel: Tensor) -> Tensor:
@@ -288,12 +302,12 @@ class Crnn(nn.Module):
 
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
-        vectors = in_output_precision(self.frame_vectors(logmel))
-        with output_autocast(logmel.device):
+        vectors = self.frame_vectors(logmel)
+        with output_precision(vectors, self.outputs_in_float32) as vectors:
             states = self.dropout(self.recurrent(vectors)[0])
             frame_outputs = torch.sigmoid(self.classifier(states)).float()
             clipwise_output = attention_pooling(frame_outputs, self.attention(states).float())
-        return ModelOutput(repeat_frames(frame_outputs, logmel.shape[1]), clipwise_output)
+        return ModelOutput(frame_outputs, clipwise_output, self.stride_frames)
 
 
 def attention_pooling(frame_outputs: Tensor, scores: Tensor) -> Tensor:
@@ -312,7 +326,11 @@ def attention_pooling(frame_outputs: Tensor, scores: Tensor) -> Tensor:
 
 
 def create_model(
-    model_type: str, classes_num: int, clip_output_from: Literal["frame_vectors", "frame_outputs"]
+    model_type: str,
+    classes_num: int,
+    clip_output_from: Literal["frame_vectors", "frame_outputs"],
+    *,
+    outputs_in_float32: bool,
 ) -> Cnn | Crnn:
     """Create the model of that name, in the memory layout that its convolutions are fastest in.
 
@@ -320,5 +338,7 @@ def create_model(
     """
     design = DESIGNS[model_type]
     if isinstance(design, CrnnDesign):
-        return Crnn(design, classes_num).to(memory_format=torch.channels_last)
-    return Cnn(design, classes_num, clip_output_from).to(memory_format=torch.channels_last)
+        return Crnn(design, classes_num, outputs_in_float32).to(memory_format=torch.channels_last)
+    return Cnn(design, classes_num, clip_output_from, outputs_in_float32).to(
+        memory_format=torch.channels_last
+    )

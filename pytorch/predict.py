@@ -1,4 +1,4 @@
-"""The `predict` command: hear the events of recordings with a checkpoint, and write them."""
+"""The `predict` command: recordings and a checkpoint -> events."""
 
 import argparse
 import sys
@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytorch.compute import choose_compute
-from pytorch.detector import Detector, detector_of_checkpoint
-from pytorch.evaluation import post_processing_of
-from pytorch.long_audio import Heard, listen
+from pytorch.detector import Detector, describe_settings, load_detector, tuned_post_processing
+from pytorch.long_audio import detect_in_streams
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
 from utils.audio.reading import SampleStream
 from utils.audio.recordings import AudioFile, Unread, find_recordings, header_seconds
 from utils.events.event_files import (
-    HeardEvents,
+    DetectedEvents,
     cut_events,
     print_csv,
     write_audacity,
@@ -23,13 +22,14 @@ from utils.events.event_files import (
     write_probabilities,
 )
 from utils.events.post_processing import detect_events
-from utils.events.tuning import read_tuned
-from utils.settings.detector_settings import detector_settings
+from utils.events.probabilities import Probabilities
+from utils.settings.current import current_settings
+from utils.settings.groups import CommandDefaults
+from utils.settings.overrides import read_overrides
 from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.progress import audio_progress, describe_speed
-from utils.workspace.paths import tuned_beside
 
 FORMATS = ("csv", "audacity", "json")
 TABLE_NAME, JSON_NAME = "events.csv", "events.json"
@@ -37,9 +37,9 @@ AUDACITY_SUFFIX, PROBABILITIES_SUFFIX = ".txt", ".probabilities.csv"  # after a 
 SOME_UNREADABLE = 1  # exit code
 
 PREDICT_DESCRIPTION = """\
-Hear the events in recordings of any length, in any format that soundfile reads. The checkpoint says what the
-recordings are turned into, whatever the configuration is. Only how probabilities become events, such
-as clip_threshold, is taken from the file that SED_CONFIG names, where it says so.
+Detect the events in recordings of any length, in any format that soundfile reads. All that the events depend
+on comes from the checkpoint, whatever the configuration is. Only how probabilities become events, such as
+clip_threshold, is taken from the file that SED_CONFIG names, where it says so.
 
 csv       events.csv: one table of all recordings, as `score` reads it
 audacity  RECORDING.txt: a label file for each recording, such as a.wav.txt
@@ -52,7 +52,7 @@ Exit code: 0 if all recordings were read; 1 if some could not be, which are list
 be, or an argument is wrong."""
 
 
-def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
+def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
         "--checkpoint_path",
@@ -88,9 +88,9 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tuned",
         action="store_true",
-        help="find events with the post-processing that tune has saved beside the checkpoint",
+        help="use the post-processing that tune has saved beside the checkpoint",
     )
-    add_compute_arguments(parser)
+    add_compute_arguments(parser, defaults)
 
 
 def predict(arguments: argparse.Namespace) -> int:
@@ -100,36 +100,47 @@ def predict(arguments: argparse.Namespace) -> int:
         raise SedError("--format and --probabilities write files; name a folder for them with --output_dir")
     start_logging(on_stderr=output_dir is None)
     keep_freed_memory()
-    compute = choose_compute(arguments.cuda, arguments.precision)
-    detector = detector_of_checkpoint(arguments.checkpoint_path, arguments.weights, compute)
-    post_processing = post_processing_of(detector.model_type)
+    detector = load_detector(
+        arguments.checkpoint_path,
+        arguments.weights,
+        choose_compute(arguments.cuda, arguments.precision),
+        batch_size=current_settings().loop.evaluation_batch_size,
+        event_values=read_overrides(),
+    )
+    post_processing = detector.post_processing
     if arguments.tuned:
-        path = tuned_beside(arguments.checkpoint_path, arguments.weights)
-        post_processing = read_tuned(path, post_processing, "run the command tune for this checkpoint")
+        post_processing = tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
+    frames_per_second = detector.features.frames_per_second
     recordings, unreadable = find_recordings(arguments.audio)
 
-    heard = []
-    for recording, one in hear_all(detector, recordings, unreadable):
+    detected = []
+    for recording, seconds, probabilities in detect_in_recordings(detector, recordings, unreadable):
         events = detect_events(
-            one.framewise,
-            one.clipwise,
+            probabilities,
+            labels=detector.labels,
             post_processing=post_processing,
-            stride_frames=detector.model.stride_frames,
+            frames_per_second=frames_per_second,
         )
-        events = cut_events(events, one.stream.seconds)
-        heard.append(HeardEvents(recording, one.stream.seconds, events))
+        events = cut_events(events, seconds)
+        detected.append(DetectedEvents(recording, seconds, events))
         if output_dir is not None and "audacity" in arguments.format:
             write_audacity(output_dir / f"{recording.name}{AUDACITY_SUFFIX}", events)
         if output_dir is not None and arguments.probabilities:
-            path = output_dir / f"{recording.name}{PROBABILITIES_SUFFIX}"
-            write_probabilities(path, one.framewise, one.stream.seconds)
-    refuse_nothing(heard, unreadable)
+            write_probabilities(
+                output_dir / f"{recording.name}{PROBABILITIES_SUFFIX}",
+                probabilities.stretched(),
+                seconds,
+                labels=detector.labels,
+                frames_per_second=frames_per_second,
+            )
+    if not detected:
+        raise SedError("no recording could be read: " + "; ".join(one.reason for one in unreadable))
 
     if output_dir is None:
-        print_csv(sys.stdout, heard)
+        print_csv(sys.stdout, detected)
     else:
         if "csv" in arguments.format:
-            write_csv(output_dir / TABLE_NAME, heard)
+            write_csv(output_dir / TABLE_NAME, detected)
         if "json" in arguments.format:
             checkpoint = {
                 "path": str(arguments.checkpoint_path),
@@ -137,43 +148,38 @@ def predict(arguments: argparse.Namespace) -> int:
                 "iteration": detector.iteration,
                 "weights": arguments.weights,
             }
-            write_json(output_dir / JSON_NAME, heard, unreadable, checkpoint, detector_settings())
-        count = sum(len(one.events) for one in heard)
-        logger.info(f"{count} events in {len(heard)} recordings, written to {output_dir}")
+            write_json(output_dir / JSON_NAME, detected, unreadable, checkpoint, describe_settings(detector))
+        count = sum(len(one.events) for one in detected)
+        logger.info(f"{count} events in {len(detected)} recordings, written to {output_dir}")
     if not unreadable:
         return 0
-    logger.info(f"Not read: {len(unreadable)} of {len(heard) + len(unreadable)}")
+    logger.info(f"Not read: {len(unreadable)} of {len(detected) + len(unreadable)}")
     for one in unreadable:
         logger.info(f"    {one.reason}")
     return SOME_UNREADABLE
 
 
-def hear_all(
+def detect_in_recordings(
     detector: Detector, recordings: list[AudioFile], unreadable: list[Unread]
-) -> Iterator[tuple[AudioFile, Heard]]:
-    """Yield what is heard in each recording that can be read; add the others to `unreadable`."""
+) -> Iterator[tuple[AudioFile, float, Probabilities]]:
+    """Yield each readable recording, its seconds and its probabilities; note the others as unreadable."""
     start = time.perf_counter()
-    of_stream = {SampleStream(recording.path): recording for recording in recordings}
+    of_stream = {SampleStream(one.path, detector.features): one for one in recordings}
     total_seconds = sum(header_seconds(recording.path) for recording in recordings)
 
     def seconds_read() -> float:
         return sum(stream.seconds for stream in of_stream)
 
-    steps = listen(detector, list(of_stream))
-    for heard in audio_progress(steps, "Listening", total_seconds, seconds_read):
-        if heard is not None:
-            yield of_stream[heard.stream], heard
+    steps = detect_in_streams(detector, list(of_stream))
+    for step in audio_progress(steps, "Detecting", total_seconds, seconds_read):
+        if step is not None:
+            stream, probabilities = step
+            yield of_stream[stream], stream.seconds, probabilities
     unreadable += [Unread(stream.path, str(stream.error)) for stream in of_stream if stream.error is not None]
     elapsed = time.perf_counter() - start
     logger.info(
         f"{seconds_read():.0f} s of audio in {elapsed:.1f} s: {describe_speed(seconds_read(), elapsed)}"
     )
-
-
-def refuse_nothing(heard: list[HeardEvents], unreadable: list[Unread]) -> None:
-    """Raise SedError where no recording could be read, with the reason of each."""
-    if not heard:
-        raise SedError("no recording could be read: " + "; ".join(one.reason for one in unreadable))
 
 
 def output_formats(text: str) -> tuple[str, ...]:

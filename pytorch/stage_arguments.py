@@ -5,17 +5,19 @@ import argparse
 from pytorch.compute import PRECISIONS
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
-from utils import config
-from utils.dataset.tables import SUBSETS
+from utils.dataset.subsets import SUBSETS
+from utils.settings.groups import CommandDefaults, Settings
 from utils.system import command_line
-from utils.workspace.paths import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
+from utils.system.errors import SedError
+from utils.workspace.paths import Workspace
+from utils.workspace.run import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
 
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 TUNING_DATA_TYPES = [name for name in TRAINING_DATA_TYPES if SUBSETS[name].annotation == "strong"]
 HOLDOUT_FOLDS = ("1", "none")
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
     """Add the arguments whose values make up a `Run`, and those that tell where and how it runs."""
     command_line.add_dataset_dir(parser)
     command_line.add_workspace(parser)
@@ -33,41 +35,41 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model_type",
-        default=config.model_type,
+        default=defaults.model_type,
         choices=DESIGNS,
-        help=f"the network; default {config.model_type}",
+        help=f"the network; default {defaults.model_type}",
     )
     parser.add_argument(
         "--loss_type",
-        default=config.loss_type,
+        default=defaults.loss_type,
         choices=LOSSES,
-        help=f"what is minimized; default {config.loss_type}",
+        help=f"what is minimized; default {defaults.loss_type}",
     )
     parser.add_argument(
         "--batch_size",
         type=command_line.positive_int,
-        default=config.batch_size,
-        help=f"clips in a batch; default {config.batch_size}",
+        default=defaults.batch_size,
+        help=f"clips in a batch; default {defaults.batch_size}",
     )
     parser.add_argument(
         "--seed",
-        type=int,
-        default=config.seed,
-        help=f"of the initial weights and the shuffling; default {config.seed}",
+        type=seed_number,
+        default=defaults.seed,
+        help=f"of the initialization and the shuffling; default {defaults.seed}",
     )
-    command_line.add_mini_data(parser)
-    add_compute_arguments(parser)
+    command_line.add_mini_data(parser, defaults.mini_data_clips)
+    add_compute_arguments(parser, defaults)
 
 
-def add_compute_arguments(parser: argparse.ArgumentParser) -> None:
+def add_compute_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
     """Add the arguments that tell where and how precisely a model computes."""
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU; without it on the processor")
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
-        default=config.precision,
+        default=defaults.precision,
         help="number format of the convolutions; auto: bf16 where the processor or GPU has it, else fp32; "
-        f"default {config.precision}",
+        f"default {defaults.precision}",
     )
 
 
@@ -92,6 +94,13 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def seed_number(text: str) -> int:
+    """Return the seed that an argument holds, which must not be negative."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 0")
+    return int(text)
+
+
 def tuning_data_type(name: str) -> str:
     """Return the name of a subset that may be tuned on."""
     if name == "validation":
@@ -112,8 +121,18 @@ def training_data_types(text: str) -> str:
     return join_data_types(set(names))
 
 
-def run_of(arguments: argparse.Namespace) -> Run:
-    """Return the run that the arguments tell."""
+def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
+    """Return the run that the arguments and the settings tell.
+
+    Raises
+    ------
+    SedError
+        If a default in the settings is unknown; options have been checked already.
+    """
+    for name, known in (("model_type", DESIGNS), ("loss_type", LOSSES)):
+        value = getattr(arguments, name)
+        if value not in known:
+            raise SedError(f"{name} '{value}' in the configuration is unknown; it can be {', '.join(known)}")
     return Run(
         arguments.data_type,
         arguments.holdout_fold,
@@ -122,4 +141,10 @@ def run_of(arguments: argparse.Namespace) -> Run:
         arguments.batch_size,
         arguments.seed,
         arguments.mini_data,
+        settings.training,
     )
+
+
+def workspace_of(arguments: argparse.Namespace, settings: Settings) -> Workspace:
+    """Return the workspace that the arguments tell."""
+    return Workspace(arguments.workspace, settings.features.folder_name, arguments.mini_data)

@@ -6,7 +6,7 @@ from typing import Any
 
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER
 
 
 class TensorBoardLog:

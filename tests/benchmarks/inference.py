@@ -6,24 +6,24 @@ import torch
 
 from pytorch.compute import choose_compute
 from pytorch.data_generator import Standardizer
-from pytorch.evaluation import predict_batches
+from pytorch.detector import Detector
 from pytorch.models import create_model
-from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
+from tests.benchmarks.measure import SETTINGS, compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
-from utils import config
 from utils.system.memory import keep_freed_memory
 
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
-NO_SCALING = Standardizer(torch.zeros(config.mel_bins), torch.ones(config.mel_bins))
+BATCH_SIZE = SETTINGS.loop.evaluation_batch_size
+NO_SCALING = Standardizer(torch.zeros(SETTINGS.features.mel_bins), torch.ones(SETTINGS.features.mel_bins))
 
 
 def plain(clips: int) -> float:
-    model = PlainCnn(config.classes_num).eval()
+    model = PlainCnn(SETTINGS.features.classes_num).eval()
     logmel = torch.from_numpy(some_features(clips).logmel)
     with torch.no_grad():
-        model(logmel[: config.evaluation_batch_size])
+        model(logmel[:BATCH_SIZE])
         start = time.perf_counter()
-        for batch in logmel.split(config.evaluation_batch_size):
+        for batch in logmel.split(BATCH_SIZE):
             model(batch)
         return time.perf_counter() - start
 
@@ -31,11 +31,14 @@ def plain(clips: int) -> float:
 def pipeline(clips: int) -> float:
     keep_freed_memory()
     compute = choose_compute(cuda=False, precision="auto")
-    model = create_model(MODEL_TYPE, config.classes_num, "frame_vectors")
-    features = some_features(clips)
-    list(predict_batches(model, some_features(config.evaluation_batch_size), NO_SCALING, compute))
+    model = create_model(MODEL_TYPE, SETTINGS.features.classes_num, "frame_vectors", outputs_in_float32=True)
+    detector = Detector(
+        model, MODEL_TYPE, NO_SCALING, SETTINGS.features, SETTINGS.events, compute, BATCH_SIZE
+    )
+    logmel = some_features(clips).logmel
+    detector.probabilities(logmel[:BATCH_SIZE])
     start = time.perf_counter()
-    list(predict_batches(model, features, NO_SCALING, compute))
+    detector.probabilities(logmel)
     return time.perf_counter() - start
 
 
@@ -47,6 +50,6 @@ if __name__ == "__main__":
         pipeline,
         "a large matrix product's operations a second",
         peak_operations_per_second(dtype, torch.device("cpu")),
-        operations_per_clip(training=False),
-        default_clips=4 * config.evaluation_batch_size,
+        operations_per_clip(SETTINGS.features, training=False),
+        default_clips=4 * BATCH_SIZE,
     )

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from utils import config
 from utils.audio.feature_file import Features
+from utils.settings.current import current_settings
 from utils.system.files import make_folder
 
+SETTINGS = current_settings()
 RESULTS = Path(__file__).resolve().parents[2] / "workspace" / "benchmarks.jsonl"
 MATRIX_SIZE = 4096  # rows and columns of the matrix product that measures the peak of arithmetic
 COPY_BYTES = 2**28  # of the copy that measures the peak of memory
@@ -38,8 +39,8 @@ class Comparison:
         Of each run, in the order they were made.
     peak_name : str
         What the machine's peak is one of.
-    peak_share : float
-        Share of the measured peak that the pipeline's way reaches.
+    peak_fraction : float
+        Fraction of the measured peak that the pipeline's way reaches.
     """
 
     stage: str
@@ -48,7 +49,7 @@ class Comparison:
     plain_seconds: list[float]
     pipeline_seconds: list[float]
     peak_name: str
-    peak_share: float
+    peak_fraction: float
 
     @property
     def ratios(self) -> list[float]:
@@ -66,16 +67,16 @@ class Comparison:
             )
         ratio = statistics.median(self.ratios)
         lines.append(f"    ratio: median {ratio:.2f} (from {min(self.ratios):.2f} to {max(self.ratios):.2f})")
-        lines.append(f"     peak: {100 * self.peak_share:.1f} % of {self.peak_name}")
+        lines.append(f"     peak: {100 * self.peak_fraction:.1f} % of {self.peak_name}")
         return "\n".join(lines)
 
 
 def some_features(clips: int) -> Features:
     """Return noise as the features of clips with random labels."""
     generator = np.random.default_rng(0)
-    shape = (clips, config.clip_frames, config.mel_bins)
+    shape = (clips, SETTINGS.features.clip_frames, SETTINGS.features.mel_bins)
     logmel = generator.standard_normal(shape, np.float32)
-    weak_target = generator.integers(0, 2, (clips, config.classes_num)).astype(bool)
+    weak_target = generator.integers(0, 2, (clips, SETTINGS.features.classes_num)).astype(bool)
     return Features([f"{index}.wav" for index in range(clips)], logmel, weak_target, None, clips)
 
 
@@ -156,9 +157,9 @@ def compare(
     for _ in range(arguments.rounds):
         for way, runs in seconds.items():
             runs.append(seconds_in_fresh_process(way, arguments.clips))
-    share = work_per_clip * arguments.clips / statistics.median(seconds[pipeline]) / peak
+    fraction = work_per_clip * arguments.clips / statistics.median(seconds[pipeline]) / peak
     comparison = Comparison(
-        stage, machine_name(), arguments.clips, seconds[plain], seconds[pipeline], peak_name, share
+        stage, machine_name(), arguments.clips, seconds[plain], seconds[pipeline], peak_name, fraction
     )
     print(comparison.describe())
     make_folder(RESULTS.parent)

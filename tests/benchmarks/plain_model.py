@@ -4,13 +4,13 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from utils import config
+from utils.settings.groups import FeatureSettings
 
 CHANNELS = (64, 128, 256, 512)
 
 
 class PlainCnn(nn.Module):
-    """The same layers as the pipeline's model; what it gives out is pooled over time only."""
+    """The same layers as the pipeline's model; its only output is the clip's."""
 
     def __init__(self, classes_num: int) -> None:
         super().__init__()
@@ -30,10 +30,10 @@ class PlainCnn(nn.Module):
         return torch.sigmoid(self.classifier(vectors.amax(dim=2)))
 
 
-def operations_per_clip(*, training: bool) -> float:
+def operations_per_clip(features: FeatureSettings, *, training: bool) -> float:
     """Count the additions and multiplications of a clip: of the forward pass, in training of both passes."""
-    model = PlainCnn(config.classes_num)
-    logmel = torch.randn(1, config.clip_frames, config.mel_bins)
+    model = PlainCnn(features.classes_num)
+    logmel = torch.randn(1, features.clip_frames, features.mel_bins)
     with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(training):
         output = model(logmel)
         if training:

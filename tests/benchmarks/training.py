@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from pytorch.compute import choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer, hold, training_batches
-from pytorch.models import create_model
-from tests.benchmarks.measure import compare, peak_operations_per_second, some_features
+from pytorch.distributed import Ranks
+from pytorch.training import new_training, training_step
+from tests.benchmarks.measure import SETTINGS, compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
-from utils import config
 from utils.audio.feature_file import Scalar
 from utils.system.memory import keep_freed_memory
+from utils.workspace.run import Run
 
 HAS_GPU = torch.cuda.is_available()
 BATCH_SIZE = 32 if HAS_GPU else 16
@@ -22,7 +23,9 @@ DEFAULT_STEPS = 200 if HAS_GPU else 3
 WARM_UP_STEPS = 20 if HAS_GPU else 1
 DATA_SET_CLIPS = 512
 MODEL_TYPE = "Cnn_9layers_MaxPooling"
-SCALAR = Scalar(np.full(config.mel_bins, 0.5), np.full(config.mel_bins, 2.0), "")
+RUN = Run("train_weak", "1", MODEL_TYPE, "clipwise_binary_crossentropy", BATCH_SIZE, seed=0)
+MEL_BINS, CLASSES = SETTINGS.features.mel_bins, SETTINGS.features.classes_num
+SCALAR = Scalar(np.full(MEL_BINS, 0.5), np.full(MEL_BINS, 2.0), "")
 DEVICE = torch.device("cuda" if HAS_GPU else "cpu")
 
 
@@ -46,7 +49,7 @@ def seconds_of_steps(step: Callable[[], None], clips: int) -> float:
 def plain(clips: int) -> float:
     """Gather and standardize with numpy, copy, compute in float32."""
     torch.manual_seed(0)
-    model = PlainCnn(config.classes_num).to(DEVICE)
+    model = PlainCnn(CLASSES).to(DEVICE)
     optimizer = torch.optim.Adam(model.parameters(), amsgrad=True)
     features = some_features(DATA_SET_CLIPS)
     generator = np.random.default_rng(0)
@@ -66,25 +69,16 @@ def plain(clips: int) -> float:
 
 def pipeline(clips: int) -> float:
     """Do as the loop of pytorch/main.py does."""
-    make_repeatable(0)
+    make_repeatable(RUN.seed, gpu_repeatable=False)
     keep_freed_memory()
     compute = choose_compute(cuda=HAS_GPU, precision="auto")
-    model = create_model(MODEL_TYPE, config.classes_num, "frame_vectors").to(compute.device)
-    optimizer = torch.optim.Adam(model.parameters(), amsgrad=True, fused=HAS_GPU)
-    held = hold(some_features(DATA_SET_CLIPS), compute.device)
     standardize = Standardizer.of(SCALAR, compute.device)
-    batches = training_batches(held, standardize, batch_size=BATCH_SIZE, seed=0)
-
-    def step() -> None:
-        batch = next(batches)
-        with compute.autocast():
-            output = model(batch.logmel)
-        loss = F.binary_cross_entropy(output.clipwise_output, batch.weak_target)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    return seconds_of_steps(step, clips)
+    held = hold(some_features(DATA_SET_CLIPS), compute.device, SETTINGS.loop.gpu_data_fraction)
+    batches = training_batches(held, standardize, batch_size=BATCH_SIZE, seed=RUN.seed)
+    training = new_training(
+        RUN, CLASSES, iterations=1, standardize=standardize, compute=compute, ranks=Ranks(0, 1, 0)
+    )
+    return seconds_of_steps(lambda: training_step(training, next(batches)), clips)
 
 
 if __name__ == "__main__":
@@ -95,6 +89,6 @@ if __name__ == "__main__":
         pipeline,
         "a large matrix product's operations a second",
         peak_operations_per_second(dtype, DEVICE),
-        operations_per_clip(training=True),
+        operations_per_clip(SETTINGS.features, training=True),
         default_clips=DEFAULT_STEPS * BATCH_SIZE,
     )

@@ -1,4 +1,4 @@
-"""Several processes that train one model together, on GPUs or processors, as `torchrun` starts them."""
+"""Several ranks that train one model together, on GPUs or processors, as `torchrun` starts them."""
 
 import atexit
 import os
@@ -9,7 +9,7 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from pytorch.data_generator import Share
+from pytorch.data_generator import Shard
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Ranks:
         return self.rank == 0
 
     @property
-    def share(self) -> Share:
+    def shard(self) -> Shard:
         """What it takes of each batch."""
-        return Share(self.rank, self.count)
+        return Shard(self.rank, self.count)
 
     def distribute(self, model: nn.Module) -> nn.Module:
         """Return what runs the model so that the gradients of all processes are averaged.

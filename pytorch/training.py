@@ -1,0 +1,99 @@
+"""One step of a training, and all that changes in it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pytorch.compute import Compute, compiled
+from pytorch.data_generator import Batch, Standardizer
+from pytorch.distributed import Ranks
+from pytorch.losses import LOSSES, Loss
+from pytorch.mean_teacher import MeanTeacher
+from pytorch.models import create_model
+from utils.workspace.run import STUDENT, TEACHER, Run
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model that learns, and how.
+
+    Attributes
+    ----------
+    model : nn.Module
+        The student.
+    parallel_model : nn.Module
+        The same weights, run so that gradients are averaged over the ranks; perhaps compiled.
+    loss : Loss
+    teacher : MeanTeacher or None
+    optimizer, scheduler
+        Of the student.
+    compute : Compute
+    """
+
+    model: nn.Module
+    parallel_model: nn.Module
+    loss: Loss
+    teacher: MeanTeacher | None
+    optimizer: torch.optim.Optimizer
+    scheduler: torch.optim.lr_scheduler.LRScheduler
+    compute: Compute
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The models that can be evaluated, by whose weights they have."""
+        return {STUDENT: self.model} | ({TEACHER: self.teacher.model} if self.teacher is not None else {})
+
+
+def new_training(
+    run: Run,
+    classes_num: int,
+    *,
+    iterations: int,
+    standardize: Standardizer,
+    compute: Compute,
+    ranks: Ranks,
+    compile_model: bool = False,
+) -> Training:
+    """Create the model, the teacher, the optimizer and the schedule of a run."""
+    settings, loss = run.training, LOSSES[run.loss_type]
+    model = create_model(
+        run.model_type, classes_num, loss.clip_output_from, outputs_in_float32=settings.outputs_in_float32
+    ).to(compute.device)
+    parallel_model = ranks.distribute(model)
+    if compile_model:
+        parallel_model = compiled(parallel_model)
+    teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
+    optimizer = torch.optim.Adam(
+        model.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.adam_betas,
+        eps=settings.adam_epsilon,
+        weight_decay=settings.weight_decay,
+        amsgrad=True,
+        fused=compute.device.type == "cuda",
+    )
+    scheduler = torch.optim.lr_scheduler.StepLR(
+        optimizer, settings.learning_rate_decay_interval, settings.learning_rate_decay
+    )
+    return Training(model, parallel_model, loss, teacher, optimizer, scheduler, compute)
+
+
+def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Let the model learn from a batch; return the loss and its terms, which stay on the device."""
+    training.model.train()
+    with training.compute.autocast():
+        output = training.parallel_model(batch.logmel)
+    terms = training.loss.compute_terms(output, batch)
+    loss = sum(terms.values())
+    if training.teacher is not None:
+        consistency = training.teacher.consistency(batch, output)
+        loss += training.teacher.weight * sum(consistency.values())
+        terms |= consistency
+    training.optimizer.zero_grad()
+    loss.backward()
+    training.optimizer.step()
+    training.scheduler.step()
+    if training.teacher is not None:
+        training.teacher.follow(training.model)
+    return loss, terms

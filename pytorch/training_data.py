@@ -1,0 +1,86 @@
+"""The clips that a run trains on, and the batches that it draws of them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytorch.data_generator import (
+    Batch,
+    BatchPart,
+    Shard,
+    Standardizer,
+    concatenate,
+    hold,
+    mixed_batches,
+    training_batches,
+)
+from pytorch.losses import LOSSES, SYNTHETIC
+from utils.audio.feature_file import Features
+from utils.audio.inputs import load_features
+from utils.dataset.subsets import SUBSETS
+from utils.settings.groups import Settings
+from utils.workspace.paths import Workspace
+from utils.workspace.run import Run
+
+
+def load_training_subsets(
+    workspace: Workspace, dataset_dir: Path, run: Run, settings: Settings, validation: Features
+) -> dict[str, Features]:
+    """Read the features of the subsets that a run trains on.
+
+    Where the run holds nothing out, the validation clips join the subset that is annotated most like them.
+    """
+    subsets = {name: load_features(workspace, dataset_dir, name, settings) for name in run.data_types}
+    if run.holdout_fold == "none":
+        host = SYNTHETIC if SYNTHETIC in subsets else run.data_types[0]
+        subsets[host] = concatenate([subsets[host], validation])
+    return subsets
+
+
+def labelled_clips(subsets: dict[str, Features]) -> Features:
+    """Return those clips of the subsets whose labels are known."""
+    return concatenate([features for features in subsets.values() if features.weak_target is not None])
+
+
+def batches_of(
+    run: Run,
+    subsets: dict[str, Features],
+    standardize: Standardizer,
+    *,
+    gpu_data_fraction: float,
+    shard: Shard,
+    skip: int,
+) -> Iterator[Batch]:
+    """Yield this rank's shard of the batches of a run without end, mixed as its loss needs them.
+
+    The first `skip` batches are left out, as the run has seen them before.
+    """
+    device = standardize.mean.device
+    order = {"seed": run.seed, "shard": shard, "skip": skip}
+    fractions = LOSSES[run.loss_type].batch_fractions
+    if fractions is None:
+        clips = hold(concatenate(list(subsets.values())), device, gpu_data_fraction)
+        return training_batches(clips, standardize, batch_size=run.batch_size, **order)
+    parts = [
+        BatchPart(
+            hold(subsets[name], device, gpu_data_fraction),
+            round(fraction * run.batch_size),
+            SUBSETS[name].annotation,
+        )
+        for name, fraction in fractions.items()
+    ]
+    return mixed_batches(parts, standardize, **order)
+
+
+def describe_count(features: Features) -> str:
+    """Return how many clips there are, and how many are missing."""
+    found, listed = len(features.names), features.clips_listed
+    if found == listed:
+        return f"{found}"
+    return f"{found} of {listed} ({listed - found} recordings are missing or unreadable)"
+
+
+def describe_counts(subsets: dict[str, Features]) -> str:
+    """Return how many clips there are of each subset; of a single one, without its name."""
+    if len(subsets) == 1:
+        return describe_count(*subsets.values())
+    return ", ".join(f"{describe_count(features)} of {name}" for name, features in subsets.items())

@@ -41,8 +41,8 @@ def clipwise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
 
 
 def framewise_binary_crossentropy(output: ModelOutput, batch: Batch) -> Tensor:
-    """Compare the frame probabilities with the events, where the batch has their times."""
-    probability = output.stretched(batch.logmel.shape[1])[batch.strong_rows]
+    """Compare the frame probabilities, stretched, with the events, where the batch has their times."""
+    probability = output.framewise_output[batch.strong_rows]
     losses = binary_crossentropy(probability, batch.strong_target)
     return mean_over_clips(losses, batch.clips_counted.strong)
 
@@ -72,6 +72,11 @@ class Loss:
     batch_fractions: dict[str, float] | None = None
     has_teacher: bool = False
 
+    @property
+    def compares_frames(self) -> bool:
+        """Whether a term needs the frame probabilities at the resolution of the targets."""
+        return "framewise" in self.terms
+
     def require_fit(self, run: Run) -> None:
         """Raise SedError where the run's clips lack what the loss compares with, or its batches cannot be."""
         annotations = {data_type: SUBSETS[data_type].annotation for data_type in run.data_types}
@@ -87,7 +92,7 @@ class Loss:
         for data_type, annotation in annotations.items():
             if annotation == "none":
                 raise SedError(f"{needed} labels, which {data_type} does not have; take other clips")
-            if annotation == "weak" and "framewise" in self.terms:
+            if annotation == "weak" and self.compares_frames:
                 raise SedError(
                     f"{needed} events with times, which {data_type} does not have; take --data_type "
                     f"{SYNTHETIC} or another loss"

@@ -70,16 +70,15 @@ class MeanTeacher:
         batch : Batch
             As the student saw it.
         student : ModelOutput
-            What the student made of it.
+            What the student made of it, stretched.
         """
         self.model.train()
-        frames = batch.logmel.shape[1]
         noise = torch.randn_like(batch.logmel) * self.noise_deviation
         with torch.no_grad(), self.compute.autocast():
-            teacher = self.model(batch.logmel + noise)
+            teacher = self.model(batch.logmel + noise).stretched(batch.logmel.shape[1])
         outputs = {
             "clipwise_consistency": (student.clipwise_output, teacher.clipwise_output),
-            "framewise_consistency": (student.stretched(frames), teacher.stretched(frames)),
+            "framewise_consistency": (student.framewise_output, teacher.framewise_output),
         }
         return {
             name: mean_over_clips(F.mse_loss(*pair, reduction="none"), batch.clips_counted.all)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -27,11 +27,11 @@ class ModelOutput(NamedTuple):
     clipwise_output: Tensor
     stride_frames: int
 
-    def stretched(self, frames: int) -> Tensor:
-        """Return the frame probabilities at the resolution of the log-mel, shape (batch, frames, classes)."""
+    def stretched(self, frames: int) -> Self:
+        """Return the same at the resolution of the log-mel: framewise_output (batch, frames, classes)."""
         repeated = self.framewise_output.repeat_interleave(self.stride_frames, dim=1)
         rest = repeated[:, -1:].expand(-1, frames - repeated.shape[1], -1)
-        return torch.cat([repeated, rest], dim=1)
+        return ModelOutput(torch.cat([repeated, rest], dim=1), self.clipwise_output, 1)
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,8 @@ def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, T
     training.model.train()
     with training.compute.autocast():
         output = training.parallel_model(batch.logmel)
+    if training.loss.compares_frames:
+        output = output.stretched(batch.logmel.shape[1])
     terms = training.loss.compute_terms(output, batch)
     loss = sum(terms.values())
     if training.teacher is not None:

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.commands import PROJECT, run_well
+from tests.settings_for_tests import SETTINGS
 from tests.small import EXTRACT, Finished, Small, finish_all_stages, make_small
-from utils.dataset.demo_clips import make_demo_dataset
-from utils.dataset.tables import SUBSETS
-from utils.workspace.paths import Run, Workspace
+from utils.dataset.subsets import SUBSETS
+from utils.synthesis.demo_clips import make_demo_dataset
+from utils.workspace.paths import RunPaths, Workspace
+from utils.workspace.run import Run
 
 SHARED = PROJECT.parent / "shared"
 TINY_CLIPS = {"train_weak": 10, "train_synthetic": 10, "train_unlabel_in_domain": 4, "validation": 5}
@@ -36,6 +38,10 @@ class Trained:
     workspace: Workspace
     run: Run
     train_output: str
+
+    @property
+    def paths(self) -> RunPaths:
+        return self.workspace.run_paths(self.run)
 
     def run_arguments(self, **changes: object) -> list[object]:
         """Return the arguments that tell the run, with changes."""
@@ -87,6 +93,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason="slow; run with: bash tests/run.sh --slow"))
 
 
+def workspace_at(root: Path, *, mini_data: bool = False) -> Workspace:
+    """Return the workspace that the commands find there with the project's own settings."""
+    return Workspace(root, SETTINGS.features.folder_name, mini_data)
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demonstration data set of a few clips."""
@@ -99,13 +110,13 @@ def copy_inputs(trained: Trained, root: Path) -> Workspace:
     """A new workspace with the features and the scalar of another."""
     for kind in ("features", "scalars"):
         (root / kind).symlink_to(trained.workspace.root / kind)
-    return Workspace(root)
+    return workspace_at(root)
 
 
 @pytest.fixture(scope="session")
 def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The tiny data set's features, scalar, and a run of two iterations."""
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    workspace = workspace_at(tmp_path_factory.mktemp("workspace"))
     make_features(tiny_dataset, workspace.root, data_types=SUBSETS)
     trained = Trained(tiny_dataset, workspace, TINY_RUN, "")
     output = run_well("pytorch/main.py", "train", *trained.run_arguments(), "--iterations", 2)
@@ -122,10 +133,3 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
 def finished(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """A workspace in which every stage on the small data set came to its end undisturbed."""
     return finish_all_stages(small, tmp_path_factory.mktemp("finished"))
-
-
-@pytest.fixture
-def paths_of_small_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `Workspace` build in a test the paths that it builds in the commands with the small settings."""
-    monkeypatch.setattr("utils.config.frames_per_second", 32)
-    monkeypatch.setattr("utils.config.mel_bins", 16)

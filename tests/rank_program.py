@@ -1,21 +1,21 @@
-"""Run by test_ranks.py in two processes: their weights stay equal, and equal those of one process."""
+"""Run by test_distributed.py in two processes: their weights stay equal, and equal those of one process."""
 
 import copy
 
 import torch
 from torch import distributed, nn
 
-from pytorch.ranks import Ranks, join_ranks
+from pytorch.distributed import Ranks, join_ranks
 
 CLIPS, STEPS = 5, 3
 
 
 def train(model: nn.Module, runner: nn.Module, batches: torch.Tensor, ranks: Ranks) -> None:
-    """Take a few steps, each on this process's share of a batch."""
+    """Take a few steps, each on this rank's shard of each batch."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for batch in batches:
-        share = batch[ranks.rank :: ranks.count]
-        loss = runner(share).square().mean((1, 2, 3)).sum() / (len(batch) / ranks.count)
+        shard = batch[ranks.rank :: ranks.count]
+        loss = runner(shard).square().mean((1, 2, 3)).sum() / (len(batch) / ranks.count)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.commands import PROJECT, run_well
-from utils.dataset.demo_clips import make_demo_dataset
-from utils.workspace.paths import Run, Workspace
+from utils.synthesis.demo_clips import make_demo_dataset
+from utils.workspace.paths import Workspace
+from utils.workspace.run import Run
 
 CLIPS = {"train_weak": 12, "train_synthetic": 8, "train_unlabel_in_domain": 8, "validation": 6}
-SETTINGS = """
+CONFIG = """
 sample_rate = 8000
 clip_seconds = 2.0
 window_size = 256
@@ -67,9 +68,9 @@ class Small:
 
     def of_run(self, workspace: Path, run: Run) -> list[object]:
         """Return the arguments that tell a run."""
-        settings = vars(run) | {"dataset_dir": self.dataset_dir, "workspace": workspace}
-        del settings["mini_data"]
-        return [word for name, value in settings.items() for word in (f"--{name}", value)]
+        values = vars(run) | {"dataset_dir": self.dataset_dir, "workspace": workspace}
+        del values["mini_data"], values["training"]
+        return [word for name, value in values.items() for word in (f"--{name}", value)]
 
     def train(self, workspace: Path, run: Run, iterations: int) -> list[object]:
         return ["pytorch/main.py", "train", *self.of_run(workspace, run), "--iterations", iterations]
@@ -82,7 +83,7 @@ class Small:
 def make_small(folder: Path) -> Small:
     """Make the data set and the settings file in a folder."""
     make_demo_dataset(folder / "data", clips=CLIPS, seed=1)
-    (folder / "config.py").write_text(SETTINGS)
+    (folder / "config.py").write_text(CONFIG)
     return Small(folder / "data", folder / "config.py")
 
 
@@ -108,7 +109,7 @@ def finish_all_stages(small: Small, folder: Path) -> Finished:
     seconds["scalar"] = seconds_of(*small.scalar(folder))
     seconds["training"] = seconds_of(*small.train(folder, CNN, ITERATIONS))
     seconds["inference"] = seconds_of(*small.inference(folder, CNN, ITERATIONS))
-    return Finished(Workspace(folder), seconds)
+    return Finished(Workspace(folder, FEATURES_FOLDER), seconds)
 
 
 def new_workspace(finished: Finished, folder: Path, *kinds: str) -> Workspace:
@@ -116,4 +117,4 @@ def new_workspace(finished: Finished, folder: Path, *kinds: str) -> Workspace:
     folder.mkdir(exist_ok=True)
     for kind in kinds:
         (folder / kind).symlink_to(finished.workspace.root / kind)
-    return Workspace(folder)
+    return Workspace(folder, FEATURES_FOLDER)

@@ -1,7 +1,7 @@
 """Every hyperparameter of the system, once, with its unit and its reason.
 
 Edit the values here, or leave this file alone and let the environment variable SED_CONFIG name a Python
-file whose values replace those of the first part before the derived values are computed.
+file whose values replace those of this file.
 """
 
 from utils.settings.overrides import apply_overrides
@@ -74,8 +74,8 @@ mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the com
 mini_data_seed = 1234  # of the choice of these clips
 
 # --- From frame probabilities to events -------------------------------------------------------------
-cnn_post_processing = "double_threshold"  # how the CNNs' probabilities become events; see utils/vad.py
-crnn_post_processing = "median_filter"  # the same of Crnn, as in the official baseline
+cnn_post_processing = "double_threshold"  # of the CNNs; see utils/events/post_processing.py
+crnn_post_processing = "median_filter"  # of Crnn, as in the official baseline
 
 # double_threshold
 clip_threshold = 0.5  # a class is looked at in a clip whose clip probability is above this

@@ -10,7 +10,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils.dataset.demo_clips import CLIPS, make_demo_dataset
+from utils.synthesis.demo_clips import CLIPS, make_demo_dataset
 from utils.system import command_line
 from utils.system.log import start_logging
 
@@ -40,9 +40,7 @@ def main() -> None:
             metavar="CLIPS",
             help=f"clips of {data_type}; default {clips_num}",
         )
-    make.add_argument(
-        "--seed", type=int, default=0, help="of the random numbers that everything is drawn by; default 0"
-    )
+    make.add_argument("--seed", type=int, default=0, help="of the random generators; default 0")
     command_line.run(parser)
 
 

@@ -10,14 +10,16 @@ if not __package__:
 from utils.dataset.tables import write_table
 from utils.results.figures import plot_training_curves
 from utils.results.table import format_table, read_evaluated_runs, results_rows
+from utils.settings.current import current_settings
 from utils.system import command_line
 from utils.workspace.paths import Workspace
 
 
 def print_table(arguments: argparse.Namespace) -> None:
     """Print the results table, and write it to a file."""
-    workspace = Workspace(arguments.workspace)
-    rows = results_rows(read_evaluated_runs(workspace))
+    settings = current_settings()
+    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    rows = results_rows(read_evaluated_runs(workspace), settings.scoring)
     write_table(workspace.results_table, rows[0], rows[1:])
     print("Scores on the validation clips in percent; F1 is the mean over the classes unless it says micro.")
     print(format_table(rows))
@@ -25,9 +27,10 @@ def print_table(arguments: argparse.Namespace) -> None:
 
 
 def draw_training_curves(arguments: argparse.Namespace) -> None:
-    """Draw the training curves of all runs into one picture."""
-    workspace = Workspace(arguments.workspace)
-    plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace))
+    """Draw the training curves of all runs into one figure."""
+    settings = current_settings()
+    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace), settings.scoring)
     print(f"Training curves: {workspace.training_curves}")
 
 

@@ -10,14 +10,16 @@ import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
 from tests.benchmarks.measure import RESULTS, compare, peak_bytes_per_second
-from utils import config
-from utils.dataset.demo_clips import make_demo_dataset
-from utils.features import calculate_feature_for_all_audio_files
+from utils.audio.extraction import extract_features
+from utils.settings.current import current_settings
+from utils.synthesis.demo_clips import make_demo_dataset
 from utils.system.workers import local_workers
 from utils.workspace.paths import Workspace
 
 FEW_CLIPS = 8  # of the warm-up
 SUBSET = "train_unlabel_in_domain"
+SETTINGS = current_settings()
+FEATURES = SETTINGS.features
 
 
 def dataset_of(clips: int) -> Path:
@@ -30,29 +32,29 @@ def dataset_of(clips: int) -> Path:
 
 def plain_logmel(path: Path, filters: np.ndarray) -> np.ndarray:
     """The features of a recording, as one writes them down with librosa."""
-    samples, _ = librosa.load(path, sr=config.sample_rate)
-    samples = librosa.util.fix_length(samples, size=config.clip_samples)
-    framing = {"n_fft": config.window_size, "hop_length": config.hop_size, "pad_mode": "reflect"}
-    spectra = librosa.stft(samples, window=np.hanning(config.window_size), **framing)
-    power = filters @ np.abs(spectra[:, : config.clip_frames]) ** 2
-    return librosa.power_to_db(power, amin=config.log_floor, top_db=None).T
+    samples, _ = librosa.load(path, sr=FEATURES.sample_rate)
+    samples = librosa.util.fix_length(samples, size=FEATURES.clip_samples)
+    framing = {"n_fft": FEATURES.window_size, "hop_length": FEATURES.hop_size, "pad_mode": "reflect"}
+    spectra = librosa.stft(samples, window=np.hanning(FEATURES.window_size), **framing)
+    power = filters @ np.abs(spectra[:, : FEATURES.clip_frames]) ** 2
+    return librosa.power_to_db(power, amin=FEATURES.log_floor, top_db=None).T
 
 
 def plain(clips: int) -> float:
     paths = sorted(dataset_of(clips).rglob("*.wav"))
     with tempfile.TemporaryDirectory() as folder:
         filters = librosa.filters.mel(
-            sr=config.sample_rate,
-            n_fft=config.window_size,
-            n_mels=config.mel_bins,
-            fmin=config.mel_min_frequency,
-            fmax=config.mel_max_frequency,
+            sr=FEATURES.sample_rate,
+            n_fft=FEATURES.window_size,
+            n_mels=FEATURES.mel_bins,
+            fmin=FEATURES.mel_min_frequency,
+            fmax=FEATURES.mel_max_frequency,
         )
         for path in paths[:FEW_CLIPS]:
             plain_logmel(path, filters)
         start = time.perf_counter()
         with h5py.File(Path(folder) / "features.h5", "w") as file:
-            shape = (len(paths), config.clip_frames, config.mel_bins)
+            shape = (len(paths), FEATURES.clip_frames, FEATURES.mel_bins)
             data = file.create_dataset("feature", shape, np.float32, chunks=(1, *shape[1:]))
             for index, path in enumerate(paths):
                 data[index] = plain_logmel(path, filters)
@@ -61,15 +63,15 @@ def plain(clips: int) -> float:
 
 def pipeline(clips: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        workspace = Workspace(Path(folder))
 
         def extract(mini_data: bool) -> float:
+            workspace = Workspace(Path(folder), FEATURES.folder_name, mini_data)
             start = time.perf_counter()
-            calculate_feature_for_all_audio_files(
+            extract_features(
                 dataset_of(clips),
                 workspace,
                 SUBSET,
-                mini_data=mini_data,
+                settings=SETTINGS,
                 workers=local_workers(-1),
                 strict=True,
             )
@@ -82,8 +84,8 @@ def pipeline(clips: int) -> float:
 
 
 if __name__ == "__main__":
-    recording_bytes = 2 * 44100 * config.clip_seconds
-    feature_bytes = 4 * config.clip_frames * config.mel_bins
+    recording_bytes = 2 * 44100 * FEATURES.clip_seconds
+    feature_bytes = 4 * FEATURES.clip_frames * FEATURES.mel_bins
     compare(
         "features",
         plain,

@@ -1,6 +1,7 @@
 """The tables: what is read, what is tolerated, and what is refused with file and line."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -8,13 +9,11 @@ from hypothesis import strategies as st
 
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import shared_path
-from utils import config
+from tests.settings_for_tests import SETTINGS
+from utils.dataset.subsets import SUBSETS, listed_clips, read_challenge_labels, read_clips
 from utils.dataset.tables import (
-    SUBSETS,
     Clip,
     Event,
-    read_challenge_labels,
-    read_clips,
     read_durations,
     read_strong_table,
     read_unlabelled_table,
@@ -24,6 +23,7 @@ from utils.dataset.tables import (
 )
 from utils.system.errors import SedError
 
+LABELS = SETTINGS.features.labels
 STRONG_HEADER = "filename\tonset\toffset\tevent_label\n"
 
 
@@ -37,14 +37,15 @@ STRONG_HEADER = "filename\tonset\toffset\tevent_label\n"
     ],
 )
 def test_real_tables_give_the_known_counts(data_type, clips, events):
-    read = read_clips(shared_path("dcase2019"), data_type)
+    read = read_clips(shared_path("dcase2019"), data_type, LABELS)
     assert len(read) == len({clip.name for clip in read}) == clips == SUBSETS[data_type].clips
     if events is not None:
         assert sum(len(clip.events) for clip in read) == events == SUBSETS[data_type].events
 
 
 def test_real_validation_table_has_15_eventless_clips():
-    assert sum(not clip.events for clip in read_clips(shared_path("dcase2019"), "validation")) == 15
+    clips = read_clips(shared_path("dcase2019"), "validation", LABELS)
+    assert sum(not clip.events for clip in clips) == 15
 
 
 def test_check_prints_the_counts_of_the_real_tables():
@@ -57,7 +58,7 @@ def test_check_prints_the_counts_of_the_real_tables():
 
 
 def test_default_labels_are_the_challenges_in_their_order():
-    assert config.labels == read_challenge_labels()
+    assert list(LABELS) == read_challenge_labels()
 
 
 names = st.text(string.ascii_letters + string.digits + "-_.", min_size=1, max_size=12).filter(
@@ -68,7 +69,7 @@ events = st.builds(
     lambda onset, length, label: Event(onset / 1000, (onset + length) / 1000, label),
     thousandths,
     st.integers(1, 5000),
-    st.sampled_from(config.labels),
+    st.sampled_from(LABELS),
 )
 
 
@@ -81,16 +82,16 @@ def test_strong_table_round_trip(tmp_path_factory, events_of_clips):
     ]
     path = tmp_path_factory.mktemp("tables") / "table.tsv"
     write_strong_table(path, clips)
-    assert read_strong_table(path, config.labels) == clips
+    assert read_strong_table(path, LABELS) == clips
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.dictionaries(names, st.sets(st.sampled_from(config.labels), min_size=1), max_size=5))
+@given(st.dictionaries(names, st.sets(st.sampled_from(LABELS), min_size=1), max_size=5))
 def test_weak_table_round_trip(tmp_path_factory, labels_of_clips):
     clips = [Clip(name, frozenset(labels)) for name, labels in sorted(labels_of_clips.items())]
     path = tmp_path_factory.mktemp("tables") / "table.csv"
     write_weak_table(path, clips)
-    assert read_weak_table(path, config.labels) == clips
+    assert read_weak_table(path, LABELS) == clips
 
 
 @settings(max_examples=300, deadline=None)
@@ -99,7 +100,7 @@ def test_any_text_is_read_or_refused_with_the_projects_own_error(tmp_path_factor
     path = tmp_path_factory.mktemp("tables") / "table.csv"
     path.write_text((STRONG_HEADER if with_header else "") + text, encoding="utf-8", newline="")
     try:
-        clips = read_strong_table(path, config.labels)
+        clips = read_strong_table(path, LABELS)
     except SedError as error:
         assert str(path) in str(error)
     else:
@@ -129,7 +130,7 @@ def test_tolerated_variants_of_a_strong_table_read_alike(tmp_path, text):
         Clip("a.wav", frozenset(["Dog"]), (Event(0.5, 1.5, "Dog"),)),
         Clip("b.wav", frozenset(), ()),
     ]
-    assert read_strong_table(table(tmp_path, text), config.labels) == expected
+    assert read_strong_table(table(tmp_path, text), LABELS) == expected
 
 
 @pytest.mark.parametrize(
@@ -147,17 +148,17 @@ def test_tolerated_variants_of_a_strong_table_read_alike(tmp_path, text):
         ("a.wav\t1\t2\tDog\tmore", "line 3: 5 cells, but the header has 4"),
         ("a.wav\t1_0\t20\tDog", "line 3: onset '1_0' is not a time"),
         ("a.wav\t1\t2\tnan", "line 3: unknown label 'nan'"),
-        ("first.wav\t0\t1.0\tCat", "line 3: the same is said of 'first.wav' before"),
+        ("first.wav\t0\t1.0\tCat", "line 3: duplicate row of 'first.wav'"),
         ("first.wav\t\t\t", "line 3: 'first.wav' is listed both with and without events"),
-        ("../a.wav\t1\t2\tDog", "line 3: '../a.wav' is no plain file name"),
-        ("/etc/passwd\t1\t2\tDog", "line 3: '/etc/passwd' is no plain file name"),
-        ("..\t1\t2\tDog", "line 3: '..' is no plain file name"),
+        ("../a.wav\t1\t2\tDog", "line 3: '../a.wav' is not a plain file name"),
+        ("/etc/passwd\t1\t2\tDog", "line 3: '/etc/passwd' is not a plain file name"),
+        ("..\t1\t2\tDog", "line 3: '..' is not a plain file name"),
     ],
 )
 def test_wrong_row_is_refused_with_file_and_line(tmp_path, row, message):
     path = table(tmp_path, STRONG_HEADER + "first.wav\t0\t1\tCat\n" + row + "\n")
     with pytest.raises(SedError) as error:
-        read_strong_table(path, config.labels)
+        read_strong_table(path, LABELS)
     assert f"{path}, {message}" in str(error.value)
 
 
@@ -166,10 +167,10 @@ def test_wrong_row_is_refused_with_file_and_line(tmp_path, row, message):
 )
 def test_missing_column_is_refused(tmp_path, text):
     with pytest.raises(SedError, match="line 1: no column '.*'; the header must have"):
-        read_strong_table(table(tmp_path, text), config.labels)
+        read_strong_table(table(tmp_path, text), LABELS)
 
 
-def test_text_that_is_no_utf8_is_refused(tmp_path):
+def test_text_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes(b"filename\n\xff\xfe\x00.wav\n")
     with pytest.raises(SedError, match="cannot be read as a table"):
@@ -179,12 +180,12 @@ def test_text_that_is_no_utf8_is_refused(tmp_path):
 def test_clip_listed_twice_in_a_weak_table_is_refused(tmp_path):
     path = table(tmp_path, "filename\tevent_labels\na.wav\tDog\na.wav\tCat\n")
     with pytest.raises(SedError, match="line 3: 'a.wav' is listed twice"):
-        read_weak_table(path, config.labels)
+        read_weak_table(path, LABELS)
 
 
 def test_weak_labels_are_split_at_commas(tmp_path):
     path = table(tmp_path, "filename\tevent_labels\na.wav\tDog, Cat\n")
-    assert read_weak_table(path, config.labels) == [Clip("a.wav", frozenset(["Dog", "Cat"]))]
+    assert read_weak_table(path, LABELS) == [Clip("a.wav", frozenset(["Dog", "Cat"]))]
 
 
 def test_durations_are_read(tmp_path):
@@ -194,14 +195,25 @@ def test_durations_are_read(tmp_path):
 def test_tsv_tables_are_found(tmp_path):
     (tmp_path / "metadata/train").mkdir(parents=True)
     (tmp_path / "metadata/train/weak.tsv").write_text("filename\tevent_labels\na.wav\tDog\n")
-    assert [clip.name for clip in read_clips(tmp_path, "train_weak")] == ["a.wav"]
+    assert [clip.name for clip in read_clips(tmp_path, "train_weak", LABELS)] == ["a.wav"]
 
 
 def test_missing_folder_and_table_say_which_path_was_expected(tmp_path):
     with pytest.raises(SedError, match="nowhere: there is no such data set folder"):
-        read_clips(tmp_path / "nowhere", "train_weak")
+        read_clips(tmp_path / "nowhere", "train_weak", LABELS)
     with pytest.raises(SedError, match="metadata/train/weak.csv: there is no such table"):
-        read_clips(tmp_path, "train_weak")
+        read_clips(tmp_path, "train_weak", LABELS)
+
+
+def test_mini_data_is_always_the_same_few_clips_in_their_order(tiny_dataset):
+    settings = replace(SETTINGS, defaults=replace(SETTINGS.defaults, mini_data_clips=3))
+    clips = read_clips(tiny_dataset, "train_weak", LABELS)
+    few = listed_clips(tiny_dataset, "train_weak", settings, mini_data=True)
+    assert few == [clip for clip in clips if clip in few]
+    assert len(few) == 3 < len(clips)
+    assert few == listed_clips(tiny_dataset, "train_weak", settings, mini_data=True)
+    assert listed_clips(tiny_dataset, "train_weak", SETTINGS, mini_data=True) == clips
+    assert listed_clips(tiny_dataset, "train_weak", settings, mini_data=False) == clips
 
 
 def test_check_counts_missing_unlisted_and_unreadable_files(tiny_dataset, tmp_path):

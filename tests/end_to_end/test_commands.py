@@ -15,23 +15,25 @@ import soundfile
 import torch
 
 from tests.commands import PROJECT, assert_user_error, run_command, run_well
-from tests.conftest import LABELLED_SUBSETS, Trained, make_features
+from tests.conftest import LABELLED_SUBSETS, Trained, make_features, workspace_at
+from tests.settings_for_tests import SETTINGS
 from tests.small import CNN as SMALL_CNN
 from tests.small import EXTRACT
-from utils import config
 from utils.audio.feature_file import read_features
+from utils.dataset.subsets import SUBSETS, read_clips
 from utils.dataset.tables import (
-    SUBSETS,
     Clip,
     Event,
-    read_clips,
     read_rows,
     read_strong_table,
     write_strong_table,
     write_weak_table,
 )
 from utils.system.files import make_folder
-from utils.workspace.paths import Run, Workspace
+from utils.workspace.run import Run
+
+FEATURES = SETTINGS.features
+MINI_DATA_CLIPS = SETTINGS.defaults.mini_data_clips
 
 
 def inference(trained: Trained, *options: object, **changes: object):
@@ -43,7 +45,7 @@ def test_features_are_where_the_reference_has_them(trained):
     root = trained.workspace.root
     folder = root / "features/logmel_64frames_64melbins"
     for name in ("train/weak.h5", "train/synthetic.h5", "validation.h5"):
-        features = read_features(folder / name, "")
+        features = read_features(folder / name, FEATURES)
         assert features.logmel.shape[1:] == (640, 64)
         assert features.names == sorted(features.names)
         assert features.weak_target.shape == (len(features.names), 10)
@@ -68,7 +70,7 @@ def test_workspace_has_the_folders_of_the_reference_and_no_leftovers(trained):
 
 
 def test_inference_writes_the_submission_that_training_wrote_and_scores_it_alike(trained):
-    path = trained.workspace.submission(trained.run, 2)
+    path = trained.paths.submission(2)
     from_training = path.read_text()
     path.unlink()
     result = inference(trained, "--iteration", 2)
@@ -81,9 +83,9 @@ def test_inference_writes_the_submission_that_training_wrote_and_scores_it_alike
 
 def test_score_of_the_written_submission_agrees_with_inference(trained):
     reference = trained.dataset_dir / "metadata/validation/validation.csv"
-    path = trained.workspace.submission(trained.run, 2)
+    path = trained.paths.submission(2)
     output = run_well("pytorch/inference.py", "score", "--reference_csv", reference, "--submission_csv", path)
-    events = sum(len(clip.events) for clip in read_strong_table(path, config.labels))
+    events = sum(len(clip.events) for clip in read_strong_table(path, FEATURES.labels))
     assert output.splitlines()[0].startswith("5 clips")
     assert f"{events} in the submission" in output.splitlines()[0]
 
@@ -91,9 +93,9 @@ def test_score_of_the_written_submission_agrees_with_inference(trained):
 def test_visualize_draws_the_clips(trained):
     result = inference(trained, "--iteration", 2, "--visualize", 2)
     assert result.returncode == 0, result.stderr
-    names = [clip.name for clip in read_clips(trained.dataset_dir, "validation")[:2]]
+    names = [clip.name for clip in read_clips(trained.dataset_dir, "validation", FEATURES.labels)[:2]]
     for name in names:
-        figure = trained.workspace.clip_figures(trained.run, 2) / f"{Path(name).stem}.png"
+        figure = trained.paths.clip_figures(2) / f"{Path(name).stem}.png"
         assert figure.read_bytes().startswith(b"\x89PNG")
     assert len(list(figure.parent.iterdir())) == 2
 
@@ -113,17 +115,18 @@ def test_mini_data_takes_a_few_clips_into_folders_of_its_own(tmp_path):
     run_well("utils/demo_dataset.py", "make", "--output_dir", dataset_dir, *counts)
     make_features(dataset_dir, workspace, "--mini_data")
     path = workspace / "features/minidata_logmel_64frames_64melbins/train/weak.h5"
-    assert len(read_features(path, "").names) == config.mini_data_clips
+    assert len(read_features(path, FEATURES).names) == MINI_DATA_CLIPS
     trained = Trained(
         dataset_dir,
-        Workspace(workspace),
+        workspace_at(workspace, mini_data=True),
         Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 5, 1234, True),
         "",
     )
     arguments = [*trained.run_arguments(), "--mini_data"]
     output = run_well("pytorch/main.py", "train", *arguments, "--iterations", 1)
-    assert f"Training audio num: {config.mini_data_clips}\n" in output
+    assert f"Training audio num: {MINI_DATA_CLIPS}\n" in output
     run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 1)
+    assert trained.paths.submission(1).is_file()
 
 
 def test_another_task_needs_nothing_but_a_config(tmp_path):
@@ -180,7 +183,7 @@ def test_missing_recordings_are_skipped_counted_and_listed(trained, damaged, tmp
     missing = workspace / "features/logmel_64frames_64melbins/validation_missing.csv"
     assert missing.read_text().splitlines() == ["filename", *(path.name for path in audio[:2])]
 
-    copied = Trained(damaged, Workspace(workspace), trained.run, "")
+    copied = Trained(damaged, workspace_at(workspace), trained.run, "")
     output = run_well("pytorch/main.py", "train", *copied.run_arguments(), "--iterations", 1)
     assert "Validation audio num: 3 of 5 (2 recordings are missing or unreadable)" in output
     result = inference(copied, "--iteration", 1)
@@ -191,7 +194,7 @@ def test_missing_recordings_are_skipped_counted_and_listed(trained, damaged, tmp
 
 
 def test_list_of_missing_recordings_goes_when_none_is_missing(tiny_dataset, tmp_path):
-    missing = Workspace(tmp_path).missing_clips("validation", False)
+    missing = workspace_at(tmp_path).missing_clips("validation")
     missing.parent.mkdir(parents=True)
     missing.write_text("filename\nold.wav\n")
     assert extract(tiny_dataset, tmp_path, "validation").returncode == 0
@@ -210,12 +213,12 @@ def test_unreadable_recording_is_skipped_and_listed_with_its_reason(damaged, tmp
     path.write_bytes(content)
     result = extract(damaged, tmp_path, "validation")
     assert result.returncode == 0, result.stderr
-    listed = Workspace(tmp_path).unreadable_clips("validation", False)
+    listed = workspace_at(tmp_path).unreadable_clips("validation")
     assert f"Unreadable recordings: 1, skipped and listed with their reasons in {listed}" in result.stdout
     (row,) = read_rows(listed, ("filename", "reason"))
     assert row.cells["filename"] == path.name
     assert f"{path}: cannot be read as audio" in row.cells["reason"]
-    assert path.name not in read_features(Workspace(tmp_path).features("validation", False), "").names
+    assert path.name not in read_features(workspace_at(tmp_path).features("validation"), FEATURES).names
     result = extract(damaged, tmp_path, "validation", "--strict")
     assert_user_error(result, path, "cannot be read as audio")
 
@@ -269,30 +272,52 @@ def test_iteration_never_saved_lists_those_that_exist(trained):
     assert_user_error(inference(trained, "--iteration", 2, batch_size=5), "the saved ones are: none")
 
 
+OTHER_LABELS = [f"sound {number}" for number in range(10)]
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("place", "value", "message"),
     [
-        ({"model_type": "Cnn_5layers_AvgPooling"}, "is of model_type Cnn_5layers_AvgPooling, not of Cnn_9"),
-        ({"labels": ["a", "b"]}, "is of labels ['a', 'b'], not of ['Speech'"),
-        ({"model": {}}, "does not hold the weights of Cnn_9layers_MaxPooling"),
+        (("model_type",), "Cnn_5layers_AvgPooling", "its weights are not those of a Cnn_5layers_AvgPooling"),
+        (("features", "labels"), ["a", "b"], "its weights are not those of a Cnn_9layers_MaxPooling"),
+        (
+            ("features", "labels"),
+            OTHER_LABELS,
+            f"was trained with labels = {(*OTHER_LABELS,)}, and now it is ('Speech', ",
+        ),
+        (("features", "log_floor"), 1e-8, "was trained with log_floor = 1e-08, and now it is 1e-10; set it"),
+        (("features", "hop_size"), 0, "hop_size must be at least 1, but is 0"),
+        (("events", "low_threshold"), 0.95, "low_threshold 0.95 must be at most high_threshold 0.9"),
+        (("events", "join_gap"), "0.25", "join_gap must be float, but is '0.25'"),
+        (("outputs_in_float32",), "yes", "its outputs_in_float32 is not valid"),
+        (("model",), {}, "its weights are not those of a Cnn_9layers_MaxPooling"),
     ],
 )
-def test_checkpoint_of_another_model_or_label_set_is_refused(trained, tmp_path, change, message):
+def test_checkpoint_with_a_wrong_value_or_of_other_features_is_refused(
+    trained, tmp_path, place, value, message
+):
     (tmp_path / "checkpoints").mkdir()
     for kind in ("features", "scalars"):
         (tmp_path / kind).symlink_to(trained.workspace.root / kind)
-    path = Workspace(tmp_path).checkpoint(trained.run, 2)
+    path = workspace_at(tmp_path).run_paths(trained.run).checkpoint(2)
     path.parent.mkdir(parents=True)
-    content = torch.load(trained.workspace.checkpoint(trained.run, 2), weights_only=True)
-    torch.save(content | change, path)
+    content = torch.load(trained.paths.checkpoint(2), weights_only=True)
+    *groups, name = place
+    group = content
+    for key in groups:
+        group = group[key]
+    assert name in group
+    group[name] = value
+    torch.save(content, path)
     assert_user_error(inference(trained, "--iteration", 2, workspace=tmp_path), path, message)
 
 
 def test_file_that_is_no_checkpoint_is_refused(trained, tmp_path):
-    path = Workspace(tmp_path).checkpoint(trained.run, 2)
+    path = workspace_at(tmp_path).run_paths(trained.run).checkpoint(2)
     path.parent.mkdir(parents=True)
     path.write_text("no checkpoint")
-    assert_user_error(inference(trained, "--iteration", 2, workspace=tmp_path), path, "is no checkpoint")
+    result = inference(trained, "--iteration", 2, workspace=tmp_path)
+    assert_user_error(result, path, "is not a valid checkpoint")
 
 
 def test_unwritable_workspace_is_a_user_error(tiny_dataset, trained, tmp_path):

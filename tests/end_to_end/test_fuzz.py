@@ -14,10 +14,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pytorch.inference import score
-from utils import config
+from tests.settings_for_tests import SETTINGS
 from utils.dataset.tables import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
-from utils.events.post_processing import POST_PROCESSINGS, detect_events, post_processing_named
+from utils.events.post_processing import POST_PROCESSINGS, class_post_processing, detect_events
+from utils.events.probabilities import Probabilities
 from utils.system.errors import SedError
+
+LABELS, CLASSES_NUM = SETTINGS.features.labels, SETTINGS.features.classes_num
+FRAMES_PER_SECOND = SETTINGS.features.frames_per_second
 
 CELLS = st.one_of(
     st.sampled_from(["", "a.wav", "b.wav", "Dog", "Cat", "Dog,Cat", "0", "1.5", "10", "nan", "-1", "1e400"]),
@@ -64,8 +68,8 @@ def test_any_table_is_read_or_refused_with_its_path(folder, content):
     path = folder / "table.csv"
     path.write_bytes(content)
     for read in (
-        lambda: read_strong_table(path, config.labels),
-        lambda: read_weak_table(path, config.labels),
+        lambda: read_strong_table(path, LABELS),
+        lambda: read_weak_table(path, LABELS),
         lambda: read_unlabelled_table(path),
         lambda: read_durations(path),
     ):
@@ -99,7 +103,7 @@ EVENT_ROWS = st.lists(
         st.sampled_from(["a.wav", "b.wav"]),
         st.floats(0, 10, width=16),
         st.floats(0.0625, 5, width=16),
-        st.sampled_from(config.labels[:3]),
+        st.sampled_from(LABELS[:3]),
     ),
     max_size=5,
     unique=True,
@@ -124,17 +128,24 @@ PROBABILITIES = st.one_of(
 
 @given(
     framewise=arrays.arrays(
-        np.float32, st.tuples(st.integers(1, 40), st.just(config.classes_num)), elements=PROBABILITIES
+        np.float32, st.tuples(st.integers(1, 40), st.just(CLASSES_NUM)), elements=PROBABILITIES
     ),
-    clipwise=arrays.arrays(np.float32, config.classes_num, elements=PROBABILITIES),
-    post_processing=st.sampled_from(sorted(POST_PROCESSINGS)).map(post_processing_named),
+    clipwise=arrays.arrays(np.float32, CLASSES_NUM, elements=PROBABILITIES),
+    name=st.sampled_from(sorted(POST_PROCESSINGS)),
     stride_frames=st.sampled_from([1, 8, 16]),
+    rest=st.integers(0, 15),
 )
-def test_any_probabilities_become_sound_events(framewise, clipwise, post_processing, stride_frames):
+def test_any_probabilities_become_sound_events(framewise, clipwise, name, stride_frames, rest):
     """Also NaN, infinite and negative ones: an event lies in the clip, and those of a class do not touch."""
-    events = detect_events(framewise, clipwise, post_processing=post_processing, stride_frames=stride_frames)
-    seconds = len(framewise) / config.frames_per_second
+    frames = len(framewise) * stride_frames + min(rest, stride_frames - 1)
+    events = detect_events(
+        Probabilities(framewise, clipwise, stride_frames, frames),
+        labels=LABELS,
+        post_processing=(class_post_processing(name, SETTINGS.events),) * CLASSES_NUM,
+        frames_per_second=FRAMES_PER_SECOND,
+    )
+    seconds = frames / FRAMES_PER_SECOND
     assert all(0 <= event.onset < event.offset <= seconds for event in events)
-    for label in config.labels:
+    for label in LABELS:
         of_class = sorted((e.onset, e.offset) for e in events if e.label == label)
         assert all(before[1] < after[0] for before, after in zip(of_class, of_class[1:], strict=False))

@@ -13,16 +13,17 @@ import soundfile
 import torch
 
 from tests.commands import assert_user_error, run_command
+from tests.settings_for_tests import SETTINGS
 from tests.small import FEATURES_FOLDER, Small, make_small
-from utils import config
+from utils.audio.extraction import logmel_of_file
 from utils.audio.feature_file import Scalar, read_features, read_scalar, write_features, write_scalar
 from utils.audio.logmel import logmel_of_clip
-from utils.audio.origin import Origin, Recording, feature_settings, table_digest
+from utils.audio.origin import Origin, RecordingFile
 from utils.audio.reading import read_clip
 from utils.dataset.tables import Clip, read_rows
-from utils.features import logmel_of_file
-from utils.system.errors import SedError
+from utils.system.errors import SedError, made_by
 
+FEATURES = SETTINGS.features
 FREQUENCY, LEVEL = 440.0, 0.5  # Hz and full scale of the tone in the test files
 LONG_SECONDS = 3600
 SOURCE_BYTES = 64 * 2**20  # more than the features of any clip take on the way
@@ -51,10 +52,10 @@ def test_any_format_gives_the_same_samples(tmp_path, suffix, subtype, sample_rat
     path = tmp_path / f"tone{suffix}"
     audio = np.repeat(tone(sample_rate)[:, None], channels, axis=1)
     soundfile.write(path, audio, sample_rate, subtype=subtype)
-    expected = tone(config.sample_rate)[: config.clip_samples]
+    expected = tone(FEATURES.sample_rate)[: FEATURES.clip_samples]
     tolerance = 0.02 if subtype in ("PCM_U8", "VORBIS") else 2e-4
-    start = config.sample_rate // 100  # resampling rings at the start of a tone
-    np.testing.assert_allclose(read_clip(path)[start:], expected[start:], atol=tolerance)
+    start = FEATURES.sample_rate // 100  # resampling rings at the start of a tone
+    np.testing.assert_allclose(read_clip(path, FEATURES)[start:], expected[start:], atol=tolerance)
 
 
 def test_an_hour_takes_no_more_memory_than_a_clip(tmp_path):
@@ -64,10 +65,10 @@ def test_an_hour_takes_no_more_memory_than_a_clip(tmp_path):
         for _ in range(LONG_SECONDS // 60):
             file.write(minute)
     tracemalloc.start()
-    samples = read_clip(path)
+    samples = read_clip(path, FEATURES)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(samples) == config.clip_samples
+    assert len(samples) == FEATURES.clip_samples
     assert peak_bytes < SOURCE_BYTES < path.stat().st_size
 
 
@@ -101,7 +102,7 @@ def test_broken_audio_is_refused_by_name(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(BROKEN_AUDIO[name])
     with pytest.raises(SedError, match=name):
-        read_clip(path)
+        read_clip(path, FEATURES)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_wrong_header_takes_no_memory_and_gives_finite_features(tmp_path, change
     path.write_bytes(wav_with(change))
     tracemalloc.start()
     try:
-        logmel = logmel_of_clip(read_clip(path))
+        logmel = logmel_of_clip(read_clip(path, FEATURES), FEATURES)
         assert np.isfinite(logmel).all()
     except SedError as error:
         assert "wrong.wav" in str(error)
@@ -126,10 +127,10 @@ def test_truncated_recording_is_padded(tmp_path):
     path = tmp_path / "truncated.wav"
     soundfile.write(path, tone(44100), 44100)
     path.write_bytes(path.read_bytes()[:200_000])
-    samples = read_clip(path)
-    heard = int((200_000 - 44) / 2 / 44100 * config.sample_rate)
-    assert np.abs(samples[: heard - 100]).max() > LEVEL * 0.99
-    assert not samples[heard + 100 :].any()
+    samples = read_clip(path, FEATURES)
+    kept = int((200_000 - 44) / 2 / 44100 * FEATURES.sample_rate)
+    assert np.abs(samples[: kept - 100]).max() > LEVEL * 0.99
+    assert not samples[kept + 100 :].any()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -138,7 +139,7 @@ def test_samples_that_are_no_numbers_are_refused_by_name(tmp_path, value):
     audio[1000] = value
     soundfile.write(tmp_path / "bad.wav", audio, 44100, subtype="FLOAT")
     with pytest.raises(SedError, match=r"bad\.wav: holds samples that are NaN or infinite"):
-        read_clip(tmp_path / "bad.wav")
+        read_clip(tmp_path / "bad.wav", FEATURES)
 
 
 def test_link_out_of_the_audio_folder_is_not_followed(tmp_path):
@@ -148,13 +149,16 @@ def test_link_out_of_the_audio_folder_is_not_followed(tmp_path):
     (tmp_path / "audio/out.wav").symlink_to(tmp_path / "outside.wav")
     (tmp_path / "audio/in.wav").symlink_to("inside.wav")
     (tmp_path / "linked").symlink_to(tmp_path / "audio")  # the folder itself may be a link
-    assert "leads out of the audio folder" in logmel_of_file(tmp_path / "linked/out.wav").reason
-    assert logmel_of_file(tmp_path / "linked/in.wav").shape == (config.clip_frames, config.mel_bins)
+    assert "leads out of the audio folder" in logmel_of_file(tmp_path / "linked/out.wav", FEATURES).reason
+    assert logmel_of_file(tmp_path / "linked/in.wav", FEATURES).shape == (
+        FEATURES.clip_frames,
+        FEATURES.mel_bins,
+    )
 
 
 def test_silence_gives_the_floor(tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(1000), 8000)
-    assert (logmel_of_file(tmp_path / "silence.wav") == 10 * np.log10(config.log_floor)).all()
+    assert (logmel_of_file(tmp_path / "silence.wav", FEATURES) == 10 * np.log10(FEATURES.log_floor)).all()
 
 
 class Bomb:
@@ -170,15 +174,19 @@ class Bomb:
 def test_pickle_bomb_is_refused_and_does_not_go_off(trained, tmp_path):
     for name in ("scalars", "features"):
         (tmp_path / name).symlink_to(trained.workspace.root / name)
-    relative = trained.workspace.checkpoint(trained.run, 2).relative_to(trained.workspace.root)
+    relative = trained.paths.checkpoint(2).relative_to(trained.workspace.root)
     checkpoint = tmp_path / relative
     checkpoint.parent.mkdir(parents=True)
     marks = [tmp_path / "torch_bomb", tmp_path / "plain_bomb"]
     torch.save({"model": Bomb(marks[0])}, checkpoint)
     arguments = ["inference_validation", *trained.run_arguments(workspace=tmp_path), "--iteration", 2]
-    assert_user_error(run_command("pytorch/inference.py", *arguments), checkpoint, "is no checkpoint")
+    assert_user_error(
+        run_command("pytorch/inference.py", *arguments), checkpoint, "is not a valid checkpoint"
+    )
     checkpoint.write_bytes(pickle.dumps(Bomb(marks[1])))
-    assert_user_error(run_command("pytorch/inference.py", *arguments), checkpoint, "is no checkpoint")
+    assert_user_error(
+        run_command("pytorch/inference.py", *arguments), checkpoint, "is not a valid checkpoint"
+    )
     assert not any(mark.exists() for mark in marks)
 
 
@@ -187,11 +195,10 @@ CLIPS = [Clip("a.wav", frozenset(["Dog"]), ()), Clip("b.wav", frozenset(), ())]
 
 @pytest.fixture
 def feature_path(tmp_path) -> Path:
-    logmels = np.zeros((2, config.clip_frames, config.mel_bins), np.float32)
-    recordings = [Recording(clip.name, 1, 2) for clip in CLIPS]
-    origin = Origin(feature_settings(), table_digest(CLIPS), recordings)
+    logmels = np.zeros((2, FEATURES.clip_frames, FEATURES.mel_bins), np.float32)
+    origin = Origin.of(FEATURES, CLIPS, [RecordingFile(clip.name, 1, 2) for clip in CLIPS])
     path = tmp_path / "features.h5"
-    write_features(path, CLIPS, logmels, clips_listed=2, origin=origin, tried="")
+    write_features(path, CLIPS, logmels, FEATURES, clips_listed=2, origin=origin, tried="")
     return path
 
 
@@ -217,40 +224,42 @@ def delete(name: str):
         lambda file: file.attrs.__setitem__("settings", "no JSON"),
         lambda file: file.attrs.__setitem__("settings", "[1]"),
         lambda file: file.attrs.__setitem__("clips_listed", "many"),
-        replaced("feature", np.zeros((2, config.clip_frames, 5), np.float32)),
-        replaced("feature", np.zeros((1, config.clip_frames, config.mel_bins), np.float32)),
-        replaced("feature", np.zeros((2, config.clip_frames, config.mel_bins))),
-        replaced("feature", np.full((2, config.clip_frames, config.mel_bins), np.nan, np.float32)),
-        replaced("feature", np.full((2, config.clip_frames, config.mel_bins), np.inf, np.float32)),
+        replaced("feature", np.zeros((2, FEATURES.clip_frames, 5), np.float32)),
+        replaced("feature", np.zeros((1, FEATURES.clip_frames, FEATURES.mel_bins), np.float32)),
+        replaced("feature", np.zeros((2, FEATURES.clip_frames, FEATURES.mel_bins))),
+        replaced("feature", np.full((2, FEATURES.clip_frames, FEATURES.mel_bins), np.nan, np.float32)),
+        replaced("feature", np.full((2, FEATURES.clip_frames, FEATURES.mel_bins), np.inf, np.float32)),
         replaced("weak_target", np.zeros((2, 3), bool)),
-        replaced("weak_target", np.zeros((2, config.classes_num))),
-        replaced("strong_target", np.zeros((2, 5, config.classes_num), bool)),
+        replaced("weak_target", np.zeros((2, FEATURES.classes_num))),
+        replaced("strong_target", np.zeros((2, 5, FEATURES.classes_num), bool)),
         replaced("audio_name", np.arange(2)),
         replaced("audio_size", np.array(["a", "b"], "S1")),
     ],
 )
 def test_feature_file_of_wrong_content_is_refused_by_name(feature_path, damage):
-    assert read_features(feature_path, "").names == ["a.wav", "b.wav"]
+    assert read_features(feature_path, FEATURES).names == ["a.wav", "b.wav"]
     with h5py.File(feature_path, "a") as file:
         damage(file)
-    with pytest.raises(SedError, match=r"features\.h5: is no feature file that can be used: .* THE COMMAND"):
-        read_features(feature_path, "THE COMMAND")
+    refusal = r"features\.h5: not a valid feature file: .*; make it with: THE COMMAND"
+    with pytest.raises(SedError, match=refusal), made_by("THE COMMAND"):
+        read_features(feature_path, FEATURES)
 
 
 @pytest.mark.parametrize(
     ("mean", "std"),
     [
         (np.zeros(3), np.ones(3)),
-        (np.full(config.mel_bins, np.nan), np.ones(config.mel_bins)),
-        (np.zeros(config.mel_bins), np.zeros(config.mel_bins)),
-        (np.zeros(config.mel_bins, np.float32), np.ones(config.mel_bins)),
+        (np.full(FEATURES.mel_bins, np.nan), np.ones(FEATURES.mel_bins)),
+        (np.zeros(FEATURES.mel_bins), np.zeros(FEATURES.mel_bins)),
+        (np.zeros(FEATURES.mel_bins, np.float32), np.ones(FEATURES.mel_bins)),
     ],
     ids=["shape", "NaN", "deviation 0", "type"],
 )
 def test_scalar_of_wrong_content_is_refused_by_name(tmp_path, mean, std):
     write_scalar(tmp_path / "scalar.h5", Scalar(mean, std, ""))
-    with pytest.raises(SedError, match=r"scalar\.h5: is no scalar that can be used"):
-        read_scalar(tmp_path / "scalar.h5", "")
+    refusal = r"scalar\.h5: not a valid scalar: .*; make it with: THE COMMAND"
+    with pytest.raises(SedError, match=refusal), made_by("THE COMMAND"):
+        read_scalar(tmp_path / "scalar.h5", FEATURES.mel_bins)
 
 
 @pytest.fixture(scope="module")
@@ -275,12 +284,15 @@ def test_run_goes_on_with_a_data_set_full_of_broken_files(small, tmp_path):
     assert "NaN or infinite" in rows[1].cells["reason"]
     place = ["--dataset_dir", small.dataset_dir, "--workspace", tmp_path, "--data_type", "train_weak"]
     run_arguments = [*place, "--holdout_fold", 1, "--batch_size", 4, "--model_type", "Cnn_5layers_AvgPooling"]
-    small.config.write_text(small.config.read_text() + "clip_threshold = 0.0\nhigh_threshold = 0.0\n")
+    eager = "clip_threshold = 0.0\nhigh_threshold = 0.0\nlow_threshold = 0.0\n"
+    small.config.write_text(small.config.read_text() + eager)
     output = small.run("pytorch/main.py", "train", *run_arguments, "--iterations", 1)
     assert "Validation audio num: 4 of 6 (2 recordings are missing or unreadable)" in output
     (submission,) = tmp_path.rglob("*_submission.csv")
-    heard = {line.split("\t")[0] for line in submission.read_text().splitlines()[1:]}
-    assert heard == {path.name for path in recordings[3:]}, "with such thresholds all that is not silent"
+    with_events = {line.split("\t")[0] for line in submission.read_text().splitlines()[1:]}
+    assert with_events == {path.name for path in recordings[3:]}, (
+        "with such thresholds all that is not silent"
+    )
 
 
 def test_nan_loss_stops_training_with_iteration_and_clips_and_keeps_the_last_checkpoint(trained, tmp_path):

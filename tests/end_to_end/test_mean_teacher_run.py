@@ -8,9 +8,10 @@ import torch
 
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import Trained, copy_inputs
-from utils import config
+from tests.settings_for_tests import SETTINGS
 from utils.dataset.tables import read_strong_table
-from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+from utils.workspace.paths import RunPaths
+from utils.workspace.run import STUDENT, TEACHER, Run
 
 LABELLED = "train_weak+train_synthetic"
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
@@ -38,8 +39,8 @@ def records(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def events_of(workspace: Workspace, run: Run, weights: str) -> list[tuple]:
-    clips = read_strong_table(workspace.submission(run, ITERATIONS, weights), config.labels)
+def events_of(paths: RunPaths, weights: str) -> list[tuple]:
+    clips = read_strong_table(paths.submission(ITERATIONS, weights), SETTINGS.features.labels)
     return [(clip.name, event.onset, event.offset, event.label) for clip in clips for event in clip.events]
 
 
@@ -48,12 +49,12 @@ def test_log_tells_the_clips_of_each_subset_and_the_scores_of_student_and_teache
     assert f"Training audio num: {counts}\n" in taught.train_output
     student, teacher = (taught.train_output.index(f"validate statistics{end}") for end in (":", ", teacher:"))
     assert student < teacher
-    (record,) = records(taught.workspace.training_statistics(taught.run))
+    (record,) = records(taught.paths.training_statistics)
     assert record["validation"]["clips"] == record["teacher_validation"]["clips"] == 5
 
 
 def test_checkpoint_holds_both_and_the_teacher_is_the_average_of_the_student(taught):
-    content = torch.load(taught.workspace.checkpoint(taught.run, ITERATIONS), weights_only=True)
+    content = torch.load(taught.paths.checkpoint(ITERATIONS), weights_only=True)
     assert content["model"].keys() == content["teacher"].keys()
     name = "classifier.weight"
     assert not torch.equal(content["model"][name], content["teacher"][name])
@@ -61,27 +62,27 @@ def test_checkpoint_holds_both_and_the_teacher_is_the_average_of_the_student(tau
 
 @pytest.mark.parametrize("weights", [STUDENT, TEACHER])
 def test_inference_with_the_checkpoint_gives_what_training_gave(taught, weights):
-    from_training = events_of(taught.workspace, taught.run, weights)
+    from_training = events_of(taught.paths, weights)
     assert from_training, "there is something to compare"
-    taught.workspace.submission(taught.run, ITERATIONS, weights).unlink()
+    taught.paths.submission(ITERATIONS, weights).unlink()
     arguments = [*taught.run_arguments(), "--iteration", ITERATIONS, "--weights", weights, "--visualize", 1]
     output = run_well("pytorch/inference.py", "inference_validation", *arguments)
-    assert events_of(taught.workspace, taught.run, weights) == from_training
+    assert events_of(taught.paths, weights) == from_training
     assert "Event-based, classwise F score" in output
-    assert len(list(taught.workspace.clip_figures(taught.run, ITERATIONS, weights).iterdir())) == 1
+    assert len(list(taught.paths.clip_figures(ITERATIONS, weights).iterdir())) == 1
 
 
-def test_student_and_teacher_hear_different_things(taught):
-    of_student, of_teacher = (events_of(taught.workspace, taught.run, w) for w in (STUDENT, TEACHER))
+def test_student_and_teacher_detect_different_events(taught):
+    of_student, of_teacher = (events_of(taught.paths, w) for w in (STUDENT, TEACHER))
     assert of_student != of_teacher
 
 
 def test_student_is_the_default_of_inference_and_the_table_has_a_row_for_each(taught):
     inference = ("pytorch/inference.py", "inference_validation", *taught.run_arguments())
     run_well(*inference, "--iteration", ITERATIONS)
-    assert "validation" in records(taught.workspace.inference_statistics(taught.run))[-1]
+    assert "validation" in records(taught.paths.inference_statistics)[-1]
     run_well(*inference, "--iteration", ITERATIONS, "--weights", "teacher")
-    assert "teacher_validation" in records(taught.workspace.inference_statistics(taught.run))[-1]
+    assert "teacher_validation" in records(taught.paths.inference_statistics)[-1]
     table = run_well("utils/plot_results.py", "table", "--workspace", taught.workspace.root)
     row = "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)"
     assert row in table
@@ -126,7 +127,7 @@ def test_short_run_with_a_teacher_lowers_every_term_of_the_loss(trained, tmp_pat
     (tmp_path / "config.py").write_text("log_interval = 6\n")
     run = Run(ALL_SUBSETS, "1", "Cnn_9layers_MaxPooling", "mean_teacher", 4, 1234)
     mine = train(trained, tmp_path, run, 18, SED_CONFIG=str(tmp_path / "config.py"))
-    first, *_, last = records(mine.workspace.loss_statistics(run))
+    first, *_, last = records(mine.paths.loss_statistics)
     terms = {"loss", "clipwise", "framewise", "clipwise_consistency", "framewise_consistency"}
     assert first.keys() == terms | {"iteration"}
     assert all(last[term] < first[term] for term in terms)
@@ -136,9 +137,9 @@ def test_loss_of_weak_and_strong_clips_falls_without_a_teacher(trained, tmp_path
     (tmp_path / "config.py").write_text("log_interval = 2\n")
     run = Run(LABELLED, "1", "Crnn", "weak_and_strong", 4, 1234)
     mine = train(trained, tmp_path, run, 20, SED_CONFIG=str(tmp_path / "config.py"))
-    first, *_, last = records(mine.workspace.loss_statistics(run))
+    first, *_, last = records(mine.paths.loss_statistics)
     assert first.keys() == {"iteration", "loss", "clipwise", "framewise"}
     assert all(last[term] < first[term] for term in ("loss", "clipwise", "framewise"))
     assert "Training audio num: 10 of train_weak, 10 of train_synthetic\n" in mine.train_output
-    content = torch.load(mine.workspace.checkpoint(run, 20), weights_only=True)
+    content = torch.load(mine.paths.checkpoint(20), weights_only=True)
     assert "teacher" not in content

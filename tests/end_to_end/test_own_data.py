@@ -1,7 +1,6 @@
-"""The README's section about own classes and recordings, followed to the letter on recordings made here."""
+"""The page about own classes and recordings, followed to the letter on recordings made here."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import soundfile
 import torch
 
 from tests.commands import PROJECT, assert_user_error, run_command
-from tests.end_to_end.test_readme import OWN_DATA
+from tests.end_to_end.test_readme import OWN_DATA, bash_blocks
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
 
 pytestmark = pytest.mark.xdist_group("own_data")  # one process runs all these tests, as they share a run
@@ -43,7 +42,7 @@ def make_subset(folder: Path, table: Path, count: int, generator: np.random.Gene
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory) -> Path:
-    """The folder in which the section's commands ran; but with two iterations only."""
+    """The folder in which the page's commands ran; but with two iterations only."""
     folder = tmp_path_factory.mktemp("own_data")
     generator = np.random.default_rng(0)
     birds = folder / "birds"
@@ -53,7 +52,7 @@ def followed(tmp_path_factory) -> Path:
     soundfile.write(folder / "new_recordings/morning.ogg", song(23, [], generator), RATE)
     for name in ("utils", "pytorch", "metadata"):
         (folder / name).symlink_to(PROJECT / name)
-    commands = "\n".join(re.findall(r"```bash\n(.*?)```", OWN_DATA, re.DOTALL))
+    commands = "\n".join(bash_blocks(OWN_DATA))
     assert commands.count("python ") == 6
     for here, there in (("source .venv/bin/activate\n", ""), ("ITERATIONS=2000", "ITERATIONS=2")):
         assert commands.count(here) == 1
@@ -72,23 +71,24 @@ def followed(tmp_path_factory) -> Path:
     return folder
 
 
-def test_own_classes_are_trained_and_heard(followed):
+def test_own_classes_are_trained_and_detected(followed):
     (checkpoint,) = followed.rglob("md_2_iters.pth")
-    settings = torch.load(checkpoint, weights_only=True)["settings"]
-    assert (settings["labels"], settings["sample_rate"], settings["clip_seconds"]) == (LABELS, 16000, 5.0)
-    (heard,) = read_strong_table(followed / "heard/events.csv", LABELS)
-    assert heard.name == "morning.ogg"
-    assert (followed / "heard/morning.ogg.txt").is_file()
+    features = torch.load(checkpoint, weights_only=True)["features"]
+    assert list(features["labels"]) == LABELS
+    assert (features["sample_rate"], features["clip_seconds"]) == (16000, 5.0)
+    (detected,) = read_strong_table(followed / "detected/events.csv", LABELS)
+    assert detected.name == "morning.ogg"
+    assert (followed / "detected/morning.ogg.txt").is_file()
 
 
-def test_own_classes_are_heard_without_the_settings_file(followed, tmp_path):
+def test_own_classes_are_detected_without_the_settings_file(followed, tmp_path):
     (checkpoint,) = followed.rglob("md_2_iters.pth")
     place = [followed / "new_recordings", "--output_dir", tmp_path, "--probabilities"]
     result = run_command(
         "pytorch/inference.py", "predict", "--checkpoint_path", checkpoint, *place, SED_CONFIG=""
     )
     assert result.returncode == 0, result.stderr
-    assert (tmp_path / "events.csv").read_bytes() == (followed / "heard/events.csv").read_bytes()
+    assert (tmp_path / "events.csv").read_bytes() == (followed / "detected/events.csv").read_bytes()
     lines = (tmp_path / "morning.ogg.probabilities.csv").read_text().splitlines()
     assert lines[0].split("\t") == ["time", *LABELS]
     assert len(lines) == 1 + 23 * 64

@@ -17,17 +17,18 @@ import torch
 
 from tests.commands import assert_user_error, run_command
 from tests.small import CNN, CRNN, FEATURES_FOLDER, ITERATIONS, Finished, Small, new_workspace
-from utils.workspace.paths import Run, Workspace
+from utils.workspace.paths import RunPaths, Workspace
+from utils.workspace.run import Run
 
-pytestmark = [pytest.mark.xdist_group("small"), pytest.mark.usefixtures("paths_of_small_features")]
+pytestmark = pytest.mark.xdist_group("small")
 KILLS = 20  # of each stage, in the slow run
 
 
 def assert_equal(one: object, other: object, where: str = "") -> None:
-    """Assert that two checkpoints' contents are the same to the bit, but for times and the start's name."""
+    """Assert that two checkpoints' contents are the same to the bit, but for seconds and the start's name."""
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where
-        for key in one.keys() - {"seconds", "start", "train_seconds", "forward_seconds"}:
+        for key in one.keys() - {"seconds", "start"}:
             assert_equal(one[key], other[key], f"{where}/{key}")
     elif isinstance(one, list | tuple):
         assert len(one) == len(other), where
@@ -47,12 +48,12 @@ def records(path: Path) -> list[dict]:
 
 def assert_same_training(one: Workspace, other: Workspace, run: Run) -> None:
     """Assert that two trainings ended with the same checkpoint and the same statistics."""
-    contents = [torch.load(place.checkpoint(run, ITERATIONS), weights_only=True) for place in (one, other)]
-    for content in contents:
-        del content["pending_evaluations"]  # depends on how fast scores come in
-    assert_equal(*contents)
-    for path_of in (Workspace.training_statistics, Workspace.loss_statistics):
-        assert records(path_of(other, run)) == records(path_of(one, run))
+    paths: list[RunPaths] = [workspace.run_paths(run) for workspace in (one, other)]
+    assert_equal(*(torch.load(of_one.checkpoint(ITERATIONS), weights_only=True) for of_one in paths))
+    for kind in ("training_statistics", "loss_statistics"):
+        expected, found = (records(getattr(of_one, kind)) for of_one in paths)
+        assert expected
+        assert found == expected
 
 
 def kill_after(process: subprocess.Popen, seconds: float) -> bool:
@@ -85,7 +86,7 @@ def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(small, fini
         process = small.start(*command)
         wait_for(process, words)
         assert kill_after(process, random.uniform(0, 0.1))
-    assert "Going on after iteration" in small.run(*command)
+    assert "Resuming after iteration" in small.run(*command)
     assert_same_training(undisturbed, workspace, run)
 
 
@@ -100,7 +101,7 @@ def test_stop_signal_saves_a_checkpoint_and_says_how_to_go_on(small, finished, t
     stopped_at, command = re.search(
         rf"Stopped by {number.name} after iteration (\d+); go on with: python (.*) --resume", output
     ).groups()
-    assert workspace.saved_iterations(CNN)[-1] == int(stopped_at) < ITERATIONS
+    assert workspace.run_paths(CNN).saved_iterations()[-1] == int(stopped_at) < ITERATIONS
     assert command.split()[-1] == str(ITERATIONS)
     small.run(*small.train(workspace.root, CNN, ITERATIONS), "--resume")
     assert_same_training(finished.workspace, workspace, CNN)
@@ -108,16 +109,17 @@ def test_stop_signal_saves_a_checkpoint_and_says_how_to_go_on(small, finished, t
 
 def test_resume_takes_no_checkpoint_of_an_earlier_training(small, finished, tmp_path):
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
-    assert "Going on" not in small.run(*small.train(workspace.root, CNN, 3), "--resume")
+    assert "Resuming" not in small.run(*small.train(workspace.root, CNN, 3), "--resume")
     process = small.start(*small.train(workspace.root, CNN, 1000))
     wait_for(process, "iteration: 2,")
     kill_after(process, 0)
-    for iteration in workspace.saved_iterations(CNN):
+    paths = workspace.run_paths(CNN)
+    for iteration in paths.saved_iterations():
         if iteration != 3:
-            workspace.checkpoint(CNN, iteration).unlink()
-    is_new = workspace.checkpoint(CNN, 3).stat().st_mtime > workspace.run_settings(CNN).stat().st_mtime
+            paths.checkpoint(iteration).unlink()
+    is_new = paths.checkpoint(3).stat().st_mtime > paths.settings.stat().st_mtime
     output = small.run(*small.train(workspace.root, CNN, 4), "--resume")
-    assert ("Going on" in output) == is_new
+    assert ("Resuming" in output) == is_new
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -148,7 +150,8 @@ def kill_and_finish(small: Small, finished: Finished, workspace: Workspace, stag
     if stage == "training":
         assert_same_training(finished.workspace, workspace, CNN)
     elif stage == "inference":
-        one, other = (place.submission(CNN, ITERATIONS) for place in (finished.workspace, workspace))
+        places = (finished.workspace, workspace)
+        one, other = (place.run_paths(CNN).submission(ITERATIONS) for place in places)
         assert one.read_text() == other.read_text()
     else:
         kind = "features" if stage == "extraction" else "scalars"
@@ -199,4 +202,4 @@ def test_second_process_that_writes_the_same_is_refused_at_once(small, finished,
     assert_user_error(result, "another process writes here", "batch_size=4/seed=1")
     kill_after(process, 0)
     small.run(*small.train(workspace.root, CNN, 2))
-    assert workspace.saved_iterations(CNN)[0] == 2
+    assert workspace.run_paths(CNN).saved_iterations()[0] == 2

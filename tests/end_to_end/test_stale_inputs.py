@@ -10,7 +10,7 @@ from tests.commands import assert_user_error, run_command
 from tests.small import CNN, Small, new_workspace
 from utils.workspace.paths import Workspace
 
-pytestmark = [pytest.mark.xdist_group("small"), pytest.mark.usefixtures("paths_of_small_features")]
+pytestmark = pytest.mark.xdist_group("small")
 
 
 @pytest.fixture

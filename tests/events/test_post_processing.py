@@ -1,24 +1,28 @@
 """Events from probabilities, against a plain reading of the definition, frame by frame."""
 
+from dataclasses import replace
+
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from utils import config
+from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from utils.dataset.tables import Event
 from utils.events.post_processing import (
     DoubleThreshold,
     MedianFilter,
+    PostProcessing,
+    class_post_processing,
     detect_events,
     double_threshold,
     drop_short_runs,
     join_close_runs,
-    post_processing_named,
 )
-from utils.system.errors import SedError
+from utils.events.probabilities import Probabilities
 
 Run = tuple[int, int]
-DOUBLE_THRESHOLD = {"post_processing": post_processing_named("double_threshold"), "stride_frames": 8}
+CLASSES = len(LABELS)
+DOUBLE_THRESHOLD = post_processing_named("double_threshold")
 
 
 def plain_double_threshold(probability: list[float], high: float, low: float) -> list[Run]:
@@ -60,8 +64,20 @@ def plain_drop(runs: list[Run], length: int) -> list[Run]:
     return [(first, after) for first, after in runs if after - first > length]
 
 
+def detect(probabilities: Probabilities, post_processing: PostProcessing) -> tuple[Event, ...]:
+    return detect_events(
+        probabilities, labels=LABELS, post_processing=post_processing, frames_per_second=64.0
+    )
+
+
+def in_clip(framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int = 8) -> Probabilities:
+    return Probabilities(framewise, clipwise, stride_frames, frames=len(framewise) * stride_frames)
+
+
 def detect_runs(probability: np.ndarray) -> np.ndarray:
-    return DoubleThreshold().find_runs(probability, 1.0, 8)
+    """Detect with an output for each frame."""
+    edges = np.arange(len(probability) + 1)
+    return DOUBLE_THRESHOLD[0].find_runs(probability, 1.0, edges=edges, frames_per_second=64.0)
 
 
 def as_runs(array: np.ndarray) -> list[Run]:
@@ -109,20 +125,42 @@ def test_detected_runs_of_rough_random_curves_equal_the_plain_reading(seed):
     assert as_runs(detect_runs(probability)) == expected
 
 
+@settings(max_examples=500, deadline=None)
+@given(st.lists(values, min_size=1, max_size=30), st.integers(1, 40), st.integers(0, 39))
+def test_outputs_give_the_events_of_the_frames_they_stand_for(outputs, stride, cut_off):
+    """Also where the last output stands for more or fewer frames than the others."""
+    frames = max(len(outputs) * stride + cut_off - 20, (len(outputs) - 1) * stride + 1)
+    probabilities = Probabilities(np.array(outputs)[:, None], np.ones(1), stride, frames)
+    expected = as_runs(detect_runs(probabilities.stretched()[:, 0]))
+    events = detect_events(
+        probabilities, labels=["Dog"], post_processing=DOUBLE_THRESHOLD[:1], frames_per_second=64.0
+    )
+    assert [(event.onset * 64, event.offset * 64) for event in events] == expected
+
+
 def test_times_are_frames_by_64_with_exclusive_end():
-    framewise = np.zeros((640, 10))
-    framewise[64:128, 2] = 0.95
-    (event,) = detect_events(framewise, framewise.max(axis=0), **DOUBLE_THRESHOLD)
+    framewise = np.zeros((80, CLASSES))
+    framewise[8:16, 2] = 0.95
+    (event,) = detect(in_clip(framewise, framewise.max(axis=0)), DOUBLE_THRESHOLD)
     assert (event.onset, event.offset, event.label) == (1.0, 2.0, "Cat")
 
 
-def test_class_is_not_looked_at_where_its_clip_output_is_at_the_threshold():
-    framewise = np.full((640, 10), 0.95)
-    clipwise = np.full(10, config.clip_threshold)
-    assert detect_events(framewise, clipwise, **DOUBLE_THRESHOLD) == ()
+def test_no_events_of_a_class_whose_clip_probability_is_at_the_threshold():
+    framewise = np.full((80, CLASSES), 0.95)
+    clipwise = np.full(CLASSES, SETTINGS.events.clip_threshold)
+    assert detect(in_clip(framewise, clipwise), DOUBLE_THRESHOLD) == ()
     clipwise[3] += 1e-6
-    events = detect_events(framewise, clipwise, **DOUBLE_THRESHOLD)
+    events = detect(in_clip(framewise, clipwise), DOUBLE_THRESHOLD)
     assert [event.label for event in events] == ["Alarm_bell_ringing"]
+
+
+def test_in_a_long_recording_events_start_only_where_the_clip_probability_is_above_the_threshold():
+    framewise = np.zeros((80, CLASSES))
+    framewise[8:16, 2] = framewise[24:32, 2] = 0.95
+    clipwise = np.zeros((80, CLASSES))
+    clipwise[30:, 2] = 0.6
+    (event,) = detect(in_clip(framewise, clipwise), DOUBLE_THRESHOLD)
+    assert (event.onset, event.offset, event.label) == (3.0, 4.0, "Cat")
 
 
 def test_gap_of_16_frames_is_joined_and_of_17_is_not():
@@ -149,37 +187,40 @@ def plain_median_filter(active: list[bool], length: int) -> list[bool]:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(values, min_size=8, max_size=40), st.integers(1, 8), st.integers(0, 3))
 def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
-    """Of a model whose pooling cuts off the last frames, which then repeat the last output."""
-    framewise = np.zeros((len(outputs) * stride + min(cut_off, stride - 1), config.classes_num))
-    framewise[:, 4] = [*np.repeat(outputs, stride), *[outputs[-1]] * min(cut_off, stride - 1)]
-    median_filter = post_processing_named("median_filter")
-    events = detect_events(
-        framewise, np.zeros(config.classes_num), post_processing=median_filter, stride_frames=stride
-    )
-    visible = framewise[::stride, 4].tolist()
-    runs = plain_runs(plain_median_filter([value > 0.5 for value in visible], 5))
-    expected = [(first * stride / 64, min(after * stride, len(framewise)) / 64) for first, after in runs]
+    """Of a model whose pooling cuts off the last frames, up to which the last output then reaches."""
+    frames = len(outputs) * stride + min(cut_off, stride - 1)
+    framewise = np.zeros((len(outputs), CLASSES))
+    framewise[:, 4] = outputs
+    probabilities = Probabilities(framewise, np.zeros(CLASSES), stride, frames)
+    events = detect(probabilities, post_processing_named("median_filter"))
+    runs = plain_runs(plain_median_filter([value > 0.5 for value in outputs], 5))
+    edges = [*range(0, len(outputs) * stride, stride), frames]
+    expected = [(edges[first] / 64, edges[after] / 64) for first, after in runs]
     assert [(event.onset, event.offset) for event in events] == expected
-    assert {event.label for event in events} <= {config.labels[4]}
-
-
-def test_unknown_post_processing_lists_the_known_ones():
-    with pytest.raises(SedError, match="no post-processing 'none'; the known ones are double_threshold, med"):
-        post_processing_named("none")
+    assert {event.label for event in events} <= {LABELS[4]}
 
 
 def test_each_class_has_its_own_parameters():
-    framewise = np.full((640, config.classes_num), 0.4)
-    framewise[64:128] = 0.6
+    framewise = np.full((80, CLASSES), 0.4)
+    framewise[8:16] = 0.6
+    of_settings = DOUBLE_THRESHOLD[0]
+    low = replace(of_settings, high_threshold=0.5, low_threshold=0.5)
     post_processing = (
-        DoubleThreshold(high_threshold=0.5, low_threshold=0.5),
-        DoubleThreshold(high_threshold=0.5, low_threshold=0.4),
-        DoubleThreshold(high_threshold=0.5, low_threshold=0.5, drop_length=1.0),
-        DoubleThreshold(clip_threshold=0.6, high_threshold=0.5, low_threshold=0.5),
+        low,
+        replace(low, low_threshold=0.4),
+        replace(low, drop_length=1.0),
+        replace(low, clip_threshold=0.6),
         MedianFilter(frame_threshold=0.5, median_filter_outputs=1),
         MedianFilter(frame_threshold=0.5, median_filter_outputs=17),
-        *[DoubleThreshold()] * 4,
+        *[of_settings] * 4,
     )
-    events = detect_events(framewise, framewise.max(axis=0), post_processing=post_processing, stride_frames=8)
-    found = [(event.onset, event.offset, config.labels.index(event.label)) for event in events]
+    events = detect(in_clip(framewise, framewise.max(axis=0)), post_processing)
+    found = [(event.onset, event.offset, LABELS.index(event.label)) for event in events]
     assert found == [(1.0, 2.0, 0), (0.0, 10.0, 1), (1.0, 2.0, 4)]
+
+
+def test_values_are_those_of_the_settings():
+    assert class_post_processing("double_threshold", SETTINGS.events) == DoubleThreshold(
+        clip_threshold=0.5, high_threshold=0.9, low_threshold=0.5, join_gap=0.25, drop_length=0.25
+    )
+    assert class_post_processing("median_filter", SETTINGS.events) == MedianFilter(0.5, 5)

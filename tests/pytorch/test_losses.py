@@ -16,7 +16,7 @@ from pytorch.data_generator import (
 from pytorch.losses import LOSSES
 from pytorch.models import ModelOutput
 from utils.system.errors import SedError
-from utils.workspace.paths import Run
+from utils.workspace.run import Run
 
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
 
@@ -25,29 +25,33 @@ def plain_binary_crossentropy(p: np.ndarray, y: np.ndarray) -> float:
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
 
 
-def some_output(clips: int) -> ModelOutput:
+def some_output(clips: int, stride_frames: int = 1) -> ModelOutput:
+    """What a model of that stride makes of clips of 5 frames."""
     generator = np.random.default_rng(0)
-    shapes = [(clips, 5, 3), (clips, 3)]
+    shapes = [(clips, 5 // stride_frames, 3), (clips, 3)]
     probabilities = [generator.uniform(0.01, 0.99, shape).astype(np.float32) for shape in shapes]
-    return ModelOutput(*(torch.tensor(probability, requires_grad=True) for probability in probabilities))
+    tensors = [torch.tensor(probability, requires_grad=True) for probability in probabilities]
+    return ModelOutput(*tensors, stride_frames)
 
 
 def some_target(*shape: int) -> torch.Tensor:
     return torch.tensor(np.random.default_rng(1).integers(0, 2, shape).astype(np.float32))
 
 
+@pytest.mark.parametrize("stride_frames", [1, 2])
 @pytest.mark.parametrize(
     ("name", "term"),
     [("clipwise_binary_crossentropy", "clipwise"), ("framewise_binary_crossentropy", "framewise")],
 )
-def test_loss_of_one_term_equals_the_formula(name, term):
-    output = some_output(4)
+def test_loss_of_one_term_equals_the_formula(name, term, stride_frames):
+    output = some_output(4, stride_frames)
     targets = some_target(4, 3), some_target(4, 5, 3)
     batch = Batch(list("abcd"), torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, ClipCounts(4, 4, 4))
     terms = LOSSES[name].compute_terms(output, batch)
+    output_of_frame = np.minimum(np.arange(5) // stride_frames, 5 // stride_frames - 1)
     p, y = {
         "clipwise": (output.clipwise_output, batch.weak_target),
-        "framewise": (output.framewise_output, batch.strong_target),
+        "framewise": (output.framewise_output[:, output_of_frame], batch.strong_target),
     }[term]
     assert terms.keys() == {term}
     assert terms[term].item() == pytest.approx(plain_binary_crossentropy(p.detach().numpy(), y.numpy()), 1e-5)
@@ -115,7 +119,7 @@ def test_each_clip_of_a_mixed_batch_gets_the_gradient_of_its_own_annotation():
     terms = LOSSES["mean_teacher"].compute_terms(output, batch)
     sum(terms.values()).backward()
     clips_with_gradient = [
-        np.flatnonzero(probability.grad.flatten(1).abs().sum(1)).tolist() for probability in output
+        np.flatnonzero(probability.grad.flatten(1).abs().sum(1)).tolist() for probability in output[:2]
     ]
     framewise, clipwise = clips_with_gradient
     assert clipwise == [0, 1], "weak clips; not the unlabelled, nor the synthetic ones"

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,16 +11,20 @@ from torch import nn
 
 from pytorch.compute import Compute
 from pytorch.data_generator import NO_ROWS, Batch, ClipCounts, Standardizer
-from pytorch.mean_teacher import MeanTeacher, ramp, teacher_decay
+from pytorch.mean_teacher import MeanTeacher
 from pytorch.models import Crnn, CrnnDesign, create_model
+from tests.settings_for_tests import SETTINGS
+from utils.settings.groups import TrainingSettings
 
 CPU = Compute(torch.device("cpu"), torch.float32)
+TRAINING = SETTINGS.training
+NOISELESS = replace(TRAINING, teacher_noise=0.0)
 STANDARDIZE = Standardizer(torch.full((64,), -50.0), torch.full((64,), 10.0))
 
 
 def small_model() -> Crnn:
     """A CRNN without anything random in it once it is made."""
-    return Crnn(CrnnDesign(dropout=0.0), 3)
+    return Crnn(CrnnDesign(dropout=0.0), 3, outputs_in_float32=True)
 
 
 def unlabelled(logmel: torch.Tensor) -> Batch:
@@ -27,15 +32,16 @@ def unlabelled(logmel: torch.Tensor) -> Batch:
     return Batch([""] * len(logmel), logmel, None, None, NO_ROWS, NO_ROWS, counts)
 
 
-def teacher_of(student: nn.Module, iterations: int = 100) -> MeanTeacher:
-    return MeanTeacher(student, iterations, STANDARDIZE, CPU)
+def teacher_of(
+    student: nn.Module, iterations: int = 100, settings: TrainingSettings = TRAINING
+) -> MeanTeacher:
+    return MeanTeacher(student, settings, iterations, STANDARDIZE, CPU)
 
 
-def test_teacher_is_the_closed_form_of_the_moving_average(monkeypatch):
+def test_teacher_is_the_closed_form_of_the_moving_average():
     """After n steps: sum over k of (1 - a_k) times all later a, times the student's weights of step k."""
-    monkeypatch.setattr("utils.config.teacher_decay", 0.8)
     student = nn.Linear(3, 2).double()
-    teacher = teacher_of(student)
+    teacher = teacher_of(student, settings=replace(TRAINING, teacher_decay=0.8))
     history = [copy.deepcopy(student.weight.detach().numpy())]
     for step in range(1, 11):
         with torch.no_grad():
@@ -44,10 +50,10 @@ def test_teacher_is_the_closed_form_of_the_moving_average(monkeypatch):
         teacher.follow(student)
     decays = [min(1 - 1 / (step + 1), 0.8) for step in range(1, 11)]
     assert decays[:5] == pytest.approx([1 / 2, 2 / 3, 3 / 4, 0.8, 0.8])
-    shares = [1.0, *(1 - decay for decay in decays)]
+    fractions = [1.0, *(1 - decay for decay in decays)]
     closed_form = sum(
-        share * math.prod(decays[step:]) * weights
-        for step, (share, weights) in enumerate(zip(shares, history, strict=True))
+        fraction * math.prod(decays[step:]) * weights
+        for step, (fraction, weights) in enumerate(zip(fractions, history, strict=True))
     )
     np.testing.assert_allclose(teacher.model.weight.numpy(), closed_form)
 
@@ -61,13 +67,13 @@ def test_teacher_begins_as_the_plain_average_of_all_that_the_student_was():
         nn.init.constant_(student.weight, value)
         teacher.follow(student)
     assert teacher.model.weight.item() == pytest.approx(np.mean(values))
-    assert teacher_decay(10_000) == 0.999
+    teacher.step = 10_000
+    assert teacher.decay == 0.999
 
 
-def test_consistency_is_zero_where_the_teacher_is_the_student_and_hears_the_same(monkeypatch):
-    monkeypatch.setattr("utils.config.teacher_noise", 0.0)
+def test_consistency_is_zero_where_the_teacher_is_the_student_and_its_input_the_same():
     student = small_model().train()
-    teacher = teacher_of(student)
+    teacher = teacher_of(student, settings=NOISELESS)
     logmel = torch.randn(4, 64, 64)
     terms = teacher.consistency(unlabelled(logmel), student(logmel))
     assert {name: term.item() for name, term in terms.items()} == {
@@ -77,11 +83,9 @@ def test_consistency_is_zero_where_the_teacher_is_the_student_and_hears_the_same
 
 
 @pytest.mark.parametrize("difference", ["noise", "weights"])
-def test_consistency_is_the_mean_squared_difference_and_teaches_the_student_only(monkeypatch, difference):
-    if difference == "weights":
-        monkeypatch.setattr("utils.config.teacher_noise", 0.0)
+def test_consistency_is_the_mean_squared_difference_and_teaches_the_student_only(difference):
     student = small_model().train()
-    teacher = teacher_of(student)
+    teacher = teacher_of(student, settings=NOISELESS if difference == "weights" else TRAINING)
     if difference == "weights":
         nn.init.normal_(student.classifier.weight)
     logmel = torch.randn(4, 64, 64)
@@ -90,9 +94,14 @@ def test_consistency_is_the_mean_squared_difference_and_teaches_the_student_only
     terms = teacher.consistency(unlabelled(logmel), output)
     torch.manual_seed(5)
     noise = torch.randn(4, 64, 64) * 0.5 / 10 if difference == "noise" else 0
-    heard = teacher.model(logmel + noise)
-    pairs = zip(terms.values(), (output.clipwise_output, output.framewise_output), heard[::-1], strict=True)
-    for term, of_student, of_teacher in pairs:
+    of_teacher_model = teacher.model(logmel + noise)
+    pairs = {
+        "clipwise_consistency": (output.clipwise_output, of_teacher_model.clipwise_output),
+        "framewise_consistency": (output.framewise_output, of_teacher_model.framewise_output),
+    }
+    assert terms.keys() == pairs.keys()
+    for name, (of_student, of_teacher) in pairs.items():
+        term = terms[name]
         assert term.item() > 0
         assert term.item() == pytest.approx(((of_student - of_teacher) ** 2).mean().item(), rel=1e-4)
     sum(terms.values()).backward()
@@ -115,11 +124,19 @@ def test_weight_rises_over_the_first_half_of_the_steps_whatever_their_number():
             before < after for before, after in zip(weights[:half], weights[1 : half + 1], strict=True)
         )
         assert weights[half:] == [2.0] * (iterations - half)
-    assert ramp(0, 0.5) < ramp(1, 0.5) == 1, "a run of one iteration has a ramp too"
+    teacher = teacher_of(nn.Linear(1, 1), 1)
+    assert teacher.weight < 2.0, "a run of one iteration has a ramp too"
+    teacher.step = 1
+    assert teacher.weight == 2.0
+
+
+def test_weight_is_whole_from_the_start_without_a_ramp():
+    settings = replace(TRAINING, consistency_ramp_fraction=0.0)
+    assert teacher_of(nn.Linear(1, 1), settings=settings).weight == 2.0
 
 
 def test_any_model_can_be_the_student():
-    student = create_model("Cnn_5layers_AvgPooling", 3, "frame_vectors").train()
+    student = create_model("Cnn_5layers_AvgPooling", 3, "frame_vectors", outputs_in_float32=True).train()
     teacher = teacher_of(student)
     logmel = torch.randn(2, 64, 64)
     assert all(term.item() > 0 for term in teacher.consistency(unlabelled(logmel), student(logmel)).values())

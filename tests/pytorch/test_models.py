@@ -14,18 +14,27 @@ from pytorch.models import (
     Crnn,
     CrnnDesign,
     GatedLinearUnit,
+    ModelOutput,
     attention_pooling,
     create_model,
-    repeat_frames,
 )
 
-# Blocks, convolutions in all, channels of the last block, output frames before they are repeated.
+# Blocks, convolutions in all, channels of the last block, outputs of 640 frames.
 REFERENCE_DESIGNS = {
     "Cnn_5layers_AvgPooling": (4, 4, 512, 80),
     "Cnn_9layers_AvgPooling": (4, 8, 512, 80),
     "Cnn_9layers_MaxPooling": (4, 8, 512, 80),
     "Cnn_13layers_AvgPooling": (6, 12, 2048, 20),
 }
+
+
+def new_model(
+    model_type: str,
+    classes_num: int = 10,
+    clip_output_from: str = "frame_vectors",
+    outputs_in_float32: bool = True,
+) -> Cnn | Crnn:
+    return create_model(model_type, classes_num, clip_output_from, outputs_in_float32=outputs_in_float32)
 
 
 def test_the_models_are_the_references():
@@ -35,10 +44,13 @@ def test_the_models_are_the_references():
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])
 @pytest.mark.parametrize("model_type", DESIGNS)
 def test_output_shapes_and_ranges(model_type, clip_output_from):
-    output = create_model(model_type, 10, clip_output_from)(torch.randn(2, 640, 64))
-    assert output.framewise_output.shape == (2, 640, 10)
+    model = new_model(model_type, 10, clip_output_from)
+    output = model(torch.randn(2, 640, 64))
+    assert output.stride_frames == model.stride_frames
+    assert output.framewise_output.shape == (2, 640 // model.stride_frames, 10)
+    assert output.stretched(640).shape == (2, 640, 10)
     assert output.clipwise_output.shape == (2, 10)
-    for probability in output:
+    for probability in output[:2]:
         assert probability.dtype == torch.float32
         assert ((probability >= 0) & (probability <= 1)).all()
 
@@ -46,18 +58,19 @@ def test_output_shapes_and_ranges(model_type, clip_output_from):
 @pytest.mark.parametrize("model_type", REFERENCE_DESIGNS)
 def test_layers_and_output_frames(model_type):
     blocks, convolutions, channels, frames = REFERENCE_DESIGNS[model_type]
-    model = create_model(model_type, 10, "frame_vectors").eval()
+    model = new_model(model_type).eval()
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     assert len(model.blocks) == blocks
     assert len(layers) == convolutions
     assert all(layer.bias is None for layer in layers)
     with torch.inference_mode():
         vectors = model.frame_vectors(torch.randn(1, 640, 64))
-        framewise = model(torch.randn(1, 640, 64)).framewise_output[0]
+        output = model(torch.randn(1, 640, 64))
     assert vectors.shape == (1, frames, channels)
     repeats = 640 // frames
     assert model.stride_frames == repeats
-    assert torch.equal(framewise, framewise[::repeats].repeat_interleave(repeats, dim=0))
+    assert output.framewise_output.shape == (1, frames, 10)
+    assert torch.equal(output.stretched(640), output.framewise_output.repeat_interleave(repeats, dim=1))
 
 
 def plain_forward(model: Cnn, logmel: torch.Tensor, pool, bands) -> torch.Tensor:
@@ -85,7 +98,7 @@ def plain_forward(model: Cnn, logmel: torch.Tensor, pool, bands) -> torch.Tensor
 )
 def test_body_equals_the_layers_written_out(model_type, pool, bands):
     torch.manual_seed(0)
-    model = create_model(model_type, 3, "frame_vectors").eval()
+    model = new_model(model_type, 3).eval()
     logmel = torch.randn(1, 64, 64)
     with torch.inference_mode():
         torch.testing.assert_close(
@@ -95,7 +108,7 @@ def test_body_equals_the_layers_written_out(model_type, pool, bands):
 
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])
 def test_clip_output_is_what_the_loss_needs(clip_output_from):
-    model = create_model("Cnn_9layers_MaxPooling", 4, clip_output_from).eval()
+    model = new_model("Cnn_9layers_MaxPooling", 4, clip_output_from).eval()
     logmel = torch.randn(2, 64, 64)
     with torch.inference_mode():
         output = model(logmel)
@@ -111,23 +124,23 @@ def test_clip_output_is_what_the_loss_needs(clip_output_from):
         "frame_outputs": frame_outputs.max(axis=1),
     }
     np.testing.assert_allclose(output.clipwise_output.numpy(), expected[clip_output_from], rtol=1e-4)
-    np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs, rtol=1e-4)
+    np.testing.assert_allclose(output.stretched(64).numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("in_float32", [True, False])
-def test_outputs_have_the_steps_of_the_precision_that_the_config_says(monkeypatch, in_float32):
-    monkeypatch.setattr("utils.config.outputs_in_float32", in_float32)
-    model = create_model("Cnn_5layers_AvgPooling", 10, "frame_vectors").eval()
+def test_outputs_have_the_steps_of_the_precision_that_the_settings_say(in_float32):
+    model = new_model("Cnn_5layers_AvgPooling", outputs_in_float32=in_float32).eval()
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         output = model(torch.randn(1, 64, 64))
-    for probability in output:
+    for probability in (output.framewise_output, output.clipwise_output):
         assert probability.dtype == torch.float32
         fits_bfloat16 = torch.equal(probability, probability.bfloat16().float())
         assert fits_bfloat16 == (not in_float32)
 
 
 def test_initial_weights_are_kaiming_uniform_and_biases_zero():
-    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors")
+    model = new_model("Cnn_9layers_MaxPooling")
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             fan_in = layer.weight[0].numel()
@@ -141,14 +154,15 @@ def test_initial_weights_are_kaiming_uniform_and_biases_zero():
 
 
 def test_frames_that_pooling_cuts_off_repeat_the_last_output():
-    stretched = repeat_frames(torch.arange(3.0).reshape(1, 3, 1), 25)
-    assert stretched.flatten().tolist() == [0] * 8 + [1] * 8 + [2] * 9
+    output = ModelOutput(torch.arange(3.0).reshape(1, 3, 1), torch.zeros(1, 1), stride_frames=8)
+    assert output.stretched(25).flatten().tolist() == [0] * 8 + [1] * 8 + [2] * 9
 
 
 def test_models_take_any_number_of_frames_and_bands():
     design = CnnDesign((4, 8), 1, 3, F.avg_pool2d, DESIGNS["Cnn_9layers_MaxPooling"].reduce_bands)
-    output = Cnn(design, 3, "frame_vectors")(torch.randn(2, 101, 40))
-    assert output.framewise_output.shape == (2, 101, 3)
+    output = Cnn(design, 3, "frame_vectors", outputs_in_float32=True)(torch.randn(2, 101, 40))
+    assert output.framewise_output.shape == (2, 50, 3)
+    assert output.stretched(101).shape == (2, 101, 3)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -217,7 +231,7 @@ def plain_gru(gru: nn.GRU, x: np.ndarray) -> np.ndarray:
 
 def test_crnn_equals_the_layers_written_out():
     torch.manual_seed(0)
-    model = create_model("Crnn", 3, "frame_vectors").eval()
+    model = new_model("Crnn", 3).eval()
     assert isinstance(model, Crnn)
     logmel = torch.randn(1, 64, 64)
     x = logmel[:, None]
@@ -241,12 +255,13 @@ def test_crnn_equals_the_layers_written_out():
     frame_outputs = sigmoid(outputs)[None]
     clip_output = plain_attention_pooling(frame_outputs, scores[None])
     np.testing.assert_allclose(output.clipwise_output.numpy(), clip_output, rtol=1e-4)
-    np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs, rtol=1e-4)
+    np.testing.assert_allclose(output.stretched(64).numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
 
 
-def test_crnn_has_the_sizes_and_first_weights_of_the_baseline():
+def test_crnn_has_the_sizes_and_the_initialization_of_the_baseline():
     torch.manual_seed(0)
-    model = create_model("Crnn", 10, "frame_vectors")
+    model = new_model("Crnn")
     assert model.stride_frames == 8
     for block, fan_in, fan_out in zip(model.blocks, (9, 576, 576), (576,) * 3, strict=True):
         convolution, norm, unit, dropout = block
@@ -258,7 +273,7 @@ def test_crnn_has_the_sizes_and_first_weights_of_the_baseline():
         assert norm.weight.mean().item() == pytest.approx(1, abs=0.01)
         assert norm.weight.std().item() == pytest.approx(0.02, rel=0.3)
         assert (norm.bias == 0).all()
-        assert dropout.share == model.dropout.share == 0.5
+        assert dropout.fraction == model.dropout.fraction == 0.5
     for layer in (model.classifier, model.attention, *(block[2].linear for block in model.blocks)):
         assert layer.weight.std().item() == pytest.approx(0.01, rel=0.1)
         assert (layer.bias == 0).all()
@@ -270,27 +285,28 @@ def test_crnn_has_the_sizes_and_first_weights_of_the_baseline():
 
 def test_crnn_takes_any_number_of_frames_and_bands():
     for frames, bands in ((101, 40), (640, 128)):
-        output = Crnn(CrnnDesign(), 3)(torch.randn(2, frames, bands))
-        assert output.framewise_output.shape == (2, frames, 3)
+        output = Crnn(CrnnDesign(), 3, outputs_in_float32=True)(torch.randn(2, frames, bands))
+        assert output.framewise_output.shape == (2, frames // 8, 3)
+        assert output.stretched(frames).shape == (2, frames, 3)
 
 
-@pytest.mark.parametrize("share", [0, 0.25, 0.5])
+@pytest.mark.parametrize("fraction", [0, 0.25, 0.5])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_dropout_drops_its_share_and_keeps_the_mean(share, memory_format):
+def test_dropout_drops_its_fraction_and_keeps_the_mean(fraction, memory_format):
     torch.manual_seed(0)
     x = torch.ones(8, 16, 50, 33).contiguous(memory_format=memory_format).requires_grad_()
-    dropout = Dropout(share)
+    dropout = Dropout(fraction)
     dropped = dropout(x)
     assert dropped.is_contiguous(memory_format=memory_format)
     kept = dropped[dropped != 0]
-    assert kept.tolist() == pytest.approx([1 / (1 - share)] * len(kept))
-    assert (dropped == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+    assert kept.tolist() == pytest.approx([1 / (1 - fraction)] * len(kept))
+    assert (dropped == 0).float().mean().item() == pytest.approx(fraction, abs=0.01)
     dropped.sum().backward()
     assert torch.equal(x.grad, dropped.detach()), "the gradient passes where the value does"
     for dimension in range(4):  # no position is dropped more than another
         rest = [other for other in range(4) if other != dimension]
         assert (dropped == 0).float().mean(rest).tolist() == pytest.approx(
-            [share] * x.shape[dimension], abs=0.05
+            [fraction] * x.shape[dimension], abs=0.05
         )
 
 

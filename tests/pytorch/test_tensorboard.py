@@ -1,6 +1,7 @@
 """The curves for TensorBoard, read back as TensorBoard reads them."""
 
 import json
+from dataclasses import replace
 from functools import reduce
 from operator import getitem
 
@@ -8,17 +9,18 @@ import pytest
 
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import copy_inputs
-from utils.workspace.paths import Workspace
+from utils.settings.groups import PUBLISHED_TRAINING
+from utils.workspace.paths import RunPaths
 
-SETTINGS = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
+CONFIG = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
 
 
-def curves(workspace: Workspace, run) -> dict[str, list[tuple[int, float]]]:
+def curves(paths: RunPaths) -> dict[str, list[tuple[int, float]]]:
     """All curves of a run by name, as (iteration, value)."""
     event_accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="needs requirements-tensorboard.txt"
     )
-    accumulator = event_accumulator.EventAccumulator(str(workspace.tensorboard(run))).Reload()
+    accumulator = event_accumulator.EventAccumulator(str(paths.tensorboard)).Reload()
     return {
         name: [(event.step, event.value) for event in accumulator.Scalars(name)]
         for name in accumulator.Tags()["scalars"]
@@ -28,14 +30,16 @@ def curves(workspace: Workspace, run) -> dict[str, list[tuple[int, float]]]:
 def test_curves_hold_what_the_statistics_hold(trained, tmp_path):
     pytest.importorskip("tensorboard", reason="needs requirements-tensorboard.txt")
     workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text(SETTINGS)
+    (tmp_path / "config.py").write_text(CONFIG)
     train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--tensorboard")
     environment = {"SED_CONFIG": str(tmp_path / "config.py")}
     run_well(*train, "--iterations", 5, **environment)
     run_well(*train, "--iterations", 4, **environment)  # takes the place of the first one
 
-    found = curves(workspace, trained.run)
-    losses = [json.loads(line) for line in workspace.loss_statistics(trained.run).read_text().splitlines()]
+    run = replace(trained.run, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
+    paths = workspace.run_paths(run)
+    found = curves(paths)
+    losses = [json.loads(line) for line in paths.loss_statistics.read_text().splitlines()]
     assert found["training/loss"] == [(p["iteration"], pytest.approx(p["loss"])) for p in losses]
     assert [iteration for iteration, _ in found["training/loss"]] == [1, 2, 3, 4]
     assert found["training/learning_rate"] == [
@@ -44,7 +48,7 @@ def test_curves_hold_what_the_statistics_hold(trained, tmp_path):
     assert [iteration for iteration, _ in found["training/ms_per_iteration"]] == [1, 2, 3, 4]
     assert all(milliseconds > 0 for _, milliseconds in found["training/ms_per_iteration"])
 
-    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    lines = paths.training_statistics.read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [record["iteration"] for record in records] == [2, 4]
     for name, *keys in (
@@ -59,7 +63,7 @@ def test_curves_hold_what_the_statistics_hold(trained, tmp_path):
 
 
 def test_nothing_is_written_unless_asked_for(trained):
-    assert not trained.workspace.tensorboard(trained.run).exists()
+    assert not trained.paths.tensorboard.exists()
 
 
 def test_absent_package_is_a_user_error(trained, tmp_path):

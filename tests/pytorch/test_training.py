@@ -2,6 +2,8 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,34 +12,48 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
-from pytorch.checkpoint import load_model
-from pytorch.compute import choose_compute
-from pytorch.data_generator import Standardizer, evenly_chosen
-from pytorch.evaluation import predict
+from pytorch.compute import choose_compute, make_repeatable
+from pytorch.data_generator import Standardizer
+from pytorch.detector import StoredDetector, load_detector
+from pytorch.distributed import Ranks
+from pytorch.evaluation import evenly_chosen
 from pytorch.models import create_model
+from pytorch.training import new_training, training_step
+from pytorch.training_data import batches_of
 from tests.commands import assert_user_error, run_command, run_well
-from tests.conftest import copy_inputs
+from tests.conftest import Trained, copy_inputs
+from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import read_features, read_scalar
-from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, Run, Workspace
+from utils.settings.groups import PUBLISHED_TRAINING
+from utils.workspace.paths import RunPaths
+from utils.workspace.run import STUDENT, TEACHER, Run
+
+ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
+FEATURES = SETTINGS.features
 
 
-def weights(workspace: Workspace, run: Run, iteration: int) -> dict[str, torch.Tensor]:
-    return torch.load(workspace.checkpoint(run, iteration), weights_only=True)["model"]
+def weights(paths: RunPaths, iteration: int) -> dict[str, torch.Tensor]:
+    return torch.load(paths.checkpoint(iteration), weights_only=True)["model"]
+
+
+def load_student(path: Path, precision: str = "auto") -> StoredDetector:
+    compute = choose_compute(cuda=False, precision=precision)
+    return load_detector(path, STUDENT, compute, batch_size=32, event_values={})
 
 
 def test_same_seed_gives_the_same_weights_and_another_does_not(trained, tmp_path):
     workspace = copy_inputs(trained, tmp_path)
     arguments = trained.run_arguments(workspace=tmp_path)
     run_well("pytorch/main.py", "train", *arguments, "--iterations", 2)
-    again = weights(workspace, trained.run, 2)
-    first = weights(trained.workspace, trained.run, 2)
+    paths = workspace.run_paths(trained.run)
+    again = weights(paths, 2)
+    first = weights(trained.paths, 2)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
     run_well("pytorch/main.py", "train", *arguments, "--iterations", 1, "--seed", 7)
-    other = weights(workspace, Run(**(vars(trained.run) | {"seed": 7})), 1)
+    other = weights(workspace.run_paths(replace(trained.run, seed=7)), 1)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
-    assert weights(workspace, trained.run, 2).keys() == first.keys(), "the other run's files are gone"
+    assert weights(paths, 2).keys() == first.keys(), "the other run's files are gone"
 
 
 def test_log_has_the_fields_of_the_reference(trained):
@@ -57,18 +73,18 @@ def test_log_has_the_fields_of_the_reference(trained):
         ", Ins: ",
         "train time: ",
         " s, validate time: ",
-        f"Model saved to {trained.workspace.checkpoint(trained.run, 2)}",
+        f"Model saved to {trained.paths.checkpoint(2)}",
     ):
         assert field in trained.train_output
 
 
 def test_log_is_kept_in_a_file(trained):
-    (log,) = trained.workspace.new_log(trained.run, "").parent.glob("*_train.log")
+    (log,) = trained.paths.new_log("").parent.glob("*_train.log")
     assert log.read_text().splitlines() == trained.train_output.splitlines()
 
 
 def test_statistics_are_json_lines(trained):
-    lines = trained.workspace.training_statistics(trained.run).read_text().splitlines()
+    lines = trained.paths.training_statistics.read_text().splitlines()
     (record,) = map(json.loads, lines)
     assert record["iteration"] == 2
     assert record["loss"] > 0
@@ -89,24 +105,58 @@ def test_step_by_hand_gives_the_trained_weights(trained, tmp_path):
     output = run_well("pytorch/main.py", "train", *arguments, "--precision", "fp32")
     assert "Compute: cpu, float32" in output
 
-    with h5py.File(workspace.features("train_weak", False)) as file:
+    with h5py.File(workspace.features("train_weak")) as file:
         order = np.random.default_rng(1234).permutation(10)[:4]
         logmel, target = file["feature"][:][order], file["weak_target"][:][order]
-    with h5py.File(workspace.scalar("train_weak", False)) as file:
+    with h5py.File(workspace.scalar("train_weak")) as file:
         logmel = ((logmel - file["mean"][:]) / file["std"][:]).astype(np.float32)
     torch.manual_seed(1234)
-    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors")
+    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors", outputs_in_float32=True)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     output = model(torch.from_numpy(logmel))
     F.binary_cross_entropy(output.clipwise_output, torch.from_numpy(target.astype(np.float32))).backward()
 
-    after = weights(workspace, trained.run, 1)
+    after = weights(workspace.run_paths(trained.run), 1)
     for name, parameter in model.named_parameters():
         # Adam's first step: each weight moves by the learning rate against the sign of its gradient.
         step = 0.001 * parameter.grad / (parameter.grad.abs() + 1e-8)
         far_from_zero = parameter.grad.abs() > 1e-5
         difference = (before[name] - step - after[name])[far_from_zero]
         assert difference.abs().max() < 2e-5, name
+
+
+@pytest.mark.parametrize(
+    ("data_type", "model_type", "loss_type"),
+    [
+        ("train_weak", "Cnn_5layers_AvgPooling", "clipwise_binary_crossentropy"),
+        (ALL_SUBSETS, "Crnn", "mean_teacher"),
+    ],
+)
+def test_main_and_calls_of_training_step_give_the_same_weights(
+    trained, tmp_path, data_type, model_type, loss_type
+):
+    workspace = copy_inputs(trained, tmp_path)
+    run = replace(trained.run, data_type=data_type, model_type=model_type, loss_type=loss_type)
+    mine = Trained(trained.dataset_dir, workspace, run, "")
+    run_well("pytorch/main.py", "train", *mine.run_arguments(), "--iterations", 4)
+    saved = torch.load(mine.paths.checkpoint(4), weights_only=True)
+
+    make_repeatable(run.seed, gpu_repeatable=False)
+    compute = choose_compute(cuda=False, precision="auto")
+    scalar = read_scalar(workspace.scalar("train_weak"), FEATURES.mel_bins)
+    standardize = Standardizer.of(scalar, compute.device)
+    subsets = {name: read_features(workspace.features(name), FEATURES) for name in run.data_types}
+    ranks = Ranks(0, 1, 0)
+    training = new_training(
+        run, FEATURES.classes_num, iterations=4, standardize=standardize, compute=compute, ranks=ranks
+    )
+    batches = batches_of(run, subsets, standardize, gpu_data_fraction=0.0, shard=ranks.shard, skip=0)
+    for _ in range(4):
+        training_step(training, next(batches))
+    for key, model in {"model": training.model, "teacher": training.models.get(TEACHER)}.items():
+        assert (key in saved) == (model is not None)
+        for name, value in model.state_dict().items() if model is not None else ():
+            assert torch.equal(saved[key][name], value), f"{key} {name}"
 
 
 def test_loss_falls(trained, tmp_path):
@@ -119,7 +169,7 @@ def test_loss_falls(trained, tmp_path):
         "pytorch/main.py", "train", *arguments, "--iterations", 12, SED_CONFIG=str(tmp_path / "config.py")
     )
     run = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 4, 1234)
-    points = [json.loads(line) for line in workspace.loss_statistics(run).read_text().splitlines()]
+    points = [json.loads(line) for line in workspace.run_paths(run).loss_statistics.read_text().splitlines()]
     assert [point["iteration"] for point in points] == [2, 4, 6, 8, 10, 12]
     assert points[-1]["loss"] < points[0]["loss"] / 2
 
@@ -132,17 +182,18 @@ def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, t
     run_well(
         "pytorch/main.py", "train", *arguments, "--iterations", 5, SED_CONFIG=str(tmp_path / "config.py")
     )
-    assert workspace.saved_iterations(trained.run) == [2, 4, 5]
+    run = replace(trained.run, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
+    paths = workspace.run_paths(run)
+    assert paths.saved_iterations() == [2, 4, 5]
     rates = [
-        torch.load(workspace.checkpoint(trained.run, n), weights_only=True)["optimizer"]["param_groups"][0]
-        for n in (2, 4, 5)
+        torch.load(paths.checkpoint(n), weights_only=True)["optimizer"]["param_groups"][0] for n in (2, 4, 5)
     ]
     assert [group["lr"] for group in rates] == pytest.approx([0.0009, 0.00081, 0.00081])
     assert rates[0]["betas"] == (0.9, 0.999)
     assert rates[0]["eps"] == 1e-8
     assert rates[0]["amsgrad"]
     assert rates[0]["weight_decay"] == 0
-    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    lines = paths.training_statistics.read_text().splitlines()
     assert [json.loads(line)["iteration"] for line in lines] == [4, 5]
 
 
@@ -154,7 +205,7 @@ def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_th
     blocks = re.findall(r"^-+\niteration: (\d+)\ntrain statistics:(.*?)^train time", output, re.DOTALL | re.M)
     assert [int(iteration) for iteration, _ in blocks] == [1, 2, 3, 4]
     assert all("Audio tagging mAP" in scores.split("validate statistics:")[1] for _, scores in blocks)
-    lines = workspace.training_statistics(trained.run).read_text().splitlines()
+    lines = workspace.run_paths(trained.run).training_statistics.read_text().splitlines()
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
 
 
@@ -171,20 +222,18 @@ def test_training_map_is_of_some_clips_where_there_are_many(trained, tmp_path):
     (tmp_path / "config.py").write_text("train_eval_clips = 6\n")
     arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 2]
     run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
-    with h5py.File(workspace.features("train_weak", False)) as file:
-        chosen = evenly_chosen(read_features(workspace.features("train_weak", False), ""), 6)
-        assert chosen.names == [file["audio_name"][index].decode() for index in (0, 1, 3, 5, 6, 8)]
-        np.testing.assert_array_equal(chosen.logmel, file["feature"][[0, 1, 3, 5, 6, 8]])
-    model = load_model(workspace, trained.run, 2, STUDENT, torch.device("cpu"))
-    compute = choose_compute(cuda=False, precision="auto")
-    scalar = read_scalar(workspace.scalar("train_weak", False), "")
-    clipwise = predict(model, chosen, Standardizer.of(scalar, compute.device), compute).clipwise
+    chosen = [0, 1, 3, 5, 6, 8]
+    assert evenly_chosen(10, 6).tolist() == chosen
+    with h5py.File(workspace.features("train_weak")) as file:
+        logmel, weak_target = file["feature"][chosen], file["weak_target"][chosen]
+    detector = load_student(workspace.run_paths(trained.run).checkpoint(2))
+    clipwise = detector.probabilities(logmel).clipwise
     by_class = [
         average_precision_score(target, scores)
-        for target, scores in zip(chosen.weak_target.T, clipwise.T, strict=True)
+        for target, scores in zip(weak_target.T, clipwise.T, strict=True)
         if target.any()
     ]
-    (line,) = workspace.training_statistics(trained.run).read_text().splitlines()
+    (line,) = workspace.run_paths(trained.run).training_statistics.read_text().splitlines()
     assert json.loads(line)["train_mean_average_precision"] == pytest.approx(np.mean(by_class))
 
 
@@ -199,14 +248,30 @@ def test_holdout_none_trains_on_the_validation_clips_too(trained, tmp_path):
     assert "Validation audio num: 5\n" in output
 
 
-def test_run_with_other_settings_does_not_overwrite(trained, tmp_path):
-    (tmp_path / "config.py").write_text("learning_rate = 0.01")
-    result = run_command(
-        "pytorch/main.py", "train", *trained.run_arguments(), SED_CONFIG=str(tmp_path / "config.py")
-    )
-    assert_user_error(result, "holds a run with learning_rate = 0.001, and now it is 0.01", "--seed")
-    result = run_command("pytorch/main.py", "train", *trained.run_arguments(), "--precision", "fp32")
-    assert_user_error(result, "holds a run with precision = auto, and now it is fp32")
+def test_run_of_other_training_settings_has_a_folder_and_a_row_of_its_own(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    (tmp_path / "config.py").write_text("learning_rate = 0.01\nteacher_decay = 0.99\n")
+    train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--iterations", 1)
+    run_well(*train)
+    first = weights(workspace.run_paths(trained.run), 1)
+    run_well(*train, SED_CONFIG=str(tmp_path / "config.py"))
+    settings = replace(PUBLISHED_TRAINING, learning_rate=0.01, teacher_decay=0.99)
+    other = workspace.run_paths(replace(trained.run, training=settings))
+    assert other.checkpoint(1).parts[-3:-1] == ("learning_rate=0.01,teacher_decay=0.99", "seed=1234")
+    assert not torch.equal(weights(other, 1)["classifier.weight"], first["classifier.weight"])
+    again = weights(workspace.run_paths(trained.run), 1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
+    assert "Weak audio, clipwise loss (batch 4, seed 1234)  " in table
+    title = "Weak audio, clipwise loss (batch 4, seed 1234, learning_rate=0.01, teacher_decay=0.99)  "
+    assert title in table
+
+
+def test_training_does_not_resume_with_another_precision(trained):
+    arguments = [*trained.run_arguments(), "--iterations", 3, "--resume"]
+    result = run_command("pytorch/main.py", "train", *arguments, "--precision", "fp32")
+    assert_user_error(result, trained.paths.statistics, "precision = auto, but now it is fp32", "set it back")
+    assert trained.paths.saved_iterations() == [2]
 
 
 def test_loss_that_needs_times_refuses_weak_clips(trained):
@@ -221,9 +286,11 @@ def test_cuda_without_a_gpu_is_a_user_error(trained):
     assert_user_error(result, "torch sees no GPU here")
 
 
-def test_unknown_precision_is_refused():
-    with pytest.raises(SedError, match="'fp8' is unknown; it can be auto, fp32, bf16"):
-        choose_compute(cuda=False, precision="fp8")
+def test_unknown_precision_is_refused(trained, tmp_path):
+    (tmp_path / "config.py").write_text("precision = 'fp8'\n")
+    train = ("pytorch/main.py", "train", *trained.run_arguments())
+    result = run_command(*train, SED_CONFIG=str(tmp_path / "config.py"))
+    assert_user_error(result, "precision must be one of auto, fp32, bf16, but is 'fp8'")
 
 
 @pytest.mark.parametrize(

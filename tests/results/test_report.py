@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import shutil
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -16,24 +17,28 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.commands import assert_user_error, run_command, run_well
-from tests.conftest import Trained
-from utils import config
+from tests.conftest import Trained, workspace_at
+from tests.settings_for_tests import SETTINGS
 from utils.audio.logmel import logmel_of_clip
 from utils.audio.reading import read_clip
-from utils.dataset.tables import Clip, Event, read_clips, write_strong_table
-from utils.events.post_processing import POST_PROCESSINGS, post_processing_named
+from utils.dataset.subsets import read_clips
+from utils.dataset.tables import Clip, Event, write_strong_table
+from utils.events.post_processing import POST_PROCESSINGS, DoubleThreshold, class_post_processing
+from utils.events.tuning import TunedClass, write_tuned
 from utils.report import write_report
 from utils.results.figures import value_at
 from utils.results.page import json_for_script
 from utils.results.page_data import choose_model, spread_over_f1, thresholds_of
 from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
+from utils.results.statistics import append_record, read_run_settings, write_run_settings
 from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_rows
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+from utils.workspace.paths import RunPaths, Workspace, tuned_beside
+from utils.workspace.run import STUDENT, TEACHER, Run
 
 pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
-ANY_MODEL = {"run": None, "weights": None}
+FEATURES = SETTINGS.features
 RUN = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
 
 
@@ -49,15 +54,15 @@ def content(data_uri: str) -> bytes:
 
 def predictions_with_every_verdict(reference: list[Clip]) -> tuple[list[Clip], dict[str, set[str]]]:
     """A submission, and the verdicts that each clip's events must get."""
-    right, late, confused, *unheard = (clip for clip in reference if clip.events)
-    absent = next(label for label in config.labels if label not in confused.labels)
+    right, late, confused, *undetected = (clip for clip in reference if clip.events)
+    absent = next(label for label in FEATURES.labels if label not in confused.labels)
     submission = [
         right,
         Clip(late.name, events=tuple(replace(event, offset=event.offset + 3) for event in late.events)),
         Clip(confused.name, events=tuple(replace(event, label=absent) for event in confused.events)),
     ]
-    assert unheard
-    verdicts = {clip.name: set() for clip in reference} | {clip.name: {MISSED} for clip in unheard}
+    assert undetected
+    verdicts = {clip.name: set() for clip in reference} | {clip.name: {MISSED} for clip in undetected}
     verdicts |= {right.name: {CORRECT}, late.name: {WRONG_BOUNDARY}, confused.name: {MISSED, FALSE}}
     return submission, verdicts
 
@@ -66,20 +71,29 @@ def workspace_with_submission(trained: Trained, root: Path, submission: list[Cli
     """A workspace like that of `trained`, in which the model has submitted something else."""
     for kind in ("features", "scalars", "checkpoints", "statistics"):
         (root / kind).symlink_to(trained.workspace.root / kind)
-    workspace = Workspace(root)
-    write_strong_table(workspace.submission(trained.run, 2), submission, list_eventless=False)
+    workspace = workspace_at(root)
+    path = workspace.run_paths(trained.run).submission(2)
+    write_strong_table(path, submission, list_eventless=False)
     return workspace
 
 
 @pytest.fixture(scope="module")
 def every_verdict(trained, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]:
     """A page of clips with events of every verdict, and the verdicts of each."""
-    submission, verdicts = predictions_with_every_verdict(read_clips(trained.dataset_dir, "validation"))
+    submission, verdicts = predictions_with_every_verdict(
+        read_clips(trained.dataset_dir, "validation", FEATURES.labels)
+    )
     workspace = workspace_with_submission(trained, tmp_path_factory.mktemp("report"), submission)
     place = ["--workspace", workspace.root, "--dataset_dir", trained.dataset_dir]
     output = run_well("utils/report.py", *place)
     assert f"Results page: {workspace.report}" in output
     return workspace.report, verdicts
+
+
+def make_report(trained: Trained, root: Path, *, clips: int, output: Path | None = None) -> None:
+    """Write the page of a workspace on the data set of `trained`."""
+    place = {"workspace": root, "dataset_dir": trained.dataset_dir, "output": output}
+    write_report(Namespace(**place, clips=clips, run=None, weights=None), SETTINGS)
 
 
 def delay_samples(samples: np.ndarray, original: np.ndarray) -> int:
@@ -92,7 +106,8 @@ def delay_samples(samples: np.ndarray, original: np.ndarray) -> int:
 def test_page_shows_the_verdict_of_every_event(every_verdict, trained):
     path, verdicts = every_verdict
     shown = page_data(path)["clips"]
-    reference = {clip.name: clip for clip in read_clips(trained.dataset_dir, "validation")}
+    clips = read_clips(trained.dataset_dir, "validation", FEATURES.labels)
+    reference = {clip.name: clip for clip in clips}
     assert {clip["name"] for clip in shown["clips"]} == set(reference)
     for clip in shown["clips"]:
         events = clip["reference"] + clip["predicted"]
@@ -107,20 +122,20 @@ def test_page_shows_the_verdict_of_every_event(every_verdict, trained):
 def test_page_holds_the_recordings_spectrograms_and_probabilities(every_verdict, trained):
     for clip in page_data(every_verdict[0])["clips"]["clips"]:
         samples, rate = soundfile.read(io.BytesIO(content(clip["audio"])))
-        original = read_clip(trained.dataset_dir / "audio/validation" / clip["name"])
-        assert rate == config.sample_rate
+        original = read_clip(trained.dataset_dir / "audio/validation" / clip["name"], FEATURES)
+        assert rate == FEATURES.sample_rate
         assert len(samples) == len(original)
         assert delay_samples(samples, original) == 0
         image = Image.open(io.BytesIO(content(clip["spectrogram"])))
-        assert image.size == (config.clip_frames, config.mel_bins)
-        assert len(clip["clip_probabilities"]) == config.classes_num
+        assert image.size == (FEATURES.clip_frames, FEATURES.mel_bins)
+        assert len(clip["clip_probabilities"]) == FEATURES.classes_num
         outputs = {len(base64.b64decode(text)) for text in clip["frame_probabilities"]}
-        assert outputs == {config.clip_frames // 8}  # the model gives out one for eight frames
+        assert outputs == {FEATURES.clip_frames // 8}  # the model gives out one for eight frames
 
 
 def test_page_has_the_rows_of_the_results_table(every_verdict, trained):
     data = page_data(every_verdict[0])
-    header, *rows = results_rows(read_runs(trained.workspace))
+    header, *rows = results_rows(read_runs(trained.workspace), SETTINGS.scoring)
     assert data["columns"] == header
     assert [row["cells"] for row in data["rows"]] == rows
     assert [(row["run_number"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [(1, True, True)]
@@ -145,9 +160,7 @@ def test_page_is_one_file_that_names_no_other(every_verdict):
 def test_clips_are_limited_and_the_counts_are_of_all(trained, tmp_path):
     workspace_with_submission(trained, tmp_path, [])
     output = tmp_path / "elsewhere/page.html"
-    write_report(
-        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=output, clips=2, **ANY_MODEL)
-    )
+    make_report(trained, tmp_path, clips=2, output=output)
     clips = page_data(output)["clips"]
     assert len(clips["clips"]) == 2
     assert clips["clips_judged"] == 5
@@ -156,11 +169,52 @@ def test_clips_are_limited_and_the_counts_are_of_all(trained, tmp_path):
 def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
     workspace = workspace_with_submission(trained, tmp_path, [])
     (tmp_path / "checkpoints").unlink()
-    write_report(
-        Namespace(workspace=tmp_path, dataset_dir=trained.dataset_dir, output=None, clips=1, **ANY_MODEL)
-    )
+    make_report(trained, tmp_path, clips=1)
     (clip,) = page_data(workspace.report)["clips"]["clips"]
     assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
+
+
+def test_checkpoint_of_an_earlier_training_gives_no_probabilities(trained, tmp_path):
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    (tmp_path / "statistics").unlink()
+    shutil.copytree(trained.workspace.root / "statistics", tmp_path / "statistics")
+    paths = workspace.run_paths(trained.run)
+    write_run_settings(paths.settings, trained.run, features=FEATURES, precision="auto", resume=False)
+    make_report(trained, tmp_path, clips=1)
+    (clip,) = page_data(workspace.report)["clips"]["clips"]
+    assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
+
+
+def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    for kind in ("statistics", "checkpoints"):
+        (tmp_path / kind).unlink()
+        shutil.copytree(trained.workspace.root / kind, tmp_path / kind)
+    paths = workspace.run_paths(trained.run)
+    write_strong_table(paths.submission(2, tuned=True), [], list_eventless=False)
+    scores = read_runs(workspace)[0].evaluations[0]["validation"]
+    best = scores | {"event": scores["event"] | {"macro": scores["event"]["macro"] | {"f1": 1.0}}}
+    start = read_run_settings(paths.settings).start
+    record = {"iteration": 2, "start": start, "tuned_validation": best}
+    append_record(paths.inference_statistics, record)
+    tuned = [
+        TunedClass(label, 1, DoubleThreshold(0.3, 0.8, round(0.01 * index, 2), 0, 0), 0, 1)
+        for index, label in enumerate(FEATURES.labels)
+    ]
+    write_tuned(tuned_beside(paths.checkpoint(2), STUDENT), tuned, "train_synthetic", start)
+    make_report(trained, tmp_path, clips=1)
+    data = page_data(workspace.report)
+    assert data["shown_title"].endswith(", tuned")
+    assert data["clips"]["thresholds"] == [
+        {"frames": [round(0.01 * index, 2), 0.8], "clip": 0.3} for index in range(FEATURES.classes_num)
+    ]
+
+
+def test_run_with_other_features_has_no_clips(trained):
+    with_other_mel = replace(SETTINGS, features=replace(FEATURES, mel_bins=16))
+    place = {"workspace": trained.workspace.root, "dataset_dir": trained.dataset_dir, "output": None}
+    with pytest.raises(SedError, match="the run shown was trained with mel_bins = 64, but now it is 16"):
+        write_report(Namespace(**place, clips=1, run=None, weights=None), with_other_mel)
 
 
 def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
@@ -169,7 +223,7 @@ def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
     assert "Without --dataset_dir the page has no errors and no clips." in printed
     data = page_data(output)
     assert data["clips"] is None
-    assert data["class_labels"] == config.labels
+    assert data["class_labels"] == list(FEATURES.labels)
     assert len(data["panels"]) == 4
 
 
@@ -184,7 +238,8 @@ def test_what_cannot_be_shown_is_said(trained, tmp_path):
 
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:
     scores = {"mean_average_precision": mean_ap, "event": {"macro": {"f1": event_f1}}}
-    return ScoredModel(RunResults(run, [], [], []), STUDENT, {"validation": scores})
+    results = RunResults(run, FEATURES, RunPaths(Path(), run.folder), "start", [], [], [])
+    return ScoredModel(results, STUDENT, {"validation": scores})
 
 
 def test_best_model_has_the_highest_event_f1_then_map():
@@ -238,29 +293,28 @@ def test_a_score_of_zero_is_a_score():
 
 @pytest.mark.parametrize("name", POST_PROCESSINGS)
 def test_the_thresholds_of_every_post_processing_are_known(name):
-    thresholds = thresholds_of(post_processing_named(name)[0])
+    thresholds = thresholds_of(class_post_processing(name, SETTINGS.events))
     assert thresholds.frames
     assert all(0 < threshold < 1 for threshold in thresholds.frames)
 
 
 def test_spectrogram_has_low_bands_at_the_bottom_and_grows_lighter_with_the_level():
-    logmel = np.full((config.clip_frames, config.mel_bins), -100.0)
+    logmel = np.full((FEATURES.clip_frames, FEATURES.mel_bins), -100.0)
     logmel[100, 0], logmel[200, 0] = 0.0, -40.0
     image = np.asarray(Image.open(io.BytesIO(spectrogram_png(logmel))).convert("RGB")).astype(int).sum(axis=2)
     loud, middle, silent = image[-1, 100], image[-1, 200], image[0, 100]
     assert loud > middle > silent
 
 
-def test_frequencies_stand_at_the_bands_that_hear_them():
-    for frequency, height in frequency_ticks():
-        tone = np.sin(2 * np.pi * frequency * np.arange(config.clip_samples) / config.sample_rate)
-        band = logmel_of_clip(tone)[config.clip_frames // 2].argmax()
-        assert abs(height * config.mel_bins - (band + 0.5)) <= 1
+def test_frequencies_stand_at_their_bands():
+    for frequency, height in frequency_ticks(FEATURES):
+        tone = np.sin(2 * np.pi * frequency * np.arange(FEATURES.clip_samples) / FEATURES.sample_rate)
+        band = logmel_of_clip(tone, FEATURES)[FEATURES.clip_frames // 2].argmax()
+        assert abs(height * FEATURES.mel_bins - (band + 0.5)) <= 1
 
 
-def test_recordings_of_any_rate_can_be_compressed(monkeypatch):
-    monkeypatch.setattr(config, "sample_rate", 20000)  # which MP3 does not know
-    samples, rate = soundfile.read(io.BytesIO(mp3(np.zeros(50000))))
+def test_recordings_of_any_rate_can_be_compressed():
+    samples, rate = soundfile.read(io.BytesIO(mp3(np.zeros(50000), 20000)))  # Hz; MP3 does not allow it
     assert len(samples) / rate == pytest.approx(2.5, abs=0.01)
 
 

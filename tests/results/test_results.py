@@ -1,17 +1,29 @@
-"""The results table: its rows, and when the published results stand beside them."""
+"""The statistics and the results table: its rows, and when the published results stand beside them."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from utils import config
+from tests.conftest import workspace_at
+from tests.settings_for_tests import SETTINGS
 from utils.dataset.tables import Clip, Event
+from utils.events.probabilities import Probabilities
 from utils.results.figures import plot_clip, plot_training_curves
-from utils.results.statistics import append_record, claim_run_folder, read_records
+from utils.results.statistics import (
+    append_record,
+    forget_records,
+    read_records,
+    read_run_settings,
+    write_run_settings,
+)
 from utils.results.table import format_table, read_runs, results_rows
 from utils.scoring.sed_eval_scores import score_events
-from utils.workspace.paths import Run, Workspace
+from utils.system.errors import SedError
+from utils.workspace.paths import Workspace
+from utils.workspace.run import Run
 
 WEAK = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
 FRAMEWISE = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 32, 1234)
@@ -19,22 +31,41 @@ BASELINE = Run("train_weak+train_synthetic+train_unlabel_in_domain", "1", "Crnn"
 REFERENCE = [Clip("a.wav", frozenset(["Dog"]), (Event(1.0, 2.0, "Dog"),))]
 
 
+OTHER_RATE = replace(WEAK, training=replace(WEAK.training, learning_rate=0.01))
+
+
+def begin(workspace: Workspace, run: Run, *, resume: bool = False, **changes: object) -> str:
+    """Write the settings of a run as a training does; return its start."""
+    values = {"features": SETTINGS.features, "precision": "fp32"} | changes
+    return write_run_settings(workspace.run_paths(run).settings, run, resume=resume, **values)
+
+
 def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -> dict:
-    """Leave the statistics of a run with a perfect submission."""
-    claim_run_folder(workspace.run_settings(run), run, config.precision)
-    scores = score_events(REFERENCE, REFERENCE).to_json()
+    """Leave the statistics of a run with a perfect submission; return a record as of its inference."""
+    start = begin(workspace, run)
+    labels, scoring = SETTINGS.features.labels, SETTINGS.scoring
+    scores = score_events(REFERENCE, REFERENCE, labels=labels, scoring=scoring).to_json()
     validation = {"mean_average_precision": mean_ap, "clips_listed": clips_listed, **scores}
     record = {"iteration": 200, "loss": 0.1, "train_mean_average_precision": 0.9, "validation": validation}
-    append_record(workspace.training_statistics(run), record)
-    append_record(workspace.loss_statistics(run), {"iteration": 20, "loss": 0.5})
-    return record
+    paths = workspace.run_paths(run)
+    append_record(paths.training_statistics, record)
+    append_record(paths.loss_statistics, {"iteration": 20, "loss": 0.5})
+    return record | {"start": start}
 
 
-def test_rows_stand_in_the_order_of_the_published_results(tmp_path):
-    workspace = Workspace(tmp_path)
+def rows_of(workspace: Workspace) -> list[list[str]]:
+    return results_rows(read_runs(workspace), SETTINGS.scoring)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return workspace_at(tmp_path)
+
+
+def test_rows_stand_in_the_order_of_the_published_results(workspace):
     add_run(workspace, FRAMEWISE, 0.25, 60)
     add_run(workspace, WEAK, 0.5, 60)
-    header, *rows = results_rows(read_runs(workspace))
+    header, *rows = rows_of(workspace)
     assert header[3:6] == ["mAP", "event F1", "event F1 micro"]
     assert header[6:] == ["segment F1 0.2s", "segment F1 0.2s micro", "segment F1 1s", "segment F1 1s micro"]
     assert [row[0] for row in rows] == [
@@ -45,10 +76,9 @@ def test_rows_stand_in_the_order_of_the_published_results(tmp_path):
     assert all(row[4:] == ["100.0"] * 6 for row in rows)
 
 
-def test_published_results_stand_beside_ones_own_on_the_real_set_only(tmp_path):
-    workspace = Workspace(tmp_path)
+def test_published_results_stand_beside_ones_own_on_the_real_set_only(workspace):
     add_run(workspace, WEAK, 0.5, 1168)
-    header, *rows = results_rows(read_runs(workspace))
+    header, *rows = rows_of(workspace)
     assert header[-3:] == ["published mAP", "published event F1", "published segment F1"]
     assert [[row[0], *row[3:5], *row[-3:]] for row in rows] == [
         ["Weak audio, clipwise loss (batch 32, seed 1234)", "50.0", "100.0", "78.8", "22.4", "61.3"],
@@ -57,22 +87,21 @@ def test_published_results_stand_beside_ones_own_on_the_real_set_only(tmp_path):
         ["Synthetic audio, framewise loss", "-", "-", "50.8", "11.7", "40.9"],
     ]
     add_run(workspace, FRAMEWISE, 0.5, 60)
-    header, *rows = results_rows(read_runs(workspace))
+    header, *rows = rows_of(workspace)
     assert header[-1] == "segment F1 1s micro"
     assert len(rows) == 2
 
 
-def test_the_baseline_is_the_first_row_and_its_teacher_has_one_where_it_was_asked_for(tmp_path):
-    workspace = Workspace(tmp_path)
+def test_the_baseline_is_the_first_row_and_its_teacher_has_one_where_it_was_asked_for(workspace):
     add_run(workspace, WEAK, 0.5, 1168)
     record = add_run(workspace, BASELINE, 0.25, 1168)
     record["teacher_validation"] = record["validation"] | {"mean_average_precision": 0.75}
-    append_record(workspace.training_statistics(BASELINE), record)
-    rows = results_rows(read_runs(workspace))[1:]
+    append_record(workspace.run_paths(BASELINE).training_statistics, record)
+    rows = rows_of(workspace)[1:]
     assert [row[3] for row in rows[:2]] == ["25.0", "50.0"]
-    asked = {"iteration": 200, "teacher_validation": record["teacher_validation"]}
-    append_record(workspace.inference_statistics(BASELINE), asked)
-    rows = results_rows(read_runs(workspace))[1:]
+    del record["validation"]
+    append_record(workspace.run_paths(BASELINE).inference_statistics, record)
+    rows = rows_of(workspace)[1:]
     name = "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 24, seed 1234)"
     assert [(row[0], row[3], row[-2]) for row in rows[:2]] == [
         (name, "25.0", "23.5"),
@@ -80,57 +109,171 @@ def test_the_baseline_is_the_first_row_and_its_teacher_has_one_where_it_was_aske
     ]
 
 
-def test_another_model_has_no_published_result_beside_it(tmp_path):
-    workspace = Workspace(tmp_path)
-    add_run(workspace, Run(**(vars(WEAK) | {"model_type": "Cnn_5layers_AvgPooling"})), 0.5, 1168)
-    rows = results_rows(read_runs(workspace))[1:]
+def test_another_model_has_no_published_result_beside_it(workspace):
+    add_run(workspace, replace(WEAK, model_type="Cnn_5layers_AvgPooling"), 0.5, 1168)
+    rows = rows_of(workspace)[1:]
     assert rows[0][-3:] == ["-", "-", "-"]
     assert len(rows) == 5
 
 
-def test_last_inference_counts_before_the_training_log(tmp_path):
-    workspace = Workspace(tmp_path)
+def test_last_inference_counts_before_the_training_log(workspace):
     record = add_run(workspace, WEAK, 0.5, 60)
     record["validation"]["mean_average_precision"] = 0.75
-    append_record(workspace.inference_statistics(WEAK), record)
-    assert results_rows(read_runs(workspace))[1][3] == "75.0"
+    append_record(workspace.run_paths(WEAK).inference_statistics, record)
+    assert rows_of(workspace)[1][3] == "75.0"
 
 
-def test_scores_that_are_not_defined_show_as_dashes(tmp_path):
-    workspace = Workspace(tmp_path)
+def test_scores_that_are_not_defined_show_as_dashes(workspace):
     add_run(workspace, WEAK, float("nan"), 60)
     assert (
-        read_records(workspace.training_statistics(WEAK))[0]["validation"]["event"]["classwise"]["Cat"]["f1"]
+        read_records(workspace.run_paths(WEAK).training_statistics)[0]["validation"]["event"]["classwise"][
+            "Cat"
+        ]["f1"]
         is None
     )
-    assert results_rows(read_runs(workspace))[1][3] == "-"
+    assert rows_of(workspace)[1][3] == "-"
 
 
-def test_table_is_aligned(tmp_path):
-    workspace = Workspace(tmp_path)
+def test_table_is_aligned(workspace):
     add_run(workspace, WEAK, 0.5, 60)
-    lines = format_table(results_rows(read_runs(workspace))).splitlines()
+    lines = format_table(rows_of(workspace)).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert "Weak audio" in lines[3]
 
 
-AT_THE_EDGES = (Event(0.0, 2.0, config.labels[0]), Event(9.5, 10.1, config.labels[-1]))
+LABELS = SETTINGS.features.labels
+AT_THE_EDGES = (Event(0.0, 2.0, LABELS[0]), Event(9.5, 10.1, LABELS[-1]))
 
 
 @pytest.mark.parametrize("events", [(), AT_THE_EDGES])
 def test_figures_of_odd_clips_are_drawn(tmp_path, events):
     clip = Clip("clip.wav", frozenset(), events)
-    logmel = np.full((config.clip_frames, config.mel_bins), -100, np.float32)
-    framewise = np.zeros((config.clip_frames, config.classes_num), np.float32)
+    features = SETTINGS.features
+    logmel = np.full((features.clip_frames, features.mel_bins), -100, np.float32)
+    outputs = np.zeros((features.clip_frames // 8, features.classes_num), np.float32)
+    probabilities = Probabilities(outputs, outputs[0], stride_frames=8, frames=features.clip_frames)
     path: Path = tmp_path / "figures" / "clip.png"
-    plot_clip(path, logmel, clip, framewise, framewise[0], clip)
+    of_clip = {"labels": LABELS, "frames_per_second": features.frames_per_second}
+    plot_clip(path, logmel, clip, probabilities, clip, **of_clip)
     assert path.stat().st_size > 10_000
 
 
-def test_curves_of_a_run_without_validation_are_drawn(tmp_path):
-    workspace = Workspace(tmp_path)
-    run = Run(**(vars(WEAK) | {"holdout_fold": "none"}))
-    claim_run_folder(workspace.run_settings(run), run, config.precision)
-    append_record(workspace.training_statistics(run), {"iteration": 2, "train_mean_average_precision": 0.5})
-    plot_training_curves(workspace.training_curves, read_runs(workspace))
+def test_curves_of_a_run_without_validation_are_drawn(workspace):
+    run = replace(WEAK, holdout_fold="none")
+    begin(workspace, run)
+    record = {"iteration": 2, "train_mean_average_precision": 0.5}
+    append_record(workspace.run_paths(run).training_statistics, record)
+    plot_training_curves(workspace.training_curves, read_runs(workspace), SETTINGS.scoring)
     assert workspace.training_curves.is_file()
+
+
+def test_titles_name_the_training_settings_that_are_not_the_published_ones(workspace):
+    add_run(workspace, WEAK, 0.5, 60)
+    add_run(workspace, OTHER_RATE, 0.25, 60)
+    assert {row[0]: row[3] for row in rows_of(workspace)[1:]} == {
+        "Weak audio, clipwise loss (batch 32, seed 1234)": "50.0",
+        "Weak audio, clipwise loss (batch 32, seed 1234, learning_rate=0.01)": "25.0",
+    }
+
+
+def test_scores_of_earlier_weights_do_not_count_after_a_new_training(workspace):
+    record = add_run(workspace, WEAK, 0.5, 60)
+    record["validation"]["mean_average_precision"] = 0.75
+    record["tuned_validation"] = record["teacher_validation"] = record["validation"]
+    append_record(workspace.run_paths(WEAK).inference_statistics, record)
+    assert begin(workspace, WEAK, resume=True) == record["start"]
+    assert [row[3] for row in rows_of(workspace)[1:]] == ["75.0"] * 3
+    begin(workspace, WEAK)
+    assert [row[3] for row in rows_of(workspace)[1:]] == ["50.0"]
+    del record["start"]  # as in a file of an earlier version
+    append_record(workspace.run_paths(WEAK).inference_statistics, record)
+    assert [row[3] for row in rows_of(workspace)[1:]] == ["50.0"]
+
+
+def test_settings_of_a_run_are_read_as_they_were_written(workspace):
+    start = begin(workspace, OTHER_RATE)
+    settings = read_run_settings(workspace.run_paths(OTHER_RATE).settings)
+    assert settings.run == OTHER_RATE
+    assert settings.features == SETTINGS.features
+    assert (settings.precision, settings.start) == ("fp32", start)
+    assert [path.settings for path in workspace.all_run_paths()] == [workspace.run_paths(OTHER_RATE).settings]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"precision": "bf16"}, "precision = fp32, but now it is bf16"),
+        (
+            {"features": replace(SETTINGS.features, log_floor=1e-8)},
+            "log_floor = 1e-10, but now it is 1e-08",
+        ),
+    ],
+)
+def test_resumed_training_must_have_the_same_settings_and_a_new_one_may_have_others(
+    workspace, changes, message
+):
+    start = begin(workspace, WEAK)
+    assert begin(workspace, WEAK, resume=True) == start
+    with pytest.raises(SedError, match=f"{message}.*leave out --resume"):
+        begin(workspace, WEAK, resume=True, **changes)
+    assert read_run_settings(workspace.run_paths(WEAK).settings).start == start
+    new_start = begin(workspace, WEAK, **changes)
+    assert new_start != start
+    assert begin(workspace, WEAK, resume=True, **changes) == new_start
+
+
+def test_resumed_training_must_have_the_same_training_settings_though_the_folder_is_the_same(workspace):
+    begin(workspace, OTHER_RATE)
+    nearly = replace(OTHER_RATE, training=replace(OTHER_RATE.training, learning_rate=0.01 + 1e-12))
+    assert workspace.run_paths(nearly) == workspace.run_paths(OTHER_RATE)
+    with pytest.raises(SedError, match="learning_rate = 0.01, but now it is 0.01000"):
+        begin(workspace, nearly, resume=True)
+
+
+def test_training_to_resume_begins_where_there_is_none(workspace):
+    assert begin(workspace, WEAK, resume=True)
+
+
+BROKEN_SETTINGS = {
+    "no JSON": lambda content: "{",
+    "no object": lambda content: [content],
+    "no run": lambda content: content | {"run": None},
+    "unknown flag": lambda content: content | {"run": content["run"] | {"speed": 1}},
+    "no training": lambda content: content | {"run": content["run"] | {"training": {}}},
+    "no features": lambda content: content | {"features": {}},
+    "start is no text": lambda content: content | {"start": 1},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN_SETTINGS)
+def test_settings_that_are_not_valid_are_refused_with_their_path(workspace, kind):
+    begin(workspace, WEAK)
+    path = workspace.run_paths(WEAK).settings
+    broken = BROKEN_SETTINGS[kind](json.loads(path.read_text()))
+    path.write_text(broken if isinstance(broken, str) else json.dumps(broken))
+    for read in (lambda: read_runs(workspace), lambda: begin(workspace, WEAK, resume=True)):
+        with pytest.raises(SedError, match=r"run\.json: not a valid settings file of a run: "):
+            read()
+    begin(workspace, WEAK)
+    assert read_runs(workspace)
+
+
+@pytest.mark.parametrize("line", ["nothing", "[1]", "2", '{"loss": 0.5}', '{"iteration": "2"}', "\xff"])
+def test_records_that_are_not_valid_are_refused_with_file_and_line(tmp_path, line):
+    path = tmp_path / "loss.jsonl"
+    append_record(path, {"iteration": 1})
+    path.write_bytes(path.read_bytes() + f"{line}\n".encode("latin-1"))
+    with pytest.raises(SedError, match=r"loss\.jsonl, line 2: not .*; remove the line"):
+        read_records(path)
+
+
+def test_records_survive_a_killed_process_and_those_of_later_iterations_are_forgotten(tmp_path):
+    path = tmp_path / "loss.jsonl"
+    assert read_records(path) == []
+    append_record(path, {"iteration": 1, "loss": float("nan")})
+    path.write_bytes(path.read_bytes() + b'{"iterat')
+    assert read_records(path) == [{"iteration": 1, "loss": None}]
+    append_record(path, {"iteration": 2})
+    append_record(path, {"iteration": 3})
+    forget_records(path, after=2)
+    assert [record["iteration"] for record in read_records(path)] == [1, 2]

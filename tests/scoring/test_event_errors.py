@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.settings_for_tests import COLLARS, SETTINGS
 from utils.dataset.tables import Clip, Event
 from utils.scoring.event_errors import (
     CORRECT,
@@ -19,7 +20,6 @@ from utils.scoring.event_errors import (
 from utils.scoring.sed_eval_scores import score_events
 
 LABELS = ["Dog", "Cat", "Speech"]
-TOLERANCES = {"onset_collar": 0.2, "offset_collar_fraction": 0.2}
 
 # Times on a coarse grid, so that events often are near each other, and never exactly a tolerance apart.
 events = st.builds(
@@ -32,7 +32,7 @@ event_lists = st.lists(events, max_size=6).map(tuple)
 
 
 def verdicts(reference: list[Event], predicted: list[Event]) -> tuple[list[str], list[str]]:
-    clip = judge_clip("a.wav", reference, predicted, **TOLERANCES)
+    clip = judge_clip("a.wav", reference, predicted, **COLLARS)
     return [judged.verdict for judged in clip.reference], [judged.verdict for judged in clip.predicted]
 
 
@@ -72,13 +72,13 @@ def test_as_many_events_as_possible_are_matched():
 
 @given(event_lists, event_lists)
 def test_correct_events_of_each_class_are_sed_evals_true_positives(reference, predicted):
-    clip = judge_clip("a.wav", reference, predicted, **TOLERANCES)
+    clip = judge_clip("a.wav", reference, predicted, **COLLARS)
     scores = score_events(
         [Clip("a.wav", events=reference)],
         [Clip("a.wav", events=predicted)],
         labels=LABELS,
+        scoring=SETTINGS.scoring,
         show_progress=False,
-        **TOLERANCES,
     )
     if reference:
         assert clip.f1 == pytest.approx(scores.event.micro.f1)
@@ -91,13 +91,13 @@ def test_correct_events_of_each_class_are_sed_evals_true_positives(reference, pr
 
 
 def test_f1_of_a_clip_without_events_is_that_of_a_right_answer():
-    assert judge_clip("a.wav", [], []).f1 == 1
-    assert judge_clip("a.wav", [], [Event(0, 1, "Dog")]).f1 == 0
+    assert judge_clip("a.wav", [], [], **COLLARS).f1 == 1
+    assert judge_clip("a.wav", [], [Event(0, 1, "Dog")], **COLLARS).f1 == 0
 
 
 def test_a_clip_that_the_submission_leaves_out_has_missed_events():
     reference = [Clip("a.wav", events=(Event(0, 1, "Dog"),)), Clip("b.wav", events=())]
-    clips = judge_clips(reference, [Clip("c.wav", events=(Event(0, 1, "Dog"),))])
+    clips = judge_clips(reference, [Clip("c.wav", events=(Event(0, 1, "Dog"),))], **COLLARS)
     assert [clip.name for clip in clips] == ["a.wav", "b.wav"]
     assert [clip.f1 for clip in clips] == [0, 1]
 
@@ -122,7 +122,7 @@ def slow_confusion(clip: JudgedClip) -> dict[tuple[str, str], int]:
 
 @given(event_lists, event_lists)
 def test_confusion_equals_a_slow_count(reference, predicted):
-    clip = judge_clip("a.wav", reference, predicted, **TOLERANCES)
+    clip = judge_clip("a.wav", reference, predicted, **COLLARS)
     matrix = confusion([clip], LABELS)
     names = [*LABELS, "nothing"]
     found = {(names[i], names[j]): n for i, row in enumerate(matrix.tolist()) for j, n in enumerate(row) if n}

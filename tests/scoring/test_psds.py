@@ -10,18 +10,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.commands import run_well
-from utils import config
+from tests.settings_for_tests import LABELS as ALL_LABELS
+from tests.settings_for_tests import SETTINGS, post_processing_named
 from utils.audio.reading import clip_duration
 from utils.dataset.tables import Clip, Event
-from utils.events.post_processing import detect_events, post_processing_named
-from utils.scoring.psds import PSDS1, PSDS2, PsdsScenario, frame_scores, output_edges, psds, score_psds
+from utils.events.post_processing import detect_events
+from utils.events.probabilities import Probabilities
+from utils.scoring.psds import (
+    PsdsScenario,
+    PsdsScores,
+    cut_edges,
+    frame_scores,
+    psds,
+    psds_scenarios,
+    score_psds,
+)
 from utils.system.errors import SedError
 
 pytest.importorskip("sed_scores_eval", reason="needs requirements-psds.txt")
 LABELS = ["Speech", "Dog", "Cat"]
 OUTPUT_SECONDS = 0.125
 OUTPUTS = 16  # of a clip
+EDGES = np.arange(OUTPUTS + 1) * OUTPUT_SECONDS
 MEDIAN_FILTER = post_processing_named("median_filter")
+PSDS1, PSDS2 = psds_scenarios(SETTINGS.scoring)
 BETWEEN = PsdsScenario(0.6, 0.3, 0.5)  # where few clips give neither 0 nor 1
 Interval = tuple[float, float]
 
@@ -54,8 +66,8 @@ def operating_point(
     labels: list[str],
     scenario: PsdsScenario,
 ) -> tuple[float, float]:
-    """Effective rate of false alarms (per hour) and share of events found, of one class at one threshold."""
-    found, false_alarms = 0, 0
+    """Effective false positive rate (per hour) and true positive rate of one class at one threshold."""
+    found, false_positives = 0, 0
     cross_triggers = {other: 0 for other in labels if other != label}
     for truth, of_clip in zip(clips, scores, strict=True):
         detections = runs_at_or_above(of_clip[:, LABELS.index(label)], threshold)
@@ -64,13 +76,13 @@ def operating_point(
         for detection in detections:
             if detection in relevant:
                 continue
-            false_alarms += 1
+            false_positives += 1
             for other in cross_triggers:
-                share = overlap(detection, truth[other]) / length(detection)
+                fraction = overlap(detection, truth[other]) / length(detection)
                 if scenario.cross_trigger_tolerance is not None:
-                    cross_triggers[other] += share >= scenario.cross_trigger_tolerance
+                    cross_triggers[other] += fraction >= scenario.cross_trigger_tolerance
     hours = len(clips) * OUTPUTS * OUTPUT_SECONDS / 3600
-    rate = false_alarms / hours
+    rate = false_positives / hours
     if cross_triggers:
         seconds = {other: sum(length(e) for truth in clips for e in truth[other]) for other in cross_triggers}
         by_other = [cross_triggers[other] / (seconds[other] / 3600) for other in cross_triggers]
@@ -79,7 +91,7 @@ def operating_point(
 
 
 def plain_psds(reference: list[Clip], scores: np.ndarray, scenario: PsdsScenario, most: float) -> float:
-    """Every class at every threshold, then the area under mean minus deviation of the best shares so far."""
+    """Every class at every threshold, then the area under mean minus deviation of the best so far."""
     labels = [label for label in LABELS if any(e.label == label for clip in reference for e in clip.events)]
     clips = [
         {label: [(e.onset, e.offset) for e in clip.events if e.label == label] for label in labels}
@@ -97,7 +109,7 @@ def plain_psds(reference: list[Clip], scores: np.ndarray, scenario: PsdsScenario
     )
     area = 0.0
     for start, end in pairwise(corners):
-        best = [max([share for rate, share in points[x] if rate <= start], default=0.0) for x in labels]
+        best = [max([found for rate, found in points[x] if rate <= start], default=0.0) for x in labels]
         area += (end - start) * max(float(np.mean(best) - np.std(best)), 0.0)
     return area / most
 
@@ -138,10 +150,11 @@ def test_psds_equals_the_plain_computation(drawn, scenario, most):
         clips,
         scores,
         scenario,
-        output_seconds=OUTPUT_SECONDS,
-        durations=[OUTPUTS * OUTPUT_SECONDS] * len(clips),
         labels=LABELS,
-        most_false_alarms=most,
+        edges_seconds=EDGES,
+        durations=[OUTPUTS * OUTPUT_SECONDS] * len(clips),
+        instability_cost=1.0,
+        max_false_positive_rate=most,
     )
     assert value == pytest.approx(plain_psds(clips, scores, scenario, most), abs=1e-9)
 
@@ -154,93 +167,123 @@ REFERENCE = [
 
 
 def perfect_scores() -> np.ndarray:
-    scores = np.zeros((len(REFERENCE), OUTPUTS, config.classes_num))
+    scores = np.zeros((len(REFERENCE), OUTPUTS, len(ALL_LABELS)))
     for of_clip, clip in zip(scores, REFERENCE, strict=True):
         for event in clip.events:
             first, after = round(event.onset / OUTPUT_SECONDS), round(event.offset / OUTPUT_SECONDS)
-            of_clip[first:after, config.labels.index(event.label)] = 1
+            of_clip[first:after, ALL_LABELS.index(event.label)] = 1
     return scores
 
 
+def score_psds_of_all(reference: list[Clip], scores: np.ndarray, durations: list[float]) -> PsdsScores:
+    return score_psds(
+        reference,
+        scores,
+        labels=ALL_LABELS,
+        scoring=SETTINGS.scoring,
+        edges_seconds=EDGES,
+        durations=durations,
+    )
+
+
 def both(reference: list[Clip], scores: np.ndarray) -> tuple[float, float]:
-    result = score_psds(reference, scores, output_seconds=OUTPUT_SECONDS, durations=[2.0] * len(reference))
+    durations = [2.0] * len(reference)
+    result = score_psds_of_all(reference, scores, durations)
     return result.psds1, result.psds2
 
 
 def test_perfect_scores_give_1_and_silence_gives_0():
     assert both(REFERENCE, perfect_scores()) == (1, 1)
-    assert both(REFERENCE, np.zeros((3, OUTPUTS, config.classes_num))) == (0, 0)
+    assert both(REFERENCE, np.zeros((3, OUTPUTS, len(ALL_LABELS)))) == (0, 0)
 
 
 def test_class_that_is_never_found_lowers_the_mean_and_costs_its_deviation():
     scores = perfect_scores()
-    scores[:, :, config.labels.index("Cat")] = 0
+    scores[:, :, ALL_LABELS.index("Cat")] = 0
     assert both(REFERENCE, scores) == (0, 0), "mean 0.5 minus deviation 0.5"
 
 
 def test_late_detections_fit_psds2_but_not_psds1():
     """Half of each detection lies in its event: more than a tenth, less than 0.7."""
-    scores = np.zeros((1, OUTPUTS, config.classes_num))
-    scores[0, 2:6, config.labels.index("Dog")] = 1
+    scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
+    scores[0, 2:6, ALL_LABELS.index("Dog")] = 1
     assert both([Clip("a.wav", None, (Event(0.5, 1.0, "Dog"),))], scores) == (0, 1)
 
 
 def test_touching_and_overlapping_events_of_a_class_are_one():
     parts = (Event(1.0, 1.5, "Dog"), Event(0.5, 1.0, "Dog"), Event(0.75, 1.25, "Dog"))
-    scores = np.zeros((1, OUTPUTS, config.classes_num))
-    scores[0, 4:12, config.labels.index("Dog")] = 1
+    scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
+    scores[0, 4:12, ALL_LABELS.index("Dog")] = 1
     assert both([Clip("a.wav", None, parts)], scores) == (1, 1)
 
 
 def test_scores_beyond_the_recording_are_left_out():
     clip = Clip("a.wav", None, (Event(0.0, 0.25, "Dog"),))
-    scores = np.zeros((1, OUTPUTS, config.classes_num))
-    scores[0, :2, config.labels.index("Dog")] = 1
+    scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
+    scores[0, :2, ALL_LABELS.index("Dog")] = 1
     padded = scores.copy()
-    padded[0, 10:, config.labels.index("Dog")] = 1
-    values = [
-        psds([clip], of_clip, PSDS1, output_seconds=OUTPUT_SECONDS, durations=[1.0])
-        for of_clip in (scores, padded)
-    ]
+    padded[0, 10:, ALL_LABELS.index("Dog")] = 1
+    values = [score_psds_of_all([clip], of_clip, [1.0]).psds1 for of_clip in (scores, padded)]
     assert values == [1, 1]
+
+
+def test_last_output_that_reaches_further_counts_as_far():
+    """Of 18 outputs' length, the model gives 16: the last one stands for the rest."""
+    edges = np.append(EDGES[:-1], 18 * OUTPUT_SECONDS)
+    clip = Clip("a.wav", None, (Event(15 * OUTPUT_SECONDS, 18 * OUTPUT_SECONDS, "Dog"),))
+    scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
+    scores[0, -1, ALL_LABELS.index("Dog")] = 1
+    result = [
+        score_psds(
+            [clip],
+            scores,
+            labels=ALL_LABELS,
+            scoring=SETTINGS.scoring,
+            edges_seconds=edges_of,
+            durations=[18 * OUTPUT_SECONDS],
+        ).psds1
+        for edges_of in (edges, EDGES)
+    ]
+    assert result == [1, 0], "without the rest, a third of the event is covered"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.integers(1, 80), st.floats(0.01, 12.0))
 def test_outputs_end_with_the_recording(outputs, duration):
-    edges = output_edges(outputs, OUTPUT_SECONDS, duration)
+    edges = cut_edges(np.arange(outputs + 1) * OUTPUT_SECONDS, duration)
     assert edges[0] == 0
     assert (np.diff(edges) > 0).all()
     assert edges[-1] == pytest.approx(min(duration, outputs * OUTPUT_SECONDS))
 
 
 def test_reference_without_events_gives_nan():
-    assert np.isnan(both([Clip("eventless.wav", None, ())], np.zeros((1, OUTPUTS, config.classes_num)))).all()
+    assert np.isnan(both([Clip("eventless.wav", None, ())], np.zeros((1, OUTPUTS, len(ALL_LABELS))))).all()
 
 
 def test_duration_is_that_of_the_recording_but_not_beyond_the_clip(tmp_path):
-    for seconds, expected in ((7.5, 7.5), (12, config.clip_seconds)):
+    for seconds, expected in ((7.5, 7.5), (12, SETTINGS.features.clip_seconds)):
         soundfile.write(tmp_path / "clip.wav", np.zeros((round(8000 * seconds), 2)), 8000)
-        assert clip_duration(tmp_path / "clip.wav") == expected
+        assert clip_duration(tmp_path / "clip.wav", SETTINGS.features.clip_seconds) == expected
     with pytest.raises(SedError, match=r"nothing\.wav: cannot be read as audio"):
-        clip_duration(tmp_path / "nothing.wav")
+        clip_duration(tmp_path / "nothing.wav", SETTINGS.features.clip_seconds)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(few_values, min_size=6, max_size=30), st.sampled_from([0.2, 0.4, 0.5, 0.7]))
 def test_a_threshold_on_the_filtered_scores_finds_the_events_of_the_median_filter(values, threshold):
-    outputs = np.zeros((1, len(values), config.classes_num), np.float32)
+    outputs = np.zeros((1, len(values), len(ALL_LABELS)), np.float32)
     outputs[0, :, 0] = values
     mask = frame_scores(outputs, MEDIAN_FILTER)[0, :, 0] > 0.5
     found = runs_at_or_above(mask, True)
+    probabilities = Probabilities(outputs[0], outputs[0].max(axis=0), 8, frames=8 * len(values))
     events = detect_events(
-        outputs[0].repeat(8, axis=0), outputs[0].max(axis=0), post_processing=MEDIAN_FILTER, stride_frames=8
+        probabilities, labels=ALL_LABELS, post_processing=MEDIAN_FILTER, frames_per_second=64.0
     )
     assert [(event.onset, event.offset) for event in events] == found
 
 
 def test_double_threshold_leaves_the_scores_alone():
-    outputs = np.random.default_rng(0).random((2, OUTPUTS, config.classes_num))
+    outputs = np.random.default_rng(0).random((2, OUTPUTS, len(ALL_LABELS)))
     np.testing.assert_array_equal(frame_scores(outputs, post_processing_named("double_threshold")), outputs)
 
 
@@ -252,7 +295,7 @@ def inference(trained, *options: object, **environment: str) -> str:
 def test_inference_prints_psds_keeps_it_and_the_table_shows_it(trained):
     output = inference(trained)
     assert "PSDS1: " in output
-    record = json.loads(trained.workspace.inference_statistics(trained.run).read_text().splitlines()[-1])
+    record = json.loads(trained.paths.inference_statistics.read_text().splitlines()[-1])
     scores = record["validation"]["psds"]
     assert f"PSDS1: {scores['psds1']:.3f}, PSDS2: {scores['psds2']:.3f}" in output
     assert 0 <= scores["psds1"] <= 1
@@ -269,5 +312,5 @@ def test_without_the_package_inference_says_how_to_install_it_and_goes_on(traine
     assert "Without PSDS" in output
     assert "pip install -r requirements-psds.txt" in output
     assert "F1 of each class" in output
-    record = json.loads(trained.workspace.inference_statistics(trained.run).read_text().splitlines()[-1])
+    record = json.loads(trained.paths.inference_statistics.read_text().splitlines()[-1])
     assert "psds" not in record["validation"]

@@ -1,5 +1,6 @@
-"""SED_CONFIG replaces values before the derived ones are computed."""
+"""The settings: made of `utils/config.py` and the file that SED_CONFIG names, and checked."""
 
+import math
 import os
 import subprocess
 import sys
@@ -9,53 +10,222 @@ import pytest
 
 from tests.commands import PROJECT, assert_user_error, run_command
 from tests.conftest import shared_path
+from tests.settings_for_tests import SETTINGS
+from utils import config
+from utils.settings.groups import PUBLISHED_TRAINING, Settings
+from utils.settings.overrides import apply_overrides, public_values
+from utils.system.errors import SedError
+
+COMMAND = ("utils/metadata.py", "check", "--dataset_dir", "/nowhere")
 
 
-def value_of(expression: str, config_path: Path) -> subprocess.CompletedProcess:
+def value_of(expression: str, config_path: Path) -> str:
+    """The value of an expression in the settings of a new process."""
+    program = f"from utils.settings.current import current_settings as settings; print({expression})"
     return subprocess.run(
-        [sys.executable, "-c", f"from utils import config; print({expression})"],
+        [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         cwd=PROJECT,
         env=os.environ | {"SED_CONFIG": str(config_path)},
-    )
+    ).stdout.strip()
+
+
+def test_each_value_of_the_config_is_a_setting_and_stands_in_one_group():
+    names = Settings.names()
+    assert sorted(names) == sorted(public_values(vars(config)))
+    assert len(set(names)) == len(names)
+
+
+def test_shipped_training_settings_are_the_published_ones():
+    assert SETTINGS.training == PUBLISHED_TRAINING
+    assert SETTINGS.training.differences(PUBLISHED_TRAINING) == []
 
 
 def test_derived_values_follow_the_overrides(tmp_path):
     path = tmp_path / "task.py"
     path.write_text("import math\nlabels = ['a', 'b']\nhop_size = 320\nclip_seconds = math.floor(5.5)\n")
-    derived = "config.classes_num, config.frames_per_second, config.clip_frames"
-    assert value_of(derived, path).stdout.strip() == "2 100.0 500"
+    names = ("classes_num", "frames_per_second", "clip_frames", "folder_name")
+    derived = ", ".join(f"settings().features.{name}" for name in names)
+    assert value_of(derived, path) == "2 100.0 500 logmel_100frames_64melbins"
+
+
+def test_lists_and_tuples_whole_numbers_and_floats_are_taken_alike(tmp_path):
+    path = tmp_path / "task.py"
+    path.write_text("labels = ('a', 'b')\nadam_betas = [0, 0.9]\nmel_min_frequency = 20\n")
+    values = (
+        "settings().features.labels, settings().training.adam_betas, settings().features.mel_min_frequency"
+    )
+    assert value_of(values, path) == "('a', 'b') (0.0, 0.9) 20.0"
 
 
 def test_the_homemix_labels_are_taken():
-    result = value_of("config.labels[3]", shared_path("homemix/config.py"))
-    assert result.stdout.strip() == "Bird"
+    assert value_of("settings().features.labels[3]", shared_path("homemix/config.py")) == "Bird"
 
 
 def test_the_committed_homemix_settings_are_valid():
-    assert value_of("config.iterations", PROJECT / "appendixes/homemix_config.py").stdout.strip() == "400"
+    assert value_of("settings().defaults.iterations", PROJECT / "appendixes/homemix_config.py") == "400"
+
+
+WRONG_LINES = {
+    # Names and types
+    "mel_bin = 64": "unknown name 'mel_bin'; the known ones are",
+    "clip_frames = 640": "unknown name 'clip_frames'",
+    "frames_per_second = 64": "unknown name 'frames_per_second'",
+    "mel_bins = '64'": "mel_bins must be int",
+    "mel_bins = 64.0": "mel_bins must be int",
+    "iterations = True": "iterations must be int",
+    "learning_rate = None": "learning_rate must be float",
+    "gpu_repeatable = 1": "gpu_repeatable must be bool",
+    "model_type = 9": "model_type must be str",
+    "loss_type = []": "loss_type must be str",
+    "import no_such_module": "cannot be run as Python",
+    # Features
+    "labels = []": "labels must be a list of at least one value",
+    "labels = 'Dog'": "labels must be a list of at least one value",
+    "labels = ['a', 1]": "labels must be str, but is 1",
+    "labels = ['a', 'a']": "labels must be distinct",
+    "labels = ['a,b']": "'a,b' is not a valid label",
+    "labels = ['a', '']": "'' is not a valid label",
+    "labels = [' a']": "' a' is not a valid label",
+    "labels = ['\\ud800']": "'\\ud800' is not a valid label",
+    "sample_rate = 0": "sample_rate must be at least 1000",
+    "clip_seconds = 0": "clip_seconds must be more than 0",
+    "clip_seconds = float('nan')": "clip_seconds must be more than 0",
+    "clip_seconds = 0.001": "clip_seconds 0.001 s is shorter than window_size or hop_size",
+    "resampling_margin = -1": "resampling_margin must be at least 0",
+    "window_size = 0": "window_size must be at least 1",
+    "hop_size = -500": "hop_size must be at least 1",
+    "mel_bins = 0": "mel_bins must be at least 1",
+    "mel_min_frequency = 20000": "mel_min_frequency 20000 Hz must be below mel_max_frequency 14000 Hz",
+    "mel_max_frequency = 2e4": "mel_min_frequency 50 Hz must be below mel_max_frequency 20000 Hz",
+    "log_floor = 0": "log_floor must be more than 0",
+    # Training
+    "iterations = 0": "iterations must be at least 1",
+    "batch_size = -3": "batch_size must be at least 1",
+    "mean_teacher_batch_size = 0": "mean_teacher_batch_size must be at least 1",
+    "learning_rate = 0": "learning_rate must be more than 0",
+    "learning_rate = float('inf')": "learning_rate must be more than 0",
+    "learning_rate_decay = 1.1": "learning_rate_decay must be more than 0 and at most 1",
+    "learning_rate_decay_interval = 0": "learning_rate_decay_interval must be at least 1",
+    "adam_betas = (0.9, 1.0)": "adam_betas must be at least 0 and less than 1",
+    "adam_betas = (0.9,)": "adam_betas must be two numbers",
+    "adam_epsilon = 0.0": "adam_epsilon must be more than 0",
+    "weight_decay = -0.1": "weight_decay must be at least 0",
+    "seed = -1": "seed must be at least 0",
+    "seed = 2**63": "seed must be at least 0 and less than",
+    "gpu_data_fraction = 1.5": "gpu_data_fraction must be at least 0 and at most 1",
+    "precision = 'fp16'": "precision must be one of auto, fp32, bf16, but is 'fp16'",
+    "outputs_in_float32 = 'yes'": "outputs_in_float32 must be bool",
+    "teacher_decay = 1.0": "teacher_decay must be at least 0 and less than 1",
+    "teacher_noise = -0.5": "teacher_noise must be at least 0",
+    "consistency_weight = -1": "consistency_weight must be at least 0",
+    "consistency_ramp_fraction = 2": "consistency_ramp_fraction must be at least 0 and at most 1",
+    "consistency_ramp_steepness = -5": "consistency_ramp_steepness must be at least 0",
+    "evaluation_interval = 0": "evaluation_interval must be at least 1, but is 0",
+    "checkpoint_interval = 0": "checkpoint_interval must be at least 1",
+    "log_interval = 0": "log_interval must be at least 1",
+    "evaluation_batch_size = 0": "evaluation_batch_size must be at least 1",
+    "scoring_workers = 0": "scoring_workers must be at least 1",
+    "train_eval_clips = 0": "train_eval_clips must be at least 1",
+    "visualized_clips = 0": "visualized_clips must be at least 1",
+    "report_clips = 0": "report_clips must be at least 1",
+    "mini_data_clips = 0": "mini_data_clips must be at least 1",
+    "mini_data_seed = -1": "mini_data_seed must be at least 0",
+    # Events
+    "cnn_post_processing = 'no_such'": "cnn_post_processing must be one of double_threshold, median_filter",
+    "crnn_post_processing = ''": "crnn_post_processing must be one of double_threshold, median_filter",
+    "clip_threshold = 1.1": "clip_threshold must be at least 0 and at most 1",
+    "high_threshold = float('nan')": "high_threshold must be at least 0 and at most 1, but is nan",
+    "low_threshold = 0.95": "low_threshold 0.95 must be at most high_threshold 0.9",
+    "low_threshold = -0.1": "low_threshold must be at least 0",
+    "join_gap = -0.25": "join_gap must be at least 0",
+    "drop_length = -0.25": "drop_length must be at least 0",
+    "frame_threshold = 2": "frame_threshold must be at least 0 and at most 1",
+    "median_filter_outputs = 0": "median_filter_outputs must be at least 1",
+    "window_overlap = 1.0": "window_overlap must be at least 0 and less than 1",
+    "tuned_clip_thresholds = ()": "tuned_clip_thresholds must be a list of at least one value",
+    "tuned_high_thresholds = (0.5, 1.5)": "tuned_high_thresholds must be at least 0 and at most 1",
+    "tuned_low_thresholds = 0.5": "tuned_low_thresholds must be a list",
+    "tuned_join_gaps = (-1,)": "tuned_join_gaps must be at least 0",
+    "tuned_drop_lengths = (-1,)": "tuned_drop_lengths must be at least 0",
+    "tuned_frame_thresholds = ('a',)": "tuned_frame_thresholds must be float",
+    "tuned_median_filter_outputs = (1, 2.5)": "tuned_median_filter_outputs must be int, but is 2.5",
+    # Scores
+    "onset_collar = -0.2": "onset_collar must be at least 0",
+    "offset_collar_fraction = -1": "offset_collar_fraction must be at least 0",
+    "segment_lengths = (0.0, 1.0)": "segment_lengths must be more than 0",
+    "psds1_tolerance = 0": "psds1_tolerance must be more than 0 and at most 1",
+    "psds2_tolerance = 1.5": "psds2_tolerance must be more than 0 and at most 1",
+    "psds2_cross_trigger_tolerance = 0": "psds2_cross_trigger_tolerance must be more than 0",
+    "psds2_cross_trigger_cost = -1": "psds2_cross_trigger_cost must be at least 0",
+    "psds_instability_cost = -1": "psds_instability_cost must be at least 0",
+    "psds_max_false_positive_rate = 0": "psds_max_false_positive_rate must be more than 0",
+}
+
+
+@pytest.mark.parametrize("line", WRONG_LINES)
+def test_wrong_setting_is_a_user_error_that_names_it(tmp_path, monkeypatch, capsys, line):
+    """As the import of the config reports it to every command, without the time that a process takes."""
+    path = tmp_path / "task.py"
+    path.write_text(line)
+    monkeypatch.setenv("SED_CONFIG", str(path))
+    with pytest.raises(SystemExit) as end:
+        apply_overrides(dict(vars(config)))
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: SED_CONFIG={path}: {WRONG_LINES[line]}")
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "line",
     [
-        ("mel_bin = 64", "unknown name 'mel_bin'; the known ones are"),
-        ("clip_frames = 640", "unknown name 'clip_frames'"),
-        ("mel_bins = '64'", "mel_bins must be int"),
-        ("labels = []", "labels must be distinct and at least one"),
-        ("labels = ['a', 'a']", "labels must be distinct"),
-        ("labels = ['a,b']", "'a,b' is no label"),
-        ("import no_such_module", "cannot be run as Python"),
+        "mel_bin = 64",
+        "mel_bins = '64'",
+        "labels = []",
+        "labels = ['\\ud800']",
+        "import no_such_module",
+        "evaluation_interval = 0",
+        "batch_size = -3",
+        "low_threshold = 0.95",
+        "high_threshold = float('nan')",
+        "cnn_post_processing = 'no_such'",
     ],
 )
-def test_wrong_overrides_are_a_user_error(tmp_path, content, message):
+def test_command_ends_with_the_error_of_a_wrong_setting(tmp_path, line):
     path = tmp_path / "task.py"
-    path.write_text(content)
-    command = ("utils/metadata.py", "check", "--dataset_dir", "/nowhere")
-    assert_user_error(run_command(*command, SED_CONFIG=str(path)), message)
+    path.write_text(line)
+    result = run_command(*COMMAND, SED_CONFIG=str(path))
+    assert_user_error(result, f"error: SED_CONFIG={path}: ", WRONG_LINES[line])
+
+
+def test_a_wrong_value_of_each_setting_is_tried():
+    tried = {line.split(" = ")[0] for line in WRONG_LINES}
+    assert set(Settings.names()) <= tried
+
+
+@pytest.mark.parametrize("wrong", [None, {}, object(), b"1", 1j], ids=lambda wrong: type(wrong).__name__)
+def test_no_setting_takes_a_value_of_a_foreign_type(wrong):
+    for name in Settings.names():
+        for value in (wrong, [wrong]):
+            with pytest.raises(SedError, match=rf"^the file: {name} must be "):
+                Settings.of(vars(config) | {name: value}, "the file")
+
+
+@pytest.mark.parametrize(
+    "wrong", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=["nan", "inf", "-inf", "huge", "-huge"]
+)
+def test_no_setting_takes_a_number_that_is_not_finite_or_no_float_can_hold(wrong):
+    for name in Settings.names():
+        value = [wrong] if isinstance(getattr(config, name), list | tuple) else wrong
+        if isinstance(wrong, float) or isinstance(getattr(config, name), float | tuple):
+            with pytest.raises(SedError, match=rf"^the file: {name} must be "):
+                Settings.of(vars(config) | {name: value}, "the file")
+
+
+def test_a_missing_setting_is_named():
+    with pytest.raises(SedError, match=r"^the file: hop_size is missing$"):
+        Settings.of({name: value for name, value in vars(config).items() if name != "hop_size"}, "the file")
 
 
 def test_missing_override_file_is_a_user_error():
-    command = ("utils/metadata.py", "check", "--dataset_dir", "/nowhere")
-    assert_user_error(run_command(*command, SED_CONFIG="/no/such.py"), "/no/such.py", "no such file")
+    assert_user_error(run_command(*COMMAND, SED_CONFIG="/no/such.py"), "/no/such.py", "no such file")

@@ -11,7 +11,7 @@ import torch
 from tests.commands import PROJECT, assert_user_error
 from tests.small import CNN, FEATURES_FOLDER, new_workspace
 
-pytestmark = [pytest.mark.xdist_group("small"), pytest.mark.usefixtures("paths_of_small_features")]
+pytestmark = pytest.mark.xdist_group("small")
 MOUNT = "mount -t tmpfs -o size={size} tmpfs {folder}"
 
 

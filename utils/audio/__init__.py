@@ -1,1 +1,1 @@
-"""From recordings to log-mel features and the files that hold them."""
+"""From recordings to log-mel features and the scalar, and the files that hold them."""

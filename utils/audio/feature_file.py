@@ -1,7 +1,7 @@
 """The HDF5 files between the stages: features with their targets, and the scalar."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,12 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from utils import config
-from utils.audio.origin import Origin, Recording, changed_settings
+from utils.audio.origin import Origin, RecordingFile, changed_settings
 from utils.dataset.tables import Clip, Event
-from utils.system.errors import SedError
+from utils.settings.groups import FeatureSettings
+from utils.system.errors import MissingInputError
 from utils.system.files import written_whole
 
+FEATURE_FILE, SCALAR = "feature file", "scalar"  # kinds of files, for error messages
 CLIPS_CHECKED_AT_ONCE = 256  # 40 MB of features: little memory, few reads
 
 
@@ -22,7 +23,7 @@ CLIPS_CHECKED_AT_ONCE = 256  # 40 MB of features: little memory, few reads
 class Features:
     """The clips of a subset, sorted by name.
 
-    The large arrays are in memory, or data sets of an open file, of which only what is looked at is read.
+    The large arrays are in memory, or data sets of an open file, which are read where they are indexed.
 
     Attributes
     ----------
@@ -43,14 +44,14 @@ class Features:
 
 @dataclass(frozen=True)
 class Scalar:
-    """What standardizes the log-mel.
+    """Mean and standard deviation that standardize the log-mel.
 
     Attributes
     ----------
     mean, std : np.ndarray, shape (mel_bins,), float64, dB
-        Of each mel band; the deviation is above 0.
+        Of each mel band; the standard deviation is positive.
     features : str
-        The digest of the origin of the features that they are of.
+        The digest of the origin of the features that they were computed from.
     """
 
     mean: np.ndarray
@@ -58,22 +59,22 @@ class Scalar:
     features: str
 
 
-def weak_target_of_clip(labels: frozenset[str]) -> np.ndarray:
-    """Return which classes are heard in a clip, shape (classes,), bool."""
-    return np.array([label in labels for label in config.labels])
+def weak_target_of_clip(present: frozenset[str], labels: Sequence[str]) -> np.ndarray:
+    """Return which of the labels are present in a clip, shape (classes,), bool."""
+    return np.array([label in present for label in labels])
 
 
-def strong_target_of_clip(events: Iterable[Event]) -> np.ndarray:
-    """Return which classes are heard in which frame, shape (frames, classes), bool.
+def strong_target_of_clip(events: Iterable[Event], features: FeatureSettings) -> np.ndarray:
+    """Return which classes are active in which frame, shape (clip_frames, classes), bool.
 
     An event is active from frame round(onset · frames_per_second) to frame
     round(offset · frames_per_second), both included.
     """
-    target = np.zeros((config.clip_frames, config.classes_num), dtype=bool)
+    target = np.zeros((features.clip_frames, features.classes_num), dtype=bool)
     for event in events:
-        first = round(event.onset * config.frames_per_second)
-        last = round(event.offset * config.frames_per_second)
-        target[first : last + 1, config.labels.index(event.label)] = True
+        first = round(event.onset * features.frames_per_second)
+        last = round(event.offset * features.frames_per_second)
+        target[first : last + 1, features.labels.index(event.label)] = True
     return target
 
 
@@ -86,6 +87,7 @@ def write_features(
     path: Path,
     clips: list[Clip],
     logmels: Iterable[np.ndarray],
+    settings: FeatureSettings,
     *,
     clips_listed: int,
     origin: Origin,
@@ -98,17 +100,17 @@ def write_features(
     path : Path
         The HDF5 file, which appears there only when it is whole.
     clips : list of Clip
-        The clips that there are features of.
-    logmels : iterable of np.ndarray, shape (frames, mel_bins)
-        Their features in the same order.
+    logmels : iterable of np.ndarray, shape (clip_frames, mel_bins)
+        The features of the clips.
+    settings : FeatureSettings
     clips_listed : int
         Clips in the subset's table, with those whose recordings are missing.
     origin : Origin
-        What they were made from.
+        What the features were made from.
     tried : str
         The digest of the origin with those recordings that could not be read.
     """
-    shape = (config.clip_frames, config.mel_bins)
+    shape = (settings.clip_frames, settings.mel_bins)
     recordings = origin.recordings
     with written_whole(path) as unfinished, new_file(unfinished) as file:
         file.attrs["settings"] = json.dumps(origin.settings)
@@ -121,26 +123,28 @@ def write_features(
         logmel_data = file.create_dataset("feature", (len(clips), *shape), np.float32, chunks=(1, *shape))
         if all(clip.labels is not None for clip in clips):
             file["weak_target"] = np.stack(
-                [weak_target_of_clip(clip.labels or frozenset()) for clip in clips]
+                [weak_target_of_clip(clip.labels or frozenset(), settings.labels) for clip in clips]
             )
         if all(clip.events is not None for clip in clips):
-            file["strong_target"] = np.stack([strong_target_of_clip(clip.events or ()) for clip in clips])
+            file["strong_target"] = np.stack(
+                [strong_target_of_clip(clip.events or (), settings) for clip in clips]
+            )
         for index, logmel in enumerate(logmels):
             logmel_data[index] = logmel
 
 
 @contextmanager
-def content_checked(path: Path, kind: str, remedy: str) -> Iterator[None]:
-    """Report what is wrong with the content of a file together with the command that makes it again."""
+def content_checked(path: Path, kind: str) -> Iterator[None]:
+    """Raise MissingInputError where the content of a file is not as it should be."""
     try:
         yield
     # h5py raises many kinds, whatever the file holds.
     except (OSError, LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise SedError(f"{path}: is no {kind} that can be used: {error}; make it with: {remedy}") from error
+        raise MissingInputError(path, f"not a valid {kind}: {error}") from error
 
 
 @contextmanager
-def open_file(path: Path, kind: str, remedy: str) -> Iterator[h5py.File]:
+def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading.
 
     Parameters
@@ -148,35 +152,18 @@ def open_file(path: Path, kind: str, remedy: str) -> Iterator[h5py.File]:
     path : Path
     kind : str
         What the file should be, for the error message.
-    remedy : str
-        The command that makes the file, for the error message.
 
     Raises
     ------
-    SedError
-        If there is no such file, or it is no HDF5 file.
+    MissingInputError
+        If there is no such file, or it is not an HDF5 file.
     """
     if not path.is_file():
-        raise SedError(f"{path}: there is no {kind} yet; make it with: {remedy}")
-    with content_checked(path, kind, remedy):
+        raise MissingInputError(path, f"there is no {kind} yet")
+    with content_checked(path, kind):
         file = h5py.File(path, "r")
     with file:
         yield file
-
-
-def read_origin(path: Path, remedy: str) -> Origin:
-    """Read what features were made from; the parameters and errors are those of `open_features`."""
-    with open_file(path, "feature file", remedy) as file, content_checked(path, "feature file", remedy):
-        return origin_in(file)
-
-
-def is_made_from(path: Path, tried: str) -> bool:
-    """Tell whether there is a feature file that was made from an origin of that digest."""
-    try:
-        with open_file(path, "", "") as file, content_checked(path, "", ""):
-            return file.attrs["tried"] == tried
-    except SedError:
-        return False
 
 
 def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> h5py.Dataset:
@@ -202,57 +189,63 @@ def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) ->
 
 
 def origin_in(file: h5py.File) -> Origin:
-    """Return what the features in an open file were made from."""
     names = [name.decode() for name in file["audio_name"][:]]
     sizes, times_ns = (
         array_in(file, name, np.int64, (len(names),))[:].tolist() for name in ("audio_size", "audio_time_ns")
     )
-    recordings = [Recording(*values) for values in zip(names, sizes, times_ns, strict=True)]
+    recordings = [RecordingFile(*values) for values in zip(names, sizes, times_ns, strict=True)]
     return Origin(dict(json.loads(file.attrs["settings"])), str(file.attrs["table"]), recordings)
 
 
-@contextmanager
-def open_features(path: Path, remedy: str) -> Iterator[Features]:
-    """Open the features of a subset, whose large arrays stay in the file.
-
-    Parameters
-    ----------
-    path : Path
-        The HDF5 file.
-    remedy : str
-        The command that makes the file, for the error message.
-
-    Raises
-    ------
-    SedError
-        If there is no such file, or its arrays are not such that this configuration makes.
-    """
-    with open_file(path, "feature file", remedy) as file:
-        with content_checked(path, "feature file", remedy):
-            features = features_in(file)
-        yield features
+def read_origin(path: Path) -> Origin:
+    """Read what features were made from; raises MissingInputError if the file is missing or not valid."""
+    with open_file(path, FEATURE_FILE) as file, content_checked(path, FEATURE_FILE):
+        return origin_in(file)
 
 
-def features_in(file: h5py.File) -> Features:
-    """Return the features in an open file."""
+def is_made_from(path: Path, tried: str) -> bool:
+    """Tell whether there is a feature file that was made from an origin of that digest."""
+    try:
+        with open_file(path, FEATURE_FILE) as file, content_checked(path, FEATURE_FILE):
+            return file.attrs["tried"] == tried
+    except MissingInputError:
+        return False
+
+
+def features_in(file: h5py.File, settings: FeatureSettings) -> Features:
     origin = origin_in(file)
-    changed = changed_settings(origin)
+    changed = changed_settings(origin, settings)
     if changed:
         raise ValueError(changed)
-    clips, frames, classes = len(origin.recordings), config.clip_frames, config.classes_num
+    clips, frames, classes = len(origin.recordings), settings.clip_frames, settings.classes_num
     weak, strong = (name in file for name in ("weak_target", "strong_target"))
     return Features(
         names=[recording.name for recording in origin.recordings],
-        logmel=array_in(file, "feature", np.float32, (clips, frames, config.mel_bins)),
+        logmel=array_in(file, "feature", np.float32, (clips, frames, settings.mel_bins)),
         weak_target=array_in(file, "weak_target", np.bool_, (clips, classes))[:] if weak else None,
         strong_target=array_in(file, "strong_target", np.bool_, (clips, frames, classes)) if strong else None,
         clips_listed=int(file.attrs["clips_listed"]),
     )
 
 
-def read_features(path: Path, remedy: str) -> Features:
-    """Read the features of a subset into memory; the parameters and errors are those of `open_features`."""
-    with open_features(path, remedy) as features:
+@contextmanager
+def open_features(path: Path, settings: FeatureSettings) -> Iterator[Features]:
+    """Open the features of a subset, whose large arrays stay in the file.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file, or it does not hold features with these settings.
+    """
+    with open_file(path, FEATURE_FILE) as file:
+        with content_checked(path, FEATURE_FILE):
+            features = features_in(file, settings)
+        yield features
+
+
+def read_features(path: Path, settings: FeatureSettings) -> Features:
+    """Read the features of a subset into memory; raises MissingInputError as `open_features` does."""
+    with open_features(path, settings) as features:
         strong_target = features.strong_target
         return replace(
             features,
@@ -262,17 +255,22 @@ def read_features(path: Path, remedy: str) -> Features:
 
 
 def write_scalar(path: Path, scalar: Scalar) -> None:
-    """Write the scalar to an HDF5 file."""
     with written_whole(path) as unfinished, new_file(unfinished) as file:
         file["mean"] = scalar.mean
         file["std"] = scalar.std
         file.attrs["features"] = scalar.features
 
 
-def read_scalar(path: Path, remedy: str) -> Scalar:
-    """Read the scalar; `remedy` is the command that makes it, for the error message."""
-    with open_file(path, "scalar", remedy) as file, content_checked(path, "scalar", remedy):
-        mean, std = (array_in(file, name, np.float64, (config.mel_bins,))[:] for name in ("mean", "std"))
+def read_scalar(path: Path, mel_bins: int) -> Scalar:
+    """Read the scalar of features of `mel_bins` bands.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such file, or it does not hold a valid scalar of that size.
+    """
+    with open_file(path, SCALAR) as file, content_checked(path, SCALAR):
+        mean, std = (array_in(file, name, np.float64, (mel_bins,))[:] for name in ("mean", "std"))
         if (std <= 0).any():
-            raise ValueError("a deviation is not positive")
+            raise ValueError("standard deviation must be positive")
         return Scalar(mean, std, str(file.attrs["features"]))

@@ -1,4 +1,4 @@
-"""Features computed so far, on disk, so that an extraction that was killed goes on where it stopped."""
+"""Features computed so far, on disk: an extraction that was killed continues where it stopped."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from utils import config
+from utils.audio.recordings import Unread
 from utils.system.errors import SedError
 from utils.system.files import make_folder
 
@@ -24,14 +24,16 @@ class FeatureJournal:
     folder : Path
         Where what was computed is kept.
     stamp : str
-        Tells what the features are made from. What is there with another stamp is thrown away.
+        Tells what the features are made from. What has another stamp is removed.
+    shape : tuple of int
+        Of the features of a clip: (frames, mel_bins).
     """
 
-    def __init__(self, folder: Path, stamp: str) -> None:
+    def __init__(self, folder: Path, stamp: str, shape: tuple[int, int]) -> None:
         self.folder = folder
         self.logmel_path, self.list_path = folder / "logmel.float32", folder / "clips.jsonl"
         stamp_path = folder / "stamp.txt"
-        self.shape = (config.clip_frames, config.mel_bins)
+        self.shape = shape
         self.reasons: list[str | None] = []
         try:
             if stamp_path.is_file() and stamp_path.read_text(encoding="utf-8") == stamp:
@@ -40,7 +42,7 @@ class FeatureJournal:
                 self.remove()
                 make_folder(folder)
                 stamp_path.write_text(stamp, encoding="utf-8")
-            self.logmel_file = self.logmel_path.open("ab")  # before the list, which counts on it
+            self.logmel_file = self.logmel_path.open("ab")  # first: where there is a list, there is this
             self.list_file = self.list_path.open("a", encoding="utf-8")
         except OSError as error:
             raise SedError(f"{folder}: cannot be written: {error}") from error
@@ -57,15 +59,14 @@ class FeatureJournal:
 
     @property
     def count(self) -> int:
-        """How many clips are done, with those that cannot be read."""
+        """Clips that are done, with those that cannot be read."""
         return len(self.reasons)
 
     @property
     def readable_count(self) -> int:
-        """How many clips there are features of."""
         return self.reasons.count(None)
 
-    def add(self, logmel: np.ndarray | None, reason: str | None) -> None:
+    def add(self, logmel: np.ndarray | Unread) -> None:
         """Keep the features of the next clip, or the reason why there are none.
 
         Raises
@@ -73,15 +74,16 @@ class FeatureJournal:
         SedError
             If they cannot be written.
         """
+        reason = logmel.reason if isinstance(logmel, Unread) else None
         try:
-            if logmel is not None:
+            if reason is None:
                 self.logmel_file.write(np.ascontiguousarray(logmel, np.float32).data)
                 self.logmel_file.flush()
             self.list_file.write(json.dumps(reason) + "\n")
             self.list_file.flush()
         except OSError as error:
             raise SedError(
-                f"{self.folder}: cannot be written: {error}; once it can, the same command goes on from here"
+                f"{self.folder}: cannot be written: {error}; once it can, the same command continues here"
             ) from error
         self.reasons.append(reason)
 
@@ -93,11 +95,10 @@ class FeatureJournal:
                 yield np.fromfile(file, np.float32, size).reshape(self.shape)
 
     def close(self) -> None:
-        """Close the files. What could not be written `add` has said."""
+        """Close the files. Where they could not be written, `add` has raised the error."""
         for file in (self.logmel_file, self.list_file):
             with suppress(OSError):
                 file.close()
 
     def remove(self) -> None:
-        """Remove what was kept."""
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,30 +1,24 @@
-"""What features were made from, so that features of something else are noticed and not used."""
+"""What features were made from, to notice when they are not up to date."""
 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from utils import config
 from utils.dataset.tables import Clip
-
-# The config values that features depend on, besides the labels.
-FEATURE_SETTINGS = (
-    *("sample_rate", "clip_seconds", "resampling_margin", "window_size", "hop_size", "mel_bins"),
-    *("mel_min_frequency", "mel_max_frequency", "log_floor"),
-)
+from utils.settings.groups import FeatureSettings
 
 
 @dataclass(frozen=True)
-class Recording:
-    """A recording as the file system knows it.
+class RecordingFile:
+    """The file of a recording.
 
     Attributes
     ----------
     name : str
-        File name in its subset's audio folder.
+        In its subset's audio folder.
     size : int
         In bytes.
     time_ns : int
@@ -43,34 +37,38 @@ class Origin:
     Attributes
     ----------
     settings : dict
-        The values of `FEATURE_SETTINGS`, and the labels.
+        The values of `FeatureSettings` as JSON holds them.
     table : str
-        A digest of what the subset's table says.
-    recordings : list of Recording
+        A digest of the subset's table.
+    recordings : list of RecordingFile
         In the order of the features.
     """
 
     settings: dict[str, Any]
     table: str
-    recordings: list[Recording]
+    recordings: list[RecordingFile]
+
+    @classmethod
+    def of(cls, settings: FeatureSettings, clips: Iterable[Clip], recordings: list[RecordingFile]) -> Self:
+        """Return the origin of features of recordings, where the subset's table lists the `clips`."""
+        return cls(as_json(settings), table_digest(clips), recordings)
 
     def digest(self) -> str:
-        """Return a short text that another origin does not have."""
         return digest(self.settings, self.table, [vars(recording) for recording in self.recordings])
 
 
 def digest(*content: Any) -> str:
-    """Return a short text that other content, made of what JSON holds, does not have."""
+    """Return a short text that differs with the content, which is such as JSON can hold."""
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def feature_settings() -> dict[str, Any]:
-    """Return the settings that features made now would have."""
-    return {"labels": list(config.labels)} | {name: getattr(config, name) for name in FEATURE_SETTINGS}
+def as_json(settings: FeatureSettings) -> dict[str, Any]:
+    """Return the settings as they come back from JSON, with lists instead of tuples."""
+    return json.loads(json.dumps(asdict(settings)))
 
 
 def table_digest(clips: Iterable[Clip]) -> str:
-    """Return a digest of clips with their labels and events; spaces and the order of clips do not count."""
+    """Return a digest of clips with their labels and events."""
 
     def content(clip: Clip) -> list[Any]:
         labels = None if clip.labels is None else sorted(clip.labels)
@@ -80,29 +78,29 @@ def table_digest(clips: Iterable[Clip]) -> str:
     return digest([content(clip) for clip in clips])
 
 
-def recording_at(path: Path) -> Recording | None:
-    """Return the recording, or None where there is no such file."""
+def recording_at(path: Path) -> RecordingFile | None:
+    """Return the file of a recording, or None where there is none."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return Recording(path.name, status.st_size, status.st_mtime_ns)
+    return RecordingFile(path.name, status.st_size, status.st_mtime_ns)
 
 
-def changed_settings(origin: Origin) -> str | None:
-    """Return which setting is not as it was when features of that origin were made; None if all are."""
-    for name, value in feature_settings().items():
+def changed_settings(origin: Origin, settings: FeatureSettings) -> str | None:
+    """Return which setting has changed since features of that origin were made; None if none has."""
+    for name, value in as_json(settings).items():
         if origin.settings.get(name) != value:
             return f"made with {name} = {origin.settings.get(name)}, and now it is {value}"
     return None
 
 
-def what_changed(origin: Origin, table: str, audio_folder: Path) -> str | None:
-    """Return what is not any more as it was when features of that origin were made; None if nothing.
+def what_changed(origin: Origin, settings: FeatureSettings, table: str, audio_folder: Path) -> str | None:
+    """Return what has changed since features of that origin were made; None if nothing has.
 
-    A recording that is gone has not changed: one may remove recordings once there are features of them.
+    A recording that is gone has not changed: recordings may be removed once their features are computed.
     """
-    changed = changed_settings(origin)
+    changed = changed_settings(origin, settings)
     if changed:
         return changed
     if origin.table != table:

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from utils import config
+from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 
 INT16_FULL_SCALE = 2.0**15  # what libsndfile divides 16-bit samples by
@@ -23,6 +23,18 @@ def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
+
+
+def clip_duration(path: Path, clip_seconds: float) -> float:
+    """Return the duration of a recording in s by its header, at most that of a clip.
+
+    Raises
+    ------
+    SedError
+        If there is no such file, or it cannot be read.
+    """
+    with open_recording(path) as file:
+        return min(file.frames / file.samplerate, clip_seconds)
 
 
 def read_block(path: Path, file: soundfile.SoundFile, length: int) -> np.ndarray:
@@ -44,7 +56,7 @@ def read_block(path: Path, file: soundfile.SoundFile, length: int) -> np.ndarray
     Raises
     ------
     SedError
-        If samples are not finite, or a recording holds none at all.
+        If samples are not finite, or the recording has none at all.
     """
     at_start = file.tell() == 0
     # libsndfile converts one sample after the other, numpy many at once.
@@ -57,47 +69,28 @@ def read_block(path: Path, file: soundfile.SoundFile, length: int) -> np.ndarray
     return audio / INT16_FULL_SCALE if is_int16 else audio
 
 
-def read_audio(path: Path) -> tuple[np.ndarray, int]:
-    """Read the start of a recording.
-
-    Parameters
-    ----------
-    path : Path
-        Any file that soundfile reads.
+def read_audio(path: Path, seconds: float) -> tuple[np.ndarray, int]:
+    """Read the first seconds of a recording.
 
     Returns
     -------
     audio : np.ndarray, shape (samples, channels), float64, full scale = 1
-    sample_rate : int, in Hz
+        Fewer samples where the recording is shorter.
+    sample_rate : int
+        In Hz.
 
     Raises
     ------
     SedError
-        If the file cannot be read, holds no samples, or holds numbers that are not finite.
+        If the file cannot be read, holds no samples, or holds samples that are not finite.
     """
     with open_recording(path) as file:
-        length = int((config.clip_seconds + config.resampling_margin) * file.samplerate)
-        return read_block(path, file, length), file.samplerate
+        return read_block(path, file, int(seconds * file.samplerate)), file.samplerate
 
 
 def mean_of_channels(audio: np.ndarray) -> np.ndarray:
     """Return the mean of audio (samples, channels) over its channels, shape (samples,)."""
     return sum(audio.T) / audio.shape[1]  # several times as fast as the mean over the short axis
-
-
-def clip_duration(path: Path) -> float:
-    """Return how much of a clip is recording: its length in s by the file's header, cut as the clip is.
-
-    Raises
-    ------
-    SedError
-        If there is no such file, or it cannot be read.
-    """
-    try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
-    return min(info.frames / info.samplerate, config.clip_seconds)
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -106,41 +99,47 @@ def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
     return np.pad(cut, (0, length - len(cut)))
 
 
-def clip_samples(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Make of a recording the samples of a clip: one channel, the config's rate and length.
+def fit_clip(audio: np.ndarray, sample_rate: int, features: FeatureSettings) -> np.ndarray:
+    """Convert audio to a clip: one channel, with the sample rate and length that features are computed from.
 
     Parameters
     ----------
     audio : np.ndarray, shape (samples, channels)
     sample_rate : int
-        In Hz.
+        Of the audio, in Hz.
+    features : FeatureSettings
 
     Returns
     -------
-    np.ndarray, shape (config.clip_samples,)
-        The mean of the channels, resampled (soxr, as librosa's default), in double
-        precision: above a low-rate recording's band there is little but rounding.
+    np.ndarray, shape (clip_samples,), float64
+        The mean of the channels, resampled with soxr, librosa's default. It is in double precision, as above
+        the band of a recording with a low sample rate there is little but rounding error.
     """
     mono = mean_of_channels(audio)
-    if sample_rate != config.sample_rate:
-        mono = soxr.resample(mono, sample_rate, config.sample_rate, quality=RESAMPLING_QUALITY)
-    return fit_length(mono, config.clip_samples)
+    if sample_rate != features.sample_rate:
+        mono = soxr.resample(mono, sample_rate, features.sample_rate, quality=RESAMPLING_QUALITY)
+    return fit_length(mono, features.clip_samples)
 
 
-def read_clip(path: Path) -> np.ndarray:
-    """Read a recording as the samples of a clip, shape (config.clip_samples,)."""
-    return clip_samples(*read_audio(path))
+def read_clip(path: Path, features: FeatureSettings) -> np.ndarray:
+    """Read the start of a recording as a clip, shape (clip_samples,); raises SedError as `read_audio` does.
+
+    Some context past the clip is read too, which avoids resampler edge effects.
+    """
+    audio, sample_rate = read_audio(path, features.clip_seconds + features.resampling_margin)
+    return fit_clip(audio, sample_rate, features)
 
 
 class SampleStream:
-    """A recording of any length as a stream of samples: one channel, at the config's rate.
+    """A recording of any length as a stream of samples: one channel, resampled.
 
-    The samples are those that `read_clip` gives, bit by bit, and go on to the end of the recording.
+    The samples equal those of `read_clip` bit for bit, and go on to the end of the recording.
 
     Parameters
     ----------
     path : Path
         Any file that soundfile reads.
+    features : FeatureSettings
 
     Attributes
     ----------
@@ -150,13 +149,14 @@ class SampleStream:
         Why the stream ended before the recording did.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, features: FeatureSettings) -> None:
         self.path = path
+        self.features = features
         self.seconds = 0.0
         self.error: SedError | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Yield the samples, shape (samples,), about a clip's length at a time.
+        """Yield the samples, shape (samples,), in blocks of about a clip's length.
 
         Where the recording cannot be read, or only in part, the stream ends and has an `error`.
         """
@@ -168,11 +168,11 @@ class SampleStream:
     def _read_blocks(self) -> Iterator[np.ndarray]:
         with open_recording(self.path) as file:
             resampler = None
-            if file.samplerate != config.sample_rate:
+            if file.samplerate != self.features.sample_rate:
                 resampler = soxr.ResampleStream(
-                    file.samplerate, config.sample_rate, 1, dtype="float64", quality=RESAMPLING_QUALITY
+                    file.samplerate, self.features.sample_rate, 1, dtype="float64", quality=RESAMPLING_QUALITY
                 )
-            length = max(1, int(config.clip_seconds * file.samplerate))
+            length = max(1, int(self.features.clip_seconds * file.samplerate))
             samples_read = 0
             while True:
                 mono = mean_of_channels(read_block(self.path, file, length))

@@ -1,4 +1,4 @@
-"""Which recordings the user means by files and folders, and what they are called in the results."""
+"""Finds the recordings in files and folders, and names them for the results."""
 
 import os
 from collections.abc import Sequence
@@ -7,21 +7,21 @@ from pathlib import Path
 
 import soundfile
 
-# Names of formats are endings of files too; some files of these formats have other endings. A file without a
-# header says nothing of its sample rate.
+# The names of most formats are file suffixes too; some formats have further ones. A RAW file has no
+# header, and so no sample rate.
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 AUDIO_SUFFIXES |= {".aif", ".aifc", ".oga", ".opus", ".snd"}
 
 
 @dataclass(frozen=True)
 class AudioFile:
-    """A recording to be listened to.
+    """A recording to detect events in.
 
     Attributes
     ----------
     path : Path
     name : str
-        What the results call it: a path with `/`, below the folder that was named, or just the file's name.
+        In the results: its path with `/` below the folder that was searched, or just the file's name.
     """
 
     path: Path
@@ -30,14 +30,14 @@ class AudioFile:
 
 @dataclass(frozen=True)
 class Unread:
-    """A file or folder that nothing could be heard in, and why."""
+    """A file or folder that could not be read, and why."""
 
     path: Path
     reason: str
 
 
 def audio_files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder whose ending is that of a format of soundfile; no hidden ones."""
+    """Return the files below a folder with the suffix of a format of soundfile, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
@@ -51,13 +51,13 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
     Parameters
     ----------
     paths : sequence of Path
-        Files are taken as they are. Folders are searched, with all below them.
+        Files are taken as they are. Folders are searched recursively.
 
     Returns
     -------
     recordings : list of AudioFile
-        By name, no file twice, no two of the same name: where two would be, all are called by their paths
-        below the deepest folder that holds all of them.
+        Sorted by name, no file twice, no two with the same name: where two would have the same, the names of
+        all are their paths below the deepest folder that holds all of them.
     unreadable : list of Unread
         Paths that do not exist, and folders without a recording.
     """
@@ -86,7 +86,7 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
 
 
 def header_seconds(path: Path) -> float:
-    """Return the duration that the header of a recording tells; 0 where it cannot be read."""
+    """Return the duration in the header of a recording, in s; 0 where it cannot be read."""
     try:
         info = soundfile.info(path)
     except (soundfile.SoundFileError, OSError):

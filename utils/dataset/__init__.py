@@ -1,1 +1,1 @@
-"""A data set in the challenge's layout: its tables, its check, and the demonstration set."""
+"""A data set in the challenge's layout: its tables, its subsets, and their check."""

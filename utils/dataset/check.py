@@ -1,23 +1,15 @@
 """Compares a data set's tables with its recordings and with the full challenge set."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from utils import config
-from utils.dataset.tables import (
-    COLUMNS,
-    SUBSETS,
-    Clip,
-    Subset,
-    find_table,
-    read_challenge_labels,
-    read_clips,
-    read_rows,
-)
+from utils.dataset.subsets import SUBSETS, Subset, find_table, read_challenge_labels, read_clips
+from utils.dataset.tables import COLUMNS, Clip, read_rows
 from utils.system.errors import SedError
 
 NAMES_SHOWN = 3  # of the files of a kind
@@ -37,7 +29,7 @@ class SubsetReport:
     found, missing, unlisted : list of str
         File names: listed and there, listed and not there, there and not listed.
     unreadable : list of str
-        Found files that are no audio.
+        Found files that are not audio.
     durations : list of float
         Of the readable files, in seconds.
     formats : Counter
@@ -58,9 +50,9 @@ class SubsetReport:
         return sum(len(clip.events or ()) for clip in self.clips)
 
 
-def examine(dataset_dir: Path, subset: Subset) -> SubsetReport:
+def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetReport:
     """Read a subset's table and the headers of its recordings."""
-    clips = read_clips(dataset_dir, subset.data_type)
+    clips = read_clips(dataset_dir, subset.data_type, labels)
     rows = len(read_rows(find_table(dataset_dir, subset), COLUMNS[subset.annotation]))
     folder = dataset_dir / subset.audio_folder
     listed = {clip.name for clip in clips}
@@ -78,7 +70,7 @@ def examine(dataset_dir: Path, subset: Subset) -> SubsetReport:
 
 
 def name_some(names: list[str]) -> str:
-    """Return the number of names and the first few of them."""
+    """Return the number of names and the first few names."""
     if not names:
         return "0"
     more = ", …" if len(names) > NAMES_SHOWN else ""
@@ -93,7 +85,9 @@ def describe_difference(what: str, number: int, expected: int) -> str:
     return f"{what}: {number} of {expected} ({difference:+d})"
 
 
-def describe_report(subset: Subset, report: SubsetReport, is_challenge: bool) -> list[str]:
+def describe_report(
+    subset: Subset, report: SubsetReport, *, clip_seconds: float, is_challenge: bool
+) -> list[str]:
     """Return the lines about a subset."""
     lines = [f"rows: {report.rows}", f"clips: {len(report.clips)}"]
     if subset.annotation == "strong":
@@ -109,8 +103,8 @@ def describe_report(subset: Subset, report: SubsetReport, is_challenge: bool) ->
         seconds = np.array(report.durations)
         lines.append(
             f"durations: {seconds.min():.2f} to {seconds.max():.2f} s, median {np.median(seconds):.2f} s, "
-            f"{(seconds < config.clip_seconds).sum()} shorter and {(seconds > config.clip_seconds).sum()} "
-            f"longer than {config.clip_seconds:g} s"
+            f"{(seconds < clip_seconds).sum()} shorter and {(seconds > clip_seconds).sum()} "
+            f"longer than {clip_seconds:g} s"
         )
         formats = [
             f"{count} × {rate} Hz {CHANNEL_NAMES.get(channels, f'{channels} channels')}"
@@ -128,13 +122,21 @@ def describe_report(subset: Subset, report: SubsetReport, is_challenge: bool) ->
     return lines
 
 
-def print_report(dataset_dir: Path) -> None:
+def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) -> None:
     """Print what there is of each subset.
+
+    Parameters
+    ----------
+    dataset_dir : Path
+    labels : sequence of str
+        The labels that may occur in the tables.
+    clip_seconds : float
+        How long a recording should be.
 
     Raises
     ------
     SedError
-        If there is no such folder, no table in it, or a table is wrong; a subset without a table is none.
+        If there is no such folder, no table in it, or a table is wrong. Some subsets may have no table.
     """
     subsets = []
     for subset in SUBSETS.values():
@@ -147,10 +149,11 @@ def print_report(dataset_dir: Path) -> None:
                 print(f"{subset.data_type}\n    no table: {error}")
     if not subsets:
         raise absence
-    is_challenge = config.labels == read_challenge_labels()
+    is_challenge = list(labels) == read_challenge_labels()
     for subset in subsets:
         print(subset.data_type)
-        for line in describe_report(subset, examine(dataset_dir, subset), is_challenge):
+        report = examine(dataset_dir, subset, labels)
+        for line in describe_report(subset, report, clip_seconds=clip_seconds, is_challenge=is_challenge):
             print(f"    {line}")
     if not is_challenge:
         print("The labels are not the challenge's: its clip counts do not apply.")

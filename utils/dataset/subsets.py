@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from utils.dataset.tables import Clip, read_rows, read_strong_table, read_unlabelled_table, read_weak_table
+from utils.settings.groups import Settings
 from utils.system.errors import SedError
 
 CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
@@ -13,7 +16,19 @@ TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .
 
 @dataclass(frozen=True)
 class Subset:
-    """One part of the challenge's data: where it lies in a data set's folder, and how large it is in full."""
+    """One part of the challenge's data.
+
+    Attributes
+    ----------
+    data_type : str
+        Its name, as the commands take it.
+    annotation : str
+        What its table lists besides the clips: `weak` labels, `strong` events, or `none`.
+    audio_folder, table : str
+        Paths in a data set's folder; the table without its suffix.
+    clips, events : int
+        How many the full set has; events is None where none are annotated.
+    """
 
     data_type: str
     annotation: str
@@ -30,19 +45,19 @@ class Subset:
 
 def read_subsets() -> dict[str, Subset]:
     """Return the subsets of the challenge by their data type."""
-    subsets = {}
-    for row in read_rows(CHALLENGE_FACTS / "subsets.tsv", ("data_type",)):
-        cells = row.cells
-        events = int(cells["events"]) if cells["events"] else None
-        subsets[cells["data_type"]] = Subset(
-            cells["data_type"],
-            cells["annotation"],
-            cells["audio_folder"],
-            cells["table"],
-            int(cells["clips"]),
-            events,
+    rows = [row.cells for row in read_rows(CHALLENGE_FACTS / "subsets.tsv", ("data_type",))]
+    subsets = [
+        Subset(
+            data_type=cells["data_type"],
+            annotation=cells["annotation"],
+            audio_folder=cells["audio_folder"],
+            table=cells["table"],
+            clips=int(cells["clips"]),
+            events=int(cells["events"]) if cells["events"] else None,
         )
-    return subsets
+        for cells in rows
+    ]
+    return {subset.data_type: subset for subset in subsets}
 
 
 def read_challenge_labels() -> list[str]:
@@ -109,3 +124,16 @@ def read_clips(dataset_dir: Path, data_type: str, labels: Sequence[str]) -> list
     if not clips:
         raise SedError(f"{path}: lists no clips; it must have rows below its header")
     return clips
+
+
+def listed_clips(dataset_dir: Path, data_type: str, settings: Settings, *, mini_data: bool) -> list[Clip]:
+    """Return the clips of a subset that features are made of, with those whose recordings are missing.
+
+    With `mini_data` these are a few of the clips in its table, always the same ones.
+    """
+    clips = read_clips(dataset_dir, data_type, settings.features.labels)
+    if not mini_data:
+        return clips
+    generator = np.random.default_rng(settings.defaults.mini_data_seed)
+    count = min(settings.defaults.mini_data_clips, len(clips))
+    return [clips[index] for index in sorted(generator.choice(len(clips), count, replace=False))]

@@ -1,4 +1,4 @@
-"""Reads and writes the tables of the challenge: which clips there are, and what is heard in them when."""
+"""Reads and writes the tables of the challenge: clips, their labels, and their events."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ from utils.system.errors import SedError
 from utils.system.files import written_whole
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-LONG_RECORDING_SECONDS = 1000  # from which six digits of a time are less than milliseconds
+LONG_RECORDING_SECONDS = 1000  # from here on, six digits of a time do not resolve milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
 
@@ -27,16 +27,16 @@ class Event:
 
 @dataclass(frozen=True)
 class Clip:
-    """What the tables say of one recording.
+    """A recording and its annotation.
 
     Attributes
     ----------
     name : str
         File name of the recording in its subset's audio folder.
     labels : frozenset of str or None
-        The classes heard anywhere in the clip; None where nobody has said so.
+        The classes that are present in the clip; None where they are not annotated.
     events : tuple of Event or None
-        The events with their times; None where nobody has annotated times.
+        The events with their times; None where they are not annotated.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Row:
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Read a tab-separated table with a header.
 
-    Spaces around a cell, a byte order mark, Windows line ends, blank lines, further columns and missing
-    empty cells at the end of a row are tolerated.
+    Spaces around a cell, a byte order mark, Windows line ends, blank lines, other columns, and missing
+    cells at the end of a row are tolerated.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
 
 
 def parse_name(path: Path, row: Row) -> str:
-    """Return what the row calls a recording, for tables of which no recording is opened."""
+    """Return the name of a recording, which may be a path, for tables whose recordings are not opened."""
     name = row.cells["filename"]
     if not name:
         raise SedError(f"{path}, line {row.line}: the filename is empty")
@@ -108,7 +108,7 @@ def parse_clip_name(path: Path, row: Row) -> str:
     """Return the row's file name, which cannot lead out of the folder of the recordings."""
     name = parse_name(path, row)
     if name in (".", "..") or any(character in name for character in "/\\\0"):
-        raise SedError(f"{path}, line {row.line}: '{name}' is no plain file name; leave out the folder")
+        raise SedError(f"{path}, line {row.line}: '{name}' is not a plain file name; leave out the folder")
     return name
 
 
@@ -152,7 +152,7 @@ def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: 
     labels : sequence of str
         The labels that may occur.
     names_with_folders : bool
-        Whether file names may be paths; of such a table, no recording must be opened.
+        Whether file names may be paths; the recordings of such a table must not be opened.
 
     Returns
     -------
@@ -165,7 +165,7 @@ def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: 
         of_clip = events.setdefault(name, {})
         event = parse_event(path, row, labels)
         if event in of_clip:
-            raise SedError(f"{path}, line {row.line}: the same is said of '{name}' before; remove one row")
+            raise SedError(f"{path}, line {row.line}: duplicate row of '{name}'; remove one of the rows")
         if of_clip and (event is None or None in of_clip):
             raise SedError(f"{path}, line {row.line}: '{name}' is listed both with and without events")
         of_clip[event] = None
@@ -188,7 +188,7 @@ def read_weak_table(path: Path, labels: Sequence[str]) -> list[Clip]:
 
 
 def read_unlabelled_table(path: Path) -> list[Clip]:
-    """Read a table of clips that nobody has listened to (column filename), sorted by name."""
+    """Read a table of clips without annotation (column filename), sorted by name."""
     clips: dict[str, Clip] = {}
     for row in read_rows(path, COLUMNS["none"]):
         name = parse_new_clip_name(path, row, clips)
@@ -233,7 +233,7 @@ def strong_rows(clips: Iterable[Clip], *, list_eventless: bool = True) -> list[t
 
 
 def seconds_cell(seconds: float) -> str:
-    """Return a time as tables hold it: six digits, and in long recordings so many that milliseconds show."""
+    """Return a time for a table: with six digits, and in long recordings with milliseconds."""
     return f"{seconds:.6g}" if seconds < LONG_RECORDING_SECONDS else f"{seconds:.3f}"
 
 
@@ -244,7 +244,7 @@ def write_weak_table(path: Path, clips: Iterable[Clip]) -> None:
 
 
 def write_unlabelled_table(path: Path, clips: Iterable[Clip]) -> None:
-    """Write a table of clips that nobody has listened to."""
+    """Write a table of clips without annotation."""
     write_table(path, COLUMNS["none"], [(clip.name,) for clip in clips])
 
 

@@ -8,7 +8,6 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from utils import config
 from utils.audio.recordings import AudioFile, Unread
 from utils.dataset.tables import (
     STRONG_COLUMNS,
@@ -24,7 +23,7 @@ from utils.system.files import written_whole
 
 
 @dataclass(frozen=True)
-class HeardEvents:
+class DetectedEvents:
     """The events of a recording, and its duration in seconds."""
 
     recording: AudioFile
@@ -41,19 +40,19 @@ def cut_events(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
     )
 
 
-def clips_of(heard: Iterable[HeardEvents]) -> list[Clip]:
+def clips_of(detected: Iterable[DetectedEvents]) -> list[Clip]:
     """Return the recordings as the clips of a table."""
-    return [Clip(one.recording.name, events=one.events) for one in heard]
+    return [Clip(one.recording.name, events=one.events) for one in detected]
 
 
-def write_csv(path: Path, heard: Iterable[HeardEvents]) -> None:
+def write_csv(path: Path, detected: Iterable[DetectedEvents]) -> None:
     """Write one table of all recordings, as `score` reads it; one without events is a row of empty cells."""
-    write_strong_table(path, clips_of(heard))
+    write_strong_table(path, clips_of(detected))
 
 
-def print_csv(file: TextIO, heard: Iterable[HeardEvents]) -> None:
+def print_csv(file: TextIO, detected: Iterable[DetectedEvents]) -> None:
     """Write the same table to an open file."""
-    write_rows(file, STRONG_COLUMNS, strong_rows(clips_of(heard)))
+    write_rows(file, STRONG_COLUMNS, strong_rows(clips_of(detected)))
 
 
 def write_audacity(path: Path, events: Sequence[Event]) -> None:
@@ -66,7 +65,7 @@ def write_audacity(path: Path, events: Sequence[Event]) -> None:
 
 def write_json(
     path: Path,
-    heard: Iterable[HeardEvents],
+    detected: Iterable[DetectedEvents],
     unreadable: Iterable[Unread],
     checkpoint: dict[str, Any],
     settings: dict[str, Any],
@@ -85,7 +84,7 @@ def write_json(
                     for event in one.events
                 ],
             }
-            for one in heard
+            for one in detected
         ],
         "unreadable": [asdict(one) | {"path": str(one.path)} for one in unreadable],
     }
@@ -93,7 +92,9 @@ def write_json(
         unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_probabilities(path: Path, framewise: np.ndarray, seconds: float) -> None:
+def write_probabilities(
+    path: Path, framewise: np.ndarray, seconds: float, *, labels: Sequence[str], frames_per_second: float
+) -> None:
     """Write the frame probabilities of a recording as a table.
 
     Parameters
@@ -103,10 +104,12 @@ def write_probabilities(path: Path, framewise: np.ndarray, seconds: float) -> No
     framewise : np.ndarray, shape (frames, classes)
     seconds : float
         Duration of the recording; frames that begin later are left out.
+    labels : sequence of str
+    frames_per_second : float
     """
     rows = (
-        (seconds_cell(index / config.frames_per_second), *(f"{value:.6g}" for value in frame))
+        (seconds_cell(index / frames_per_second), *(f"{value:.6g}" for value in frame))
         for index, frame in enumerate(framewise.tolist())
-        if index / config.frames_per_second < seconds
+        if index / frames_per_second < seconds
     )
-    write_table(path, ("time", *config.labels), rows)
+    write_table(path, ("time", *labels), rows)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.ndimage import median_filter
 
-from utils.dataset.tables import Event
+from utils.dataset.tables import Clip, Event
 from utils.events.probabilities import Probabilities
 from utils.settings.group import names_of
 from utils.settings.groups import EventSettings
@@ -205,3 +205,23 @@ def detect_events(
             framewise, clipwise, edges=edges, frames_per_second=frames_per_second
         )
     )
+
+
+def predicted_clips(
+    names: Sequence[str],
+    probabilities: Probabilities,
+    *,
+    labels: Sequence[str],
+    post_processing: PostProcessing,
+    frames_per_second: float,
+) -> list[Clip]:
+    """Return clips of these names with the events that `detect_events` finds in each."""
+    return [
+        Clip(
+            name,
+            events=detect_events(
+                of_clip, labels=labels, post_processing=post_processing, frames_per_second=frames_per_second
+            ),
+        )
+        for name, of_clip in zip(names, probabilities, strict=True)
+    ]

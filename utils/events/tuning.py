@@ -1,65 +1,42 @@
-"""Chooses post-processing for each class: that with the best event F1 on some annotated clips."""
+"""Chooses the post-processing of each class with the best event F1 on annotated clips."""
 
 import itertools
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from utils import config
 from utils.dataset.tables import Clip
+from utils.events.matching import EventTimes, match_events
 from utils.events.post_processing import (
+    POST_PROCESSINGS,
     ClassPostProcessing,
     DoubleThreshold,
     MedianFilter,
     PostProcessing,
+    class_post_processing,
     double_threshold,
     drop_short_runs,
-    frames_of,
     join_close_runs,
+    predicted_clips,
     runs_of_true,
 )
-from utils.system.errors import SedError
+from utils.events.probabilities import Probabilities
+from utils.settings.group import names_of
+from utils.settings.groups import EventSettings, ScoringSettings, TuningSettings
+from utils.system.errors import MissingInputError, SedError
 from utils.system.files import written_whole
 
-NO_PROBABILITY = -1.0  # between clips: below every threshold
-RANGES = {  # of what a file of tuned post-processing may hold
-    "clip_threshold": (0, 1),
-    "high_threshold": (0, 1),
-    "low_threshold": (0, 1),
-    "join_gap": (0, math.inf),
-    "drop_length": (0, math.inf),
-    "frame_threshold": (0, 1),
-    "median_filter_outputs": (1, math.inf),
-}
-
-
-@dataclass(frozen=True)
-class EventTimes:
-    """The events of one class in several clips.
-
-    Attributes
-    ----------
-    clips : np.ndarray, shape (events,), int
-        Which clip each is in.
-    onsets, offsets : np.ndarray, shape (events,)
-        In s from the start of its clip.
-    """
-
-    clips: np.ndarray
-    onsets: np.ndarray
-    offsets: np.ndarray
+PAUSE = -1.0  # probability between clips: below every threshold
 
 
 @dataclass(frozen=True)
 class TunedClass:
-    """What was chosen for a class, and its event F1 on the clips it was chosen on.
+    """The choice for a class.
 
     Attributes
     ----------
@@ -67,9 +44,8 @@ class TunedClass:
     events : int
         In the reference.
     post_processing : ClassPostProcessing
-        The choice.
     f1_before, f1 : float
-        With the values of the config, and with the choice; NaN without reference events.
+        Event F1 with the settings' values, and with the choice; NaN without reference events.
     """
 
     label: str
@@ -79,182 +55,160 @@ class TunedClass:
     f1: float
 
 
-def event_times(reference: Sequence[Clip], label: str) -> EventTimes:
-    """Return the events of a class in the reference, by clip."""
-    rows = [
-        (index, event.onset, event.offset)
-        for index, clip in enumerate(reference)
+def times_of_label(clips: Sequence[Clip], label: str) -> EventTimes:
+    """Return the events of a label, grouped by clip."""
+    return EventTimes.of(
+        (index, event)
+        for index, clip in enumerate(clips)
         for event in clip.events or ()
         if event.label == label
-    ]
-    clips, onsets, offsets = np.array(rows, dtype=float).reshape(-1, 3).T
-    return EventTimes(clips.astype(int), onsets, offsets)
+    )
 
 
-def count_hits(
-    reference: EventTimes,
-    predicted: EventTimes,
-    *,
-    onset_collar: float = config.onset_collar,
-    offset_collar_fraction: float = config.offset_collar_fraction,
-) -> int:
-    """Count the largest number of predicted events that can each be paired with a reference event they fit.
-
-    The same as the true positives of sed_eval's event-based metric, for all clips at once.
-
-    Parameters
-    ----------
-    reference, predicted : EventTimes
-        By clip.
-    onset_collar : float
-        Tolerance of onsets in s, and the least tolerance of offsets.
-    offset_collar_fraction : float
-        Tolerance of offsets, as a fraction of the reference event's length.
-    """
-    firsts = np.searchsorted(predicted.clips, reference.clips, side="left")
-    counts = np.searchsorted(predicted.clips, reference.clips, side="right") - firsts
-    rows = np.repeat(np.arange(len(counts)), counts)  # each reference event with each prediction in its clip
-    columns = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(firsts, counts)
-    lengths = reference.offsets - reference.onsets
-    offset_collars = np.maximum(onset_collar, offset_collar_fraction * lengths)
-    fits = np.abs(reference.onsets[rows] - predicted.onsets[columns]) <= onset_collar
-    fits &= np.abs(reference.offsets[rows] - predicted.offsets[columns]) <= offset_collars[rows]
-    shape = (len(reference.clips), len(predicted.clips))
-    if 0 in shape:
-        return 0
-    pairs = csr_array((np.ones(fits.sum(), dtype=bool), (rows[fits], columns[fits])), shape=shape)
-    return int((maximum_bipartite_matching(pairs) >= 0).sum())
-
-
-def event_f1(reference: EventTimes, predicted: EventTimes) -> float:
-    """Return the event-based F1 of a class that has reference events."""
-    return 2 * count_hits(reference, predicted) / (len(reference.clips) + len(predicted.clips))
-
-
-@dataclass(frozen=True)
-class ClassOutputs:
-    """What a model says of one class in several clips.
-
-    Attributes
-    ----------
-    outputs : np.ndarray, shape (clips, outputs)
-        Frame probabilities, each once, as the model gives them out.
-    clipwise : np.ndarray, shape (clips,)
-    stride_frames : int
-        Frames of an output.
-    """
-
-    outputs: np.ndarray
-    clipwise: np.ndarray
-    stride_frames: int
-
-    def framewise(self) -> np.ndarray:
-        """Return the frame probabilities, shape (clips, frames)."""
-        return self.outputs.repeat(self.stride_frames, axis=1)[:, : config.clip_frames]
-
-    def predicted(self, post_processing: ClassPostProcessing) -> EventTimes:
-        """Return the events that the post-processing finds."""
-        runs = [
-            post_processing.find_runs(probability, clip_probability, self.stride_frames)
-            for probability, clip_probability in zip(self.framewise(), self.clipwise, strict=True)
-        ]
-        clips = np.repeat(np.arange(len(runs)), [len(of_clip) for of_clip in runs])
-        return EventTimes(clips, *(np.concatenate(runs).T / config.frames_per_second))
+def event_f1(reference: EventTimes, predicted: EventTimes, scoring: ScoringSettings) -> float:
+    """Return the event-based F1, where there are reference events."""
+    partners = match_events(
+        reference,
+        predicted,
+        onset_collar=scoring.onset_collar,
+        offset_collar_fraction=scoring.offset_collar_fraction,
+    )
+    return 2 * int((partners >= 0).sum()) / (len(reference) + len(predicted))
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """Several clips laid out one after the other, with pauses, so that all are searched at once."""
+    """Clips laid out one after the other with pauses between them, so that all are searched at once.
 
-    period_frames: int
+    A pause is one output long; in frames, it is longer than any gap over which events are joined.
 
-    def laid_out(self, rows: np.ndarray, pause: float | bool) -> np.ndarray:
-        """Return rows of shape (clips, frames) as one, with pauses of that value between."""
-        frames = rows.shape[1]
-        return np.pad(rows, ((0, 0), (0, self.period_frames - frames)), constant_values=pause).ravel()
+    Attributes
+    ----------
+    edges : np.ndarray, shape (clips, outputs + 1), int
+        The frames of the timeline at which the outputs of each clip begin, and the end of its last one.
+    frames_per_second : float
+    """
+
+    edges: np.ndarray
+    frames_per_second: float
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, *, frames_per_second: float, longest_gap: float) -> Self:
+        """Return the timeline of the clips; `longest_gap` is in s."""
+        pause_frames = 1 + round(longest_gap * frames_per_second)
+        starts = np.arange(len(probabilities)) * (probabilities.frames + pause_frames)
+        return cls(starts[:, None] + probabilities.edges, frames_per_second)
+
+    def laid_out(self, framewise: np.ndarray) -> np.ndarray:
+        """Return probabilities of shape (clips, outputs) as one row, with pauses."""
+        return np.pad(framewise, ((0, 0), (0, 1)), constant_values=PAUSE).ravel()
+
+    def in_frames(self, runs: np.ndarray) -> np.ndarray:
+        """Return runs of shape (runs, 2), found in a row that is laid out, in frames of the timeline."""
+        return self.edges.ravel()[runs]
 
     def clips_of(self, runs: np.ndarray) -> np.ndarray:
-        """Return which clips the runs of shape (runs, 2) are in."""
-        return runs[:, 0] // self.period_frames
+        """Return the indices of the clips with the runs, which are in frames."""
+        return np.searchsorted(self.edges[:, 0], runs[:, 0], side="right") - 1
 
-    def times(self, runs: np.ndarray) -> EventTimes:
-        """Return the runs as events in their clips."""
-        clips = self.clips_of(runs)
-        seconds = (runs - (clips * self.period_frames)[:, None]) / config.frames_per_second
-        return EventTimes(clips, *seconds.T)
+    def times(self, runs: np.ndarray, clips: np.ndarray) -> EventTimes:
+        """Return runs in frames as events, grouped by clip."""
+        return EventTimes(clips, *((runs - self.edges[clips, :1]) / self.frames_per_second).T)
 
 
-def double_threshold_trials(of_class: ClassOutputs) -> Iterator[tuple[ClassPostProcessing, EventTimes]]:
-    """Yield every combination of the config's values for `DoubleThreshold`, and the events that it finds."""
-    pause_frames = 1 + max(frames_of(seconds) for seconds in config.tuned_join_gaps)
-    timeline = Timeline(config.clip_frames + pause_frames)
-    probability = timeline.laid_out(of_class.framewise(), NO_PROBABILITY)
-    for high, low in itertools.product(config.tuned_high_thresholds, config.tuned_low_thresholds):
+Trials = Iterator[tuple[ClassPostProcessing, EventTimes]]
+
+
+def double_threshold_trials(
+    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+) -> Trials:
+    """Yield every combination of the values for `DoubleThreshold`, and the events that it detects.
+
+    Parameters
+    ----------
+    framewise : np.ndarray, shape (clips, outputs)
+        Probability of the class in each output.
+    clipwise : np.ndarray, shape (clips,)
+    timeline : Timeline
+        Of the clips.
+    tuning : TuningSettings
+    """
+    probability = timeline.laid_out(framewise)
+    gaps, lengths = (
+        [(seconds, round(seconds * timeline.frames_per_second)) for seconds in values]
+        for values in (tuning.tuned_join_gaps, tuning.tuned_drop_lengths)
+    )
+    for high, low in itertools.product(tuning.tuned_high_thresholds, tuning.tuned_low_thresholds):
         if low > high:
             continue
-        runs = double_threshold(probability, high=high, low=low)
-        for gap, length in itertools.product(config.tuned_join_gaps, config.tuned_drop_lengths):
-            joined = join_close_runs(runs, gap_frames=frames_of(gap))
-            kept = drop_short_runs(joined, length_frames=frames_of(length))
-            clip_probability = of_class.clipwise[timeline.clips_of(kept)]
-            for clip_threshold in config.tuned_clip_thresholds:
-                events = timeline.times(kept[clip_probability > clip_threshold])
+        runs = timeline.in_frames(double_threshold(probability, high=high, low=low))
+        for (gap, gap_frames), (length, length_frames) in itertools.product(gaps, lengths):
+            kept = drop_short_runs(join_close_runs(runs, gap_frames=gap_frames), length_frames=length_frames)
+            clips = timeline.clips_of(kept)
+            for clip_threshold in tuning.tuned_clip_thresholds:
+                in_clips = clipwise[clips] > clip_threshold
+                events = timeline.times(kept[in_clips], clips[in_clips])
                 yield DoubleThreshold(clip_threshold, high, low, gap, length), events
 
 
-def median_filter_trials(of_class: ClassOutputs) -> Iterator[tuple[ClassPostProcessing, EventTimes]]:
-    """Yield every combination of the config's values for `MedianFilter`, and the events that it finds."""
-    timeline = Timeline(config.clip_frames + 1)
-    for length in config.tuned_median_filter_outputs:
-        smoothed = MedianFilter(median_filter_outputs=length).smoothed(of_class.outputs)
-        framewise = smoothed.repeat(of_class.stride_frames, axis=1)[:, : config.clip_frames]
-        for threshold in config.tuned_frame_thresholds:
-            runs = runs_of_true(timeline.laid_out(framewise > threshold, False))
-            yield MedianFilter(threshold, length), timeline.times(runs)
+def median_filter_trials(
+    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+) -> Trials:
+    """Yield the same for `MedianFilter`."""
+    for length in tuning.tuned_median_filter_outputs:
+        candidates = [MedianFilter(threshold, length) for threshold in tuning.tuned_frame_thresholds]
+        probability = timeline.laid_out(candidates[0].smoothed(framewise))
+        for candidate in candidates:
+            runs = timeline.in_frames(runs_of_true(probability > candidate.frame_threshold))
+            yield candidate, timeline.times(runs, timeline.clips_of(runs))
 
 
 TRIALS = {DoubleThreshold.name: double_threshold_trials, MedianFilter.name: median_filter_trials}
 
 
 def tune_class(
-    label: str, reference: EventTimes, of_class: ClassOutputs, before: ClassPostProcessing
+    label: str,
+    reference: EventTimes,
+    predicted_before: EventTimes,
+    before: ClassPostProcessing,
+    trials: Trials,
+    scoring: ScoringSettings,
 ) -> TunedClass:
-    """Choose the post-processing of a class with the best event F1.
-
-    Where several are equally good, the config's stays, or else the first one is taken.
+    """Choose the post-processing of a class.
 
     Parameters
     ----------
     label : str
-        The class.
     reference : EventTimes
-        Its events in the clips to tune on.
-    of_class : ClassOutputs
-        What the model says of it there.
+        Events of the class, grouped by clip.
+    predicted_before : EventTimes
+        What `before` detects.
     before : ClassPostProcessing
-        That of the config, which is kept for a class without events.
+        That of the settings. It stays for a class without events, and where no other is better.
+    trials : iterator
+        Of the candidates and what they detect. Among equally good ones, the first is taken.
+    scoring : ScoringSettings
     """
-    events = len(reference.clips)
-    if events == 0:
+    if len(reference) == 0:
         return TunedClass(label, 0, before, math.nan, math.nan)
-    f1_before = best_f1 = event_f1(reference, of_class.predicted(before))
+    f1_before = best_f1 = event_f1(reference, predicted_before, scoring)
     best = before
-    for candidate, predicted in TRIALS[before.name](of_class):
-        if len(predicted.clips) == 0:
-            continue
-        f1 = event_f1(reference, predicted)
+    for candidate, predicted in trials:
+        f1 = event_f1(reference, predicted, scoring)
         if f1 > best_f1:
             best, best_f1 = candidate, f1
-    return TunedClass(label, events, best, f1_before, best_f1)
+    return TunedClass(label, len(reference), best, f1_before, best_f1)
 
 
 def tune(
     reference: Sequence[Clip],
-    outputs: np.ndarray,
-    clipwise: np.ndarray,
+    probabilities: Probabilities,
     *,
-    stride_frames: int,
+    labels: Sequence[str],
     before: PostProcessing,
+    frames_per_second: float,
+    tuning: TuningSettings,
+    scoring: ScoringSettings,
 ) -> list[TunedClass]:
     """Choose the post-processing of every class.
 
@@ -262,29 +216,58 @@ def tune(
     ----------
     reference : sequence of Clip
         The annotation of the clips to tune on, which must not be those that scores are reported of.
-    outputs : np.ndarray, shape (clips, outputs, classes)
-        Frame probabilities, each once, as the model gives them out.
-    clipwise : np.ndarray, shape (clips, classes)
-    stride_frames : int
-        Frames of an output.
+    probabilities : Probabilities
+        Of the same clips.
+    labels : sequence of str
     before : PostProcessing
-        That of the config.
+        That of the settings.
+    frames_per_second : float
+    tuning : TuningSettings
+        The values to try, in all combinations.
+    scoring : ScoringSettings
+        The collars of the event F1.
     """
+    predicted = predicted_clips(
+        [clip.name for clip in reference],
+        probabilities,
+        labels=labels,
+        post_processing=before,
+        frames_per_second=frames_per_second,
+    )
+    timeline = Timeline.of(
+        probabilities, frames_per_second=frames_per_second, longest_gap=max(tuning.tuned_join_gaps)
+    )
     return [
         tune_class(
             label,
-            event_times(reference, label),
-            ClassOutputs(outputs[:, :, index], clipwise[:, index], stride_frames),
-            of_config,
+            times_of_label(reference, label),
+            times_of_label(predicted, label),
+            of_class,
+            TRIALS[of_class.name](
+                probabilities.framewise[..., index], probabilities.clipwise[:, index], timeline, tuning
+            ),
+            scoring,
         )
-        for index, (label, of_config) in enumerate(zip(config.labels, before, strict=True))
+        for index, (label, of_class) in enumerate(zip(labels, before, strict=True))
     ]
 
 
-def write_tuned(path: Path, tuned: list[TunedClass], data_type: str) -> None:
-    """Write the choices as JSON, with the subset that they were made on."""
+def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, start: str) -> None:
+    """Write the choices as JSON.
+
+    Parameters
+    ----------
+    path : Path
+    tuned : sequence of TunedClass
+        Of every class.
+    data_type : str
+        The subset that they were tuned on.
+    start : str
+        Of the training whose checkpoint they were tuned for; no other training has the same.
+    """
     content = {
         "tuned_on": data_type,
+        "start": start,
         "post_processing": tuned[0].post_processing.name,
         "classes": {of_class.label: asdict(of_class.post_processing) for of_class in tuned},
     }
@@ -292,50 +275,51 @@ def write_tuned(path: Path, tuned: list[TunedClass], data_type: str) -> None:
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read_tuned(path: Path, before: PostProcessing, remedy: str) -> PostProcessing:
+def read_tuned(
+    path: Path, *, labels: Sequence[str], name: str, events: EventSettings, start: str
+) -> PostProcessing:
     """Read what `write_tuned` wrote.
 
     Parameters
     ----------
     path : Path
-        The JSON file.
-    before : PostProcessing
-        That of the config, which must be of the same kind.
-    remedy : str
-        What makes the file, for the error message.
+    labels : sequence of str
+        Of the model.
+    name : str
+        Of the model's kind of post-processing, one of `POST_PROCESSINGS`.
+    events : EventSettings
+        What the values take the place of.
+    start : str
+        Of the model's training.
 
     Raises
     ------
-    SedError
-        If there is no such file, it is of another kind of post-processing or of other labels, or a value in
-        it cannot be.
+    MissingInputError
+        If there is no such file, it is not valid, or was tuned for another kind of post-processing, other
+        labels or another training.
     """
     if not path.is_file():
-        raise SedError(f"{path}: the post-processing was not tuned yet; {remedy}")
+        raise MissingInputError(path, "the post-processing was not tuned yet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        kind, classes = content["post_processing"], content["classes"]
-        labels = list(classes)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SedError(f"{path}: holds no tuned post-processing; {remedy}") from error
-    if labels != config.labels or kind != before[0].name:
-        raise SedError(
-            f"{path}: is of {kind} and the labels {', '.join(labels)}, not of {before[0].name} and the "
-            f"config's; {remedy}"
+        tuned_start, kind, classes = content["start"], content["post_processing"], content["classes"]
+        labels_of_file = [*classes.keys()]
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise MissingInputError(path, "not a valid file of tuned post-processing") from error
+    if labels_of_file != [*labels] or kind != name:
+        raise MissingInputError(
+            path,
+            f"is of {kind} and the labels {', '.join(labels_of_file)}, not of {name} and the model's labels",
         )
+    if tuned_start != start:
+        raise MissingInputError(path, "was tuned for an earlier training of this run")
+    names = names_of(POST_PROCESSINGS[name])
+    chosen = []
     for label, values in classes.items():
-        check_values(f"{path}: {label}", values, before[0], remedy)
-    return tuple(type(before[0])(**classes[label]) for label in config.labels)
-
-
-def check_values(where: str, values: Any, example: ClassPostProcessing, remedy: str) -> None:
-    """Raise SedError unless the values are those of such a post-processing, each in its range."""
-    expected = asdict(example)
-    if not isinstance(values, dict) or values.keys() != expected.keys():
-        raise SedError(f"{where} must have {', '.join(expected)}; {remedy}")
-    for name, value in values.items():
-        kinds = (int,) if isinstance(expected[name], int) else (int, float)
-        smallest, largest = RANGES[name]
-        is_number = isinstance(value, kinds) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or not smallest <= value <= largest:
-            raise SedError(f"{where}: {name} cannot be {value!r}; {remedy}")
+        if not isinstance(values, dict) or values.keys() != {*names}:
+            raise MissingInputError(path, f"{label} must have {', '.join(names)}")
+        try:
+            chosen.append(class_post_processing(name, replace(events, **values)))
+        except SedError as error:
+            raise MissingInputError(path, f"{label}: {error}") from error
+    return tuple(chosen)

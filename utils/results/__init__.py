@@ -1,1 +1,1 @@
-"""What the runs of a workspace reached: statistics, table, figures, page."""
+"""The results of a workspace: statistics, table, figures, page."""

@@ -1,5 +1,6 @@
-"""The pictures: training curves of a workspace, and what a model heard in a clip."""
+"""The figures: training curves of a workspace, and the events detected in a clip."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from utils import config
 from utils.dataset.tables import Clip
+from utils.events.probabilities import Probabilities
 from utils.results.statistics import validation_key
 from utils.results.table import RunResults
 from utils.scoring.sed_eval_scores import segment_key
+from utils.settings.groups import ScoringSettings
 from utils.system.files import written_whole
-from utils.workspace.paths import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER
 
 DOTS_PER_INCH = 100
 CLIP_FIGURE_SIZE = (11, 9)  # inches
@@ -28,31 +30,33 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(unfinished, format="png", dpi=DOTS_PER_INCH)
 
 
-def draw_events(axes: Axes, clip: Clip, colour: str, title: str) -> None:
+def draw_events(axes: Axes, clip: Clip, labels: Sequence[str], *, colour: str, title: str) -> None:
     """Draw a clip's events as bars, a row for each class."""
     for event in clip.events or ():
-        row = config.labels.index(event.label)
+        row = labels.index(event.label)
         axes.barh(
             row, event.offset - event.onset, left=event.onset, height=EVENT_HEIGHT, color=colour, alpha=0.8
         )
     axes.set_title(title, loc="left", fontsize="medium")
-    label_classes(axes)
+    label_classes(axes, labels)
     axes.grid(axis="y", alpha=0.3)
 
 
-def label_classes(axes: Axes) -> None:
+def label_classes(axes: Axes, labels: Sequence[str]) -> None:
     """Give each class a row, the first on top."""
-    axes.set_yticks(range(config.classes_num), config.labels, fontsize="x-small")
-    axes.set_ylim(config.classes_num - 0.5, -0.5)
+    axes.set_yticks(range(len(labels)), labels, fontsize="x-small")
+    axes.set_ylim(len(labels) - 0.5, -0.5)
 
 
 def plot_clip(
     path: Path,
     logmel: np.ndarray,
     reference: Clip,
-    framewise: np.ndarray,
-    clipwise: np.ndarray,
+    probabilities: Probabilities,
     predicted: Clip,
+    *,
+    labels: Sequence[str],
+    frames_per_second: float,
 ) -> None:
     """Draw a clip: log-mel, reference events, frame probabilities, predicted events.
 
@@ -62,57 +66,58 @@ def plot_clip(
         The PNG file.
     logmel : np.ndarray, shape (frames, mel_bins), dB
     reference, predicted : Clip
-        The events that are there and those that were found.
-    framewise : np.ndarray, shape (frames, classes)
-        Probability of each class in each frame.
-    clipwise : np.ndarray, shape (classes,)
-        Probability of each class in the clip.
+        With the annotated events, and with the detected ones.
+    probabilities : Probabilities
+        Of this clip.
+    labels : sequence of str
+        Of the classes.
+    frames_per_second : float
     """
     figure = Figure(figsize=CLIP_FIGURE_SIZE, layout="constrained")
-    spectrogram, truth, probability, found = figure.subplots(4, 1, sharex=True)
-    seconds = len(logmel) / config.frames_per_second
+    spectrogram, truth, probability, detected = figure.subplots(4, 1, sharex=True)
+    seconds = len(logmel) / frames_per_second
     image = spectrogram.imshow(
-        logmel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, config.mel_bins), cmap="magma"
+        logmel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, logmel.shape[1]), cmap="magma"
     )
     spectrogram.set_title(f"{reference.name}: log-mel", loc="left", fontsize="medium")
     spectrogram.set_ylabel("mel band")
     figure.colorbar(image, ax=spectrogram, label="dB")
 
-    draw_events(truth, reference, REFERENCE_COLOUR, "Reference events")
+    draw_events(truth, reference, labels, colour=REFERENCE_COLOUR, title="Reference events")
 
     image = probability.imshow(
-        framewise.T,
+        probabilities.stretched().T,
         aspect="auto",
-        extent=(0, seconds, config.classes_num - 0.5, -0.5),
+        extent=(0, seconds, len(labels) - 0.5, -0.5),
         cmap="viridis",
         vmin=0,
         vmax=1,
         interpolation="nearest",
     )
-    label_classes(probability)
+    label_classes(probability, labels)
     probability.set_title("Frame probabilities (in brackets: clip)", loc="left", fontsize="medium")
     probability.set_yticklabels(
-        [f"{label} ({value:.2f})" for label, value in zip(config.labels, clipwise, strict=True)]
+        [f"{label} ({value:.2f})" for label, value in zip(labels, probabilities.clipwise, strict=True)]
     )
     figure.colorbar(image, ax=probability, label="probability")
 
-    draw_events(found, predicted, PREDICTION_COLOUR, "Predicted events")
-    found.set_xlabel("time (s)")
-    found.set_xlim(0, seconds)
+    draw_events(detected, predicted, labels, colour=PREDICTION_COLOUR, title="Predicted events")
+    detected.set_xlabel("time (s)")
+    detected.set_xlim(0, seconds)
     save_figure(figure, path)
 
 
 def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
-    """Return a score in nested statistics; NaN where it is not there."""
+    """Return a score in nested statistics, or NaN where there is none."""
     value: Any = record
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value if isinstance(value, float) else float("nan")
 
 
-def curve_scores() -> list[tuple[str, tuple[str, ...]]]:
-    """Return the validation scores drawn over the iterations: title, and where the statistics hold it."""
-    segment_name = segment_key(config.segment_lengths[-1])
+def curve_scores(scoring: ScoringSettings) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the validation scores drawn over the iterations: title, and keys in the statistics."""
+    segment_name = segment_key(scoring.segment_lengths[-1])
     return [
         ("Audio tagging mAP", ("mean_average_precision",)),
         ("Event-based F1, macro", ("event", "macro", "f1")),
@@ -120,11 +125,12 @@ def curve_scores() -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def plot_training_curves(path: Path, runs: list[RunResults]) -> None:
+def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSettings) -> None:
     """Draw loss, mAP, event F1 and segment F1 of runs over their iterations."""
     figure = Figure(figsize=CURVES_FIGURE_SIZE, layout="constrained")
     loss, tagging, event, segment = figure.subplots(2, 2, sharex=True).flat
-    panels = [(axes, *score) for axes, score in zip((tagging, event, segment), curve_scores(), strict=True)]
+    scores = curve_scores(scoring)
+    panels = [(axes, *score) for axes, score in zip((tagging, event, segment), scores, strict=True)]
     for run in runs:
         points = run.loss_curve
         (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=run.title)

@@ -1,4 +1,4 @@
-"""Puts the results page together: template, style, script and data in one file that needs no other."""
+"""Writes the results page: template, style, script and data in one self-contained file."""
 
 import base64
 import hashlib
@@ -15,13 +15,13 @@ PARTS = Path(__file__).resolve().parent / "page_parts"
 
 
 def json_for_script(data: Any) -> str:
-    """Return the data as JSON that can stand in a script element: nothing in it can end the element."""
+    """Return the data as JSON for a script element, which nothing in it can end."""
     text = json.dumps(finite_or_none(data), allow_nan=False, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def content_hash(text: str) -> str:
-    """Return the hash by which the page's own security policy lets a script or style in, and no other."""
+    """Return the hash by which the page's content security policy allows a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

@@ -1,31 +1,28 @@
-"""What the results page shows, as data: scores and curves of all runs, errors and clips of one model."""
+"""The data of the results page: scores and curves of all runs, errors and clips of one model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from utils import config
-from utils.audio.feature_file import Features
 from utils.audio.reading import read_clip
-from utils.dataset.tables import SUBSETS
 from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, PostProcessing
+from utils.events.probabilities import Probabilities
 from utils.results.figures import curve_scores, value_at
 from utils.results.page_media import data_uri, frequency_ticks, mp3, probability_text, spectrogram_png
 from utils.results.statistics import validation_key
 from utils.results.table import RunResults, ScoredModel, best_model, results_rows, scored_models
 from utils.scoring.event_errors import JudgedClip, JudgedEvent, confusion, count_verdicts
 from utils.scoring.sed_eval_scores import segment_key
-from utils.scoring.validation import Probabilities
+from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What a post-processing compares probabilities with: those of frames, and perhaps that of the clip."""
+    """The thresholds of a post-processing: of frame probabilities, and perhaps of the clip probability."""
 
     frames: tuple[float, ...]
     clip: float | None
@@ -93,12 +90,13 @@ class ShownClip:
     ----------
     name : str
     f1 : float
+        Event-based, of this clip alone.
     spectrogram, audio : str
         Data URIs.
     reference, predicted : list of JudgedEvent
     clip_probabilities : list of float, length classes; empty without a checkpoint
     frame_probabilities : list of str, length classes
-        Bytes as base64, see `probability_text`; empty without a checkpoint.
+        One byte for each output of the model, see `probability_text`; empty without a checkpoint.
     """
 
     name: str
@@ -113,27 +111,27 @@ class ShownClip:
 
 @dataclass(frozen=True)
 class ClipReport:
-    """What became of the events of the validation clips, and the clips that can be looked at.
+    """The verdicts on the events of all validation clips, and the clips in the browser.
 
     Attributes
     ----------
     clips_judged : int
-        How many clips the counts are of.
-    labels : list of str
+        Number of clips that the counts are of.
+    labels : sequence of str
     reference_verdicts, predicted_verdicts : dict
-        By label and verdict, how many events.
+        Number of events by label and verdict.
     confusion : list of list of int
         See `utils.scoring.event_errors.confusion`.
     onset_collar, offset_collar_fraction : float
         The tolerances: s, and fraction of the reference event's length.
     clip_seconds : float
-    thresholds : list of Thresholds
+    thresholds : list of Thresholds, length classes; empty without a checkpoint
     frequency_ticks : list of (Hz, height)
     clips : list of ShownClip
     """
 
     clips_judged: int
-    labels: list[str]
+    labels: Sequence[str]
     reference_verdicts: dict[str, dict[str, int]]
     predicted_verdicts: dict[str, dict[str, int]]
     confusion: list[list[int]]
@@ -160,12 +158,9 @@ class Report:
     class_scores: list[ClassScores]
     clips: ClipReport | None
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def choose_model(runs: list[RunResults], number: int | None, weights: str | None) -> ScoredModel:
-    """Return the model whose errors and clips are shown: the best one, of the run and weights asked for.
+    """Return the model whose errors and clips are shown: the best one of the given run and weights.
 
     Parameters
     ----------
@@ -192,9 +187,11 @@ def choose_model(runs: list[RunResults], number: int | None, weights: str | None
     return best_model(models)
 
 
-def table_rows(runs: list[RunResults], shown: ScoredModel) -> tuple[list[str], list[TableRow]]:
+def table_rows(
+    runs: list[RunResults], shown: ScoredModel, scoring: ScoringSettings
+) -> tuple[list[str], list[TableRow]]:
     """Return the header and the rows of the results table."""
-    header, *rows = results_rows(runs)
+    header, *rows = results_rows(runs, scoring)
     models = scored_models(runs)
     best = best_model(models)
     of_models = [
@@ -211,7 +208,7 @@ def validation_curve(run: RunResults, number: int, weights: str, keys: tuple[str
     return Curve(number, "validation" if weights == STUDENT else weights, points)
 
 
-def training_panels(runs: list[RunResults]) -> list[Panel]:
+def training_panels(runs: list[RunResults], scoring: ScoringSettings) -> list[Panel]:
     """Return the training curves: loss, mAP, event F1, segment F1."""
     numbered = list(enumerate(runs, start=1))
     losses = [
@@ -227,7 +224,7 @@ def training_panels(runs: list[RunResults]) -> list[Panel]:
         for number, run in numbered
     ]
     panels = [Panel("Training loss", False, losses)]
-    for index, (title, keys) in enumerate(curve_scores()):
+    for index, (title, keys) in enumerate(curve_scores(scoring)):
         curves = [
             validation_curve(run, number, weights, keys)
             for number, run in numbered
@@ -260,8 +257,9 @@ def spread_over_f1(clips: Sequence[JudgedClip], count: int) -> np.ndarray:
 def shown_clip(
     judged: JudgedClip,
     logmel: np.ndarray,
-    audio_folder: Path,
-    probabilities: tuple[np.ndarray, np.ndarray] | None,
+    samples: np.ndarray,
+    sample_rate: int,
+    probabilities: Probabilities | None,
 ) -> ShownClip:
     """Put together what is shown of a clip.
 
@@ -269,78 +267,93 @@ def shown_clip(
     ----------
     judged : JudgedClip
     logmel : np.ndarray, shape (frames, mel_bins), dB
-    audio_folder : Path
-        Where the recording is.
-    probabilities : tuple of np.ndarray, or None
-        Of shapes (model's outputs, classes) and (classes,).
+    samples : np.ndarray, shape (samples,)
+        Of the recording.
+    sample_rate : int
+        In Hz.
+    probabilities : Probabilities or None
+        Of this clip.
     """
-    framewise, clipwise = probabilities or (np.empty((0, 0)), np.empty(0))
+    clipwise = [] if probabilities is None else probabilities.clipwise
+    by_class = [] if probabilities is None else probabilities.framewise.T
     return ShownClip(
         judged.name,
         judged.f1,
         data_uri("image/png", spectrogram_png(logmel)),
-        data_uri("audio/mpeg", mp3(read_clip(audio_folder / judged.name))),
+        data_uri("audio/mpeg", mp3(samples, sample_rate)),
         judged.reference,
         judged.predicted,
         [round(float(value), 3) for value in clipwise],
-        [probability_text(of_class) for of_class in framewise.T],
+        [probability_text(of_class) for of_class in by_class],
     )
 
 
 def make_clip_report(
     judged: Sequence[JudgedClip],
-    features: Features,
-    dataset_dir: Path,
     indexes: np.ndarray,
+    logmel: np.ndarray,
+    audio_folder: Path,
     probabilities: Probabilities | None,
     post_processing: PostProcessing,
+    *,
+    features: FeatureSettings,
+    scoring: ScoringSettings,
 ) -> ClipReport:
     """Put together the errors of all clips, and what is shown of some.
 
     Parameters
     ----------
     judged : sequence of JudgedClip
-        All validation clips, in the order of `features`.
-    features : Features
-        Of the validation clips.
-    dataset_dir : Path
-        Where the recordings are.
-    indexes : np.ndarray
-        Which clips are shown.
+        All validation clips.
+    indexes : np.ndarray, shape (shown clips,)
+        Which of them are shown.
+    logmel : np.ndarray, shape (shown clips, frames, mel_bins), dB
+    audio_folder : Path
+        With the recordings.
     probabilities : Probabilities or None
         Of the shown clips; None without a checkpoint.
     post_processing : PostProcessing
-        How the model's probabilities became events.
+        How the probabilities became events; empty without a checkpoint.
+    features : FeatureSettings
+    scoring : ScoringSettings
+        With the tolerances by which the clips were judged.
     """
-    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
-    clips = []
-    for place, index in enumerate(indexes):
-        of_clip = None
-        if probabilities is not None:
-            framewise = probabilities.framewise[place, :: probabilities.stride_frames]
-            of_clip = framewise, probabilities.clipwise[place]
-        clips.append(shown_clip(judged[index], features.logmel[index], audio_folder, of_clip))
+    labels = features.labels
+    clips = [
+        shown_clip(
+            judged[index],
+            logmel[place],
+            read_clip(audio_folder / judged[index].name, features),
+            features.sample_rate,
+            probabilities[place] if probabilities is not None else None,
+        )
+        for place, index in enumerate(indexes)
+    ]
     return ClipReport(
         clips_judged=len(judged),
-        labels=config.labels,
-        reference_verdicts=count_verdicts((j for clip in judged for j in clip.reference), config.labels),
-        predicted_verdicts=count_verdicts((j for clip in judged for j in clip.predicted), config.labels),
-        confusion=confusion(judged, config.labels).tolist(),
-        onset_collar=config.onset_collar,
-        offset_collar_fraction=config.offset_collar_fraction,
-        clip_seconds=config.clip_seconds,
+        labels=labels,
+        reference_verdicts=count_verdicts((j for clip in judged for j in clip.reference), labels),
+        predicted_verdicts=count_verdicts((j for clip in judged for j in clip.predicted), labels),
+        confusion=confusion(judged, labels).tolist(),
+        onset_collar=scoring.onset_collar,
+        offset_collar_fraction=scoring.offset_collar_fraction,
+        clip_seconds=features.clip_seconds,
         thresholds=[thresholds_of(of_class) for of_class in post_processing],
-        frequency_ticks=frequency_ticks(),
+        frequency_ticks=frequency_ticks(features),
         clips=clips,
     )
 
 
 def make_report(
-    workspace_name: str, runs: list[RunResults], shown: ScoredModel, clips: ClipReport | None
+    workspace_name: str,
+    runs: list[RunResults],
+    shown: ScoredModel,
+    clips: ClipReport | None,
+    scoring: ScoringSettings,
 ) -> Report:
     """Put together the whole page."""
-    columns, rows = table_rows(runs, shown)
-    segment_name = segment_key(config.segment_lengths[-1])
+    columns, rows = table_rows(runs, shown, scoring)
+    segment_name = segment_key(scoring.segment_lengths[-1])
     labels = list(shown.scores["event"]["classwise"])
     models = [shown, *(model for model in scored_models(runs) if model != shown)]
     return Report(
@@ -349,7 +362,7 @@ def make_report(
         columns=columns,
         rows=rows,
         run_titles=[run.title for run in runs],
-        panels=training_panels(runs),
+        panels=training_panels(runs, scoring),
         segment_name=segment_name,
         class_labels=labels,
         class_scores=[class_scores(model, labels, segment_name) for model in models],

@@ -3,31 +3,15 @@
 import json
 import math
 import uuid
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
-from utils import config
-from utils.settings.overrides import public_values
+from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 from utils.system.files import make_folder, written_whole
-from utils.workspace.paths import STUDENT, Run
-
-# Config values that do not change a run's weights (how often things are looked at, and how they are scored),
-# and those that only give a default to what `Run` holds.
-NOT_OF_THE_WEIGHTS = {
-    *("iterations", "evaluation_interval", "checkpoint_interval", "log_interval", "evaluation_batch_size"),
-    *("train_eval_clips", "scoring_workers", "gpu_data_share", "visualized_clips", "report_clips"),
-    *("clip_threshold", "high_threshold", "low_threshold", "join_gap", "drop_length"),
-    *("onset_collar", "offset_collar_fraction", "segment_lengths"),
-    *("cnn_post_processing", "crnn_post_processing", "frame_threshold", "median_filter_outputs"),
-    *("tuned_clip_thresholds", "tuned_high_thresholds", "tuned_low_thresholds", "tuned_join_gaps"),
-    *("tuned_drop_lengths", "tuned_frame_thresholds", "tuned_median_filter_outputs"),
-    *("psds1_tolerance", "psds2_tolerance", "psds2_cross_trigger_tolerance", "psds2_cross_trigger_cost"),
-    *("psds_instability_cost", "psds_most_false_alarms"),
-    "window_overlap",
-    *("model_type", "loss_type", "batch_size", "mean_teacher_batch_size", "seed"),
-}
+from utils.workspace.run import STUDENT, Run
 
 
 def validation_key(weights: str, tuned: bool = False) -> str:
@@ -48,99 +32,153 @@ def finite_or_none(value: Any) -> Any:
 
 
 def append_record(path: Path, record: dict[str, Any]) -> None:
-    """Append a record as one JSON line; the rest of a line that a killed process left is overwritten."""
+    """Append a record as one JSON line, in place of an incomplete last line that a killed process left."""
     make_folder(path.parent)
     try:
         with path.open("a+b") as file:
-            file.truncate(whole_lines_end(file))
+            file.truncate(complete_lines_end(file))
             file.write((json.dumps(finite_or_none(record)) + "\n").encode())
     except OSError as error:
         raise SedError(f"{path}: cannot be written: {error}") from error
 
 
-def whole_lines_end(file: BinaryIO) -> int:
+def complete_lines_end(file: BinaryIO) -> int:
     """Return the position after the last line end of a file."""
     file.seek(0)
     return file.read().rfind(b"\n") + 1
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the records of a file of JSON lines; none where there is no such file.
+    """Read a file of JSON lines; none where there is no such file. An incomplete last line is left out.
 
-    What follows the last line end is a line that a process could not finish, and is left out.
+    Raises
+    ------
+    SedError
+        If the file cannot be read, or a line is not a JSON object with an iteration.
     """
     if not path.is_file():
         return []
     try:
-        with path.open("rb") as file:
-            end = whole_lines_end(file)
-            file.seek(0)
-            return [json.loads(line) for line in file.read(end).decode().splitlines()]
-    except (OSError, ValueError) as error:
-        raise SedError(f"{path}: is no file of JSON lines: {error}; remove it") from error
+        *lines, _incomplete = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise SedError(f"{path}: cannot be read: {error}") from error
+    return [parsed_record(line, f"{path}, line {number}") for number, line in enumerate(lines, start=1)]
+
+
+def parsed_record(line: bytes, where: str) -> dict[str, Any]:
+    """Return the record in a JSON line; `where` it stands goes into the message if there is none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or not isinstance(record.get("iteration"), int):
+        raise SedError(f"{where}: not a JSON object with an iteration; remove the line")
+    return record
 
 
 def forget_records(path: Path, *, after: int) -> None:
-    """Remove the records of later iterations, which a training that goes on will make again."""
+    """Remove the records of later iterations, which a resumed training makes again."""
     records = [record for record in read_records(path) if record["iteration"] <= after]
     with written_whole(path) as unfinished:
         unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
-def settings_of(run: Run, precision: str) -> dict[str, Any]:
-    """Return all that determines the run's weights, as JSON holds it."""
-    values = {
-        name: value for name, value in public_values(vars(config)).items() if name not in NOT_OF_THE_WEIGHTS
-    }
-    values["precision"] = precision
-    return json.loads(json.dumps({"run": asdict(run), "config": values}))
+@dataclass(frozen=True)
+class RunSettings:
+    """What the weights of a training depend on, and what tells it from other trainings of the same run.
+
+    Attributes
+    ----------
+    run : Run
+    features : FeatureSettings
+    precision : str
+        One of `utils.settings.groups.PRECISION_NAMES`.
+    start : str
+        Differs between trainings of the same run; a resumed training keeps it.
+    """
+
+    run: Run
+    features: FeatureSettings
+    precision: str
+    start: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings as `from_json` reads them."""
+        return {**vars(self), "run": self.run.to_json(), "features": asdict(self.features)}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        """Return the settings that `to_json` has written.
+
+        Raises
+        ------
+        SedError, TypeError, LookupError
+            If the content is another one.
+        """
+        precision, start = content["precision"], content["start"]
+        if not isinstance(precision, str) or not isinstance(start, str):
+            raise TypeError("precision and start must be strings")
+        features = FeatureSettings.of(content["features"], "features")
+        return cls(Run.from_json(content["run"]), features, precision, start)
+
+    def by_name(self) -> dict[str, Any]:
+        """Return the values of all settings."""
+        run = self.run.to_json()
+        return {**run.pop("training"), **run, **asdict(self.features), "precision": self.precision}
 
 
-def claim_run_folder(path: Path, run: Run, precision: str, *, resume: bool = False) -> None:
-    """Write the run's settings to `path`, unless other settings stand there already.
+def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
+    """Return `name = value, but now it is value` of the first setting that differs; None where none does."""
+    for name, value in now.items():
+        if value != before[name]:
+            return f"{name} = {before[name]}, but now it is {value}"
+    return None
+
+
+def write_run_settings(
+    path: Path, run: Run, *, features: FeatureSettings, precision: str, resume: bool
+) -> str:
+    """Write what a training depends on, and return its start.
 
     Parameters
     ----------
     path : Path
-    run, precision
-        The settings.
+        The JSON file. An earlier one is overwritten.
+    run, features, precision
+        See `RunSettings`.
     resume : bool
-        Whether to go on with the training that stands there; else what tells it from others is made anew.
+        Whether the training goes on where an earlier one has stopped. Then it keeps the start in the file.
 
     Raises
     ------
     SedError
-        If a run with other values in the config has left its files in the same folders.
+        If the training to resume had other settings, or its file is not valid.
     """
-    settings = settings_of(run, precision)
-    earlier = read_settings(path) if path.is_file() else {}
-    for name, value in settings["config"].items() if earlier else ():
-        if earlier["config"].get(name) != value:
+    settings = RunSettings(run, features, precision, uuid.uuid4().hex)
+    if resume and path.is_file():
+        earlier = read_run_settings(path)
+        if difference := first_difference(earlier.by_name(), settings.by_name()):
             raise SedError(
-                f"{path.parent}: holds a run with {name} = {earlier['config'].get(name)}, and now it is "
-                f"{value}; take another --seed or --workspace, or remove that run's folders"
+                f"{path.parent}: the training to resume has {difference}; set it back, or leave out --resume "
+                "to train anew"
             )
-    settings["start"] = earlier.get("start", new_start()) if resume else new_start()
+        return earlier.start
     with written_whole(path) as unfinished:
-        unfinished.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        unfinished.write_text(json.dumps(settings.to_json(), indent=1), encoding="utf-8")
+    return settings.start
 
 
-def new_start() -> str:
-    """Return a text that no other training has."""
-    return uuid.uuid4().hex
+def read_run_settings(path: Path) -> RunSettings:
+    """Read the file that `write_run_settings` has written.
 
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings file of a run."""
+    Raises
+    ------
+    SedError
+        If it is not valid.
+    """
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(settings["run"], dict) or not isinstance(settings["config"], dict):
-            raise TypeError("its parts are of the wrong kind")
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise SedError(f"{path}: is no settings file of a run: {error}; remove that run's folders") from error
-    return settings
-
-
-def read_start(path: Path) -> str:
-    """Return what tells the training whose settings stand at `path` from others of the same run."""
-    return read_settings(path)["start"]
+        return RunSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, LookupError, TypeError, SedError) as error:
+        raise SedError(
+            f"{path}: not a valid settings file of a run: {error}; remove it, or train that run again"
+        ) from error

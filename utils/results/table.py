@@ -1,62 +1,25 @@
 """The results of a workspace: its runs, their scores, and the published scores beside them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from statistics import mode
+from typing import Any, Self
 
-from utils import config
-from utils.dataset.tables import CHALLENGE_FACTS, SUBSETS, read_challenge_labels, read_rows
-from utils.results.statistics import read_records, read_settings, validation_key
+from utils.dataset.subsets import CHALLENGE_FACTS, SUBSETS, read_challenge_labels
+from utils.dataset.tables import read_rows
+from utils.results.statistics import read_records, read_run_settings, validation_key
 from utils.scoring.sed_eval_scores import segment_key
+from utils.settings.groups import PUBLISHED_TRAINING, FeatureSettings, ScoringSettings
 from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace
+from utils.workspace.paths import RunPaths, Workspace
+from utils.workspace.run import STUDENT, TEACHER, Run
 
 MICRO = "micro"  # in the name of a column: all classes counted together
 VARIANTS = [(STUDENT, False), (STUDENT, True), (TEACHER, False), (TEACHER, True)]  # weights, tuned or not
 PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
-
-
-@dataclass(frozen=True)
-class RunResults:
-    """A run and all that its statistics hold.
-
-    Attributes
-    ----------
-    run : Run
-    evaluations : list of dict
-        Made in training, by iteration.
-    inferences : list of dict
-        Made by `inference_validation`, in the order they were made.
-    loss_curve : list of dict
-        Iteration and training loss.
-    """
-
-    run: Run
-    evaluations: list[dict[str, Any]]
-    inferences: list[dict[str, Any]]
-    loss_curve: list[dict[str, Any]]
-
-    @property
-    def title(self) -> str:
-        """Return a name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
-        audio = " + ".join(SHORT_NAMES[data_type] for data_type in self.run.data_types)
-        loss = self.run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
-        extras = [] if self.run.model_type == config.model_type else [self.run.model_type]
-        extras += [f"batch {self.run.batch_size}", f"seed {self.run.seed}"]
-        extras += ["validation clips trained on"] * (self.run.holdout_fold == "none")
-        extras += ["mini data"] * self.run.mini_data
-        return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
-
-    def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
-        """Return the record that counts: of the last inference, else of the last evaluation in training.
-
-        Scores of a teacher, or of tuned post-processing, count only where inference was asked for them.
-        """
-        is_of_training = weights == STUDENT and not tuned
-        records = [*self.evaluations, *self.inferences] if is_of_training else self.inferences
-        scored = [record for record in records if validation_key(weights, tuned) in record]
-        return scored[-1] if scored else None
 
 
 @dataclass(frozen=True)
@@ -82,32 +45,98 @@ class PublishedResult:
         return [percent(score) for score in scores]
 
 
-def read_published_results() -> list[PublishedResult]:
+@cache
+def read_published_results() -> tuple[PublishedResult, ...]:
     """Read the published results, in their order."""
     texts = ("system", "data_type", "model_type", "loss_type")
     scores = ("mean_average_precision", "event_f1_macro", "segment_f1_macro")
-    return [
+    return tuple(
         PublishedResult(
             *(row.cells[column] for column in texts),
             *(float(row.cells[column]) if row.cells[column] else None for column in scores),
         )
         for row in read_rows(CHALLENGE_FACTS / "published_results.tsv", (*texts, *scores))
-    ]
+    )
+
+
+def usual_model() -> str:
+    """Return the model of most published results, which a run's title need not name."""
+    return mode(result.model_type for result in read_published_results())
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """A run and its statistics.
+
+    Attributes
+    ----------
+    run : Run
+    features : FeatureSettings
+        Of the features that it was trained on.
+    paths : RunPaths
+    start : str
+        See `utils.results.statistics.RunSettings`.
+    evaluations : list of dict
+        Made in training, by iteration.
+    inferences : list of dict
+        Made by `inference_validation` of this training's checkpoints, in the order they were made.
+    loss_curve : list of dict
+        Iteration and training loss.
+    """
+
+    run: Run
+    features: FeatureSettings
+    paths: RunPaths
+    start: str
+    evaluations: list[dict[str, Any]]
+    inferences: list[dict[str, Any]]
+    loss_curve: list[dict[str, Any]]
+
+    @classmethod
+    def read(cls, paths: RunPaths) -> Self:
+        """Read the statistics of a run. Inferences of an earlier training of it are left out."""
+        settings = read_run_settings(paths.settings)
+        return cls(
+            settings.run,
+            settings.features,
+            paths,
+            settings.start,
+            evaluations=read_records(paths.training_statistics),
+            inferences=[
+                record
+                for record in read_records(paths.inference_statistics)
+                if record.get("start") == settings.start
+            ],
+            loss_curve=read_records(paths.loss_statistics),
+        )
+
+    @property
+    def title(self) -> str:
+        """Return a name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
+        run = self.run
+        audio = " + ".join(SHORT_NAMES[data_type] for data_type in run.data_types)
+        loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
+        extras = [] if run.model_type == usual_model() else [run.model_type]
+        extras += [f"batch {run.batch_size}", f"seed {run.seed}"]
+        extras += run.training.differences(PUBLISHED_TRAINING)
+        extras += ["validation clips trained on"] * (run.holdout_fold == "none")
+        extras += ["mini data"] * run.mini_data
+        return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
+
+    def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
+        """Return the record that counts: of the last inference, else of the last evaluation in training.
+
+        Scores of a teacher, or of tuned post-processing, count only where inference was asked for them.
+        """
+        is_of_training = weights == STUDENT and not tuned
+        records = [*self.evaluations, *self.inferences] if is_of_training else self.inferences
+        scored = [record for record in records if validation_key(weights, tuned) in record]
+        return scored[-1] if scored else None
 
 
 def read_runs(workspace: Workspace) -> list[RunResults]:
     """Read the statistics of all runs in a workspace, in the order of the published results."""
-    results = []
-    for path in workspace.all_run_settings():
-        run = Run(**read_settings(path)["run"])
-        results.append(
-            RunResults(
-                run,
-                read_records(workspace.training_statistics(run)),
-                read_records(workspace.inference_statistics(run)),
-                read_records(workspace.loss_statistics(run)),
-            )
-        )
+    results = [RunResults.read(paths) for paths in workspace.all_run_paths()]
     order = [(published.data_type, published.loss_type) for published in read_published_results()]
 
     def place(result: RunResults) -> tuple[int, str]:
@@ -118,7 +147,13 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
 
 
 def read_evaluated_runs(workspace: Workspace) -> list[RunResults]:
-    """Read the runs of a workspace that have been evaluated; there must be one."""
+    """Read the runs of a workspace that have been evaluated.
+
+    Raises
+    ------
+    SedError
+        If there are none.
+    """
     runs = [run for run in read_runs(workspace) if run.evaluations]
     if not runs:
         raise SedError(f"{workspace.statistics}: there are no results yet; train with pytorch/main.py first")
@@ -127,7 +162,7 @@ def read_evaluated_runs(workspace: Workspace) -> list[RunResults]:
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """What the table has a row of: a run's model with the student's or teacher's weights, tuned or not."""
+    """A row of the table: a run's model with the student's or teacher's weights, tuned or not."""
 
     results: RunResults
     weights: str
@@ -141,7 +176,7 @@ class ScoredModel:
 
     @property
     def scores(self) -> dict[str, Any]:
-        """Return the scores that count, as they stand in the statistics."""
+        """The model's scores, as they stand in the statistics."""
         return self.record[validation_key(self.weights, self.tuned)]
 
 
@@ -155,7 +190,7 @@ def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
 def best_model(models: list[ScoredModel]) -> ScoredModel:
     """Return the model with the highest macro event F1, then mAP.
 
-    One that was trained on the validation clips, or scored on a few of them, is the best only among its like.
+    One that was trained on the validation clips, or scored on a few of them, comes after all others.
     """
 
     def rank(model: ScoredModel) -> tuple[bool, bool, float, float]:
@@ -167,15 +202,10 @@ def best_model(models: list[ScoredModel]) -> ScoredModel:
     return max(models, key=rank)
 
 
-def score_columns() -> list[str]:
+def score_columns(segment_lengths: Sequence[float]) -> list[str]:
     """Return the names of the score columns."""
-    metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in config.segment_lengths)]
+    metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in segment_lengths)]
     return ["mAP", *(name for metric in metrics for name in (metric, f"{metric} {MICRO}"))]
-
-
-def psds_cells(scores: dict[str, Any]) -> list[str]:
-    """Return the cells of a run's PSDS1 and PSDS2, in percent."""
-    return [percent(scores.get("psds", {}).get(name.lower())) for name in PSDS_COLUMNS]
 
 
 def percent(value: float | None) -> str:
@@ -183,37 +213,39 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
-def score_cells(scores: dict[str, Any]) -> list[str]:
+def score_cells(scores: dict[str, Any], segment_lengths: Sequence[float]) -> list[str]:
     """Return the cells of a run's scores, in percent."""
-    metrics = [scores["event"]] + [scores["segment"].get(segment_key(s)) for s in config.segment_lengths]
+    metrics = [scores["event"]] + [scores["segment"].get(segment_key(s)) for s in segment_lengths]
     cells = [percent(scores["mean_average_precision"])]
     for metric in metrics:
         cells += [percent(metric[average]["f1"]) if metric else "-" for average in ("macro", "micro")]
     return cells
 
 
-def is_real_set(runs: list[RunResults]) -> bool:
+def is_challenge_data(runs: list[RunResults]) -> bool:
     """Tell whether the runs are on the challenge's data, by its labels and the number of validation clips."""
     records = [run.latest(STUDENT) for run in runs]
     listed = {record[validation_key(STUDENT)]["clips_listed"] for record in records if record}
-    return config.labels == read_challenge_labels() and listed == {SUBSETS["validation"].clips}
+    labels = {run.features.labels for run in runs}
+    return labels == {tuple(read_challenge_labels())} and listed == {SUBSETS["validation"].clips}
 
 
-def results_rows(runs: list[RunResults]) -> list[list[str]]:
+def results_rows(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
     """Return the results table: a header, and a row for each run that has been validated.
 
     On the challenge's data the published results stand beside: in the row of the run that repeats them, or in
     a row of their own where there is no such run. PSDS has columns where it was computed for some run.
     """
-    published = read_published_results() if is_real_set(runs) else []
-    has_psds = any("psds" in model.scores for model in scored_models(runs))
-    header = ["training", "iteration", "clips", *score_columns(), *PSDS_COLUMNS * has_psds]
+    published = read_published_results() if is_challenge_data(runs) else ()
+    psds_columns = PSDS_COLUMNS if any("psds" in model.scores for model in scored_models(runs)) else ()
+    header = ["training", "iteration", "clips", *score_columns(scoring.segment_lengths), *psds_columns]
     rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
     for model in scored_models(runs):
         matching = [result for result in published if result.is_of(model.results.run)]
         beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
         own = [model.title, str(model.record["iteration"]), str(model.scores["clips"])]
-        own += score_cells(model.scores) + psds_cells(model.scores) * has_psds
+        own += score_cells(model.scores, scoring.segment_lengths)
+        own += [percent(model.scores.get("psds", {}).get(name.lower())) for name in psds_columns]
         rows.append(own + beside * bool(published))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):

@@ -1,16 +1,15 @@
-"""What became of each event: found, found with a wrong boundary, missed, or claimed where there is none.
+"""Judges each event: correct, with a wrong boundary, missed, or false.
 
-The tolerances are those of the event-based score, whose true positives are the events called correct here.
+Correct are the true positives of the event-based metric.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
-from utils import config
 from utils.dataset.tables import Clip, Event
+from utils.events.matching import EventTimes, match_events
 
 CORRECT = "correct"
 WRONG_BOUNDARY = "wrong boundary"
@@ -20,7 +19,7 @@ FALSE = "false"  # only of predicted events
 
 @dataclass(frozen=True)
 class JudgedEvent:
-    """An event and what became of it: one of the four words above."""
+    """An event and its verdict: one of the four words above."""
 
     event: Event
     verdict: str
@@ -36,65 +35,20 @@ class JudgedClip:
 
     @property
     def f1(self) -> float:
-        """Return the event-based F1 of this clip alone; 1 where there is nothing and nothing is claimed."""
+        """The event-based F1 of this clip alone; 1 where there are neither reference nor predicted events."""
         events = len(self.reference) + len(self.predicted)
         correct = sum(judged.verdict == CORRECT for judged in self.predicted)
         return 2 * correct / events if events else 1.0
 
 
-def times(events: Sequence[Event]) -> tuple[np.ndarray, np.ndarray]:
-    """Return onsets and offsets in s, each of shape (events,)."""
-    return np.array([e.onset for e in events], float), np.array([e.offset for e in events], float)
+def overlaps(first: EventTimes, second: EventTimes) -> np.ndarray:
+    """Tell which events share some time, whatever their labels: shape (first events, second events), bool."""
+    return (first.onset[:, None] < second.offset) & (second.onset < first.offset[:, None])
 
 
-def overlaps(first: Sequence[Event], second: Sequence[Event]) -> np.ndarray:
-    """Tell which events of two lists share some time, whatever their labels: shape (first, second), bool."""
-    first_onsets, first_offsets = times(first)
-    second_onsets, second_offsets = times(second)
-    return (first_onsets[:, None] < second_offsets) & (second_onsets < first_offsets[:, None])
-
-
-def same_labels(first: Sequence[Event], second: Sequence[Event]) -> np.ndarray:
-    """Tell which events of two lists have the same label: shape (first, second), bool."""
-    return np.array([[a.label == b.label for b in second] for a in first], bool).reshape(
-        len(first), len(second)
-    )
-
-
-def hits(
-    reference: Sequence[Event],
-    predicted: Sequence[Event],
-    *,
-    onset_collar: float,
-    offset_collar_fraction: float,
-) -> np.ndarray:
-    """Tell which predicted event is within the tolerances of which reference event of its label.
-
-    Parameters
-    ----------
-    reference, predicted : sequence of Event
-        Of one clip.
-    onset_collar : float
-        Tolerance of onsets in s, and the least tolerance of offsets.
-    offset_collar_fraction : float
-        Tolerance of offsets, as a fraction of the reference event's length.
-
-    Returns
-    -------
-    np.ndarray, shape (reference events, predicted events), bool
-
-    References
-    ----------
-    Mesaros, Heittola, Virtanen: Metrics for polyphonic sound event detection, Applied Sciences 6(6), 2016.
-    """
-    onsets, offsets = times(reference)
-    predicted_onsets, predicted_offsets = times(predicted)
-    offset_tolerance = np.maximum(onset_collar, offset_collar_fraction * (offsets - onsets))
-    return (
-        same_labels(reference, predicted)
-        & (np.abs(onsets[:, None] - predicted_onsets) <= onset_collar)
-        & (np.abs(offsets[:, None] - predicted_offsets) <= offset_tolerance[:, None])
-    )
+def times_of_clip(events: Sequence[Event], labels: Sequence[str]) -> EventTimes:
+    """Return the times of the events of a clip, grouped by label."""
+    return EventTimes.of((labels.index(event.label), event) for event in events)
 
 
 def judge_clip(
@@ -102,50 +56,69 @@ def judge_clip(
     reference: Sequence[Event],
     predicted: Sequence[Event],
     *,
-    onset_collar: float = config.onset_collar,
-    offset_collar_fraction: float = config.offset_collar_fraction,
+    onset_collar: float,
+    offset_collar_fraction: float,
 ) -> JudgedClip:
-    """Say of each event of a clip what became of it.
+    """Judge each event of a clip.
 
-    As many reference events as possible are matched with a predicted event each, within the tolerances; these
-    pairs are correct. Any other event has a wrong boundary where it overlaps an event of its label on the
-    other side; else a reference event is missed, and a predicted one is false.
+    The events that `match_events` pairs are correct. Any other has a wrong boundary where it overlaps an
+    event of its label on the other side; else a reference event is missed, and a predicted one is false.
 
     Parameters
     ----------
     name : str
         Of the clip.
     reference, predicted : sequence of Event
-    onset_collar, offset_collar_fraction : float
-        The tolerances; see `hits`.
+    onset_collar : float
+        Tolerance of onsets in s, and the smallest tolerance of offsets.
+    offset_collar_fraction : float
+        Tolerance of offsets, as a fraction of the reference event's length.
     """
-    matrix = hits(
-        reference, predicted, onset_collar=onset_collar, offset_collar_fraction=offset_collar_fraction
+    labels = list({event.label: None for event in (*reference, *predicted)})
+    true, detected = times_of_clip(reference, labels), times_of_clip(predicted, labels)
+    partners = match_events(
+        true, detected, onset_collar=onset_collar, offset_collar_fraction=offset_collar_fraction
     )
-    rows, columns = linear_sum_assignment(matrix, maximize=True)
-    matched = matrix[rows, columns]
-    near = same_labels(reference, predicted) & overlaps(reference, predicted)
+    near = (true.group[:, None] == detected.group) & overlaps(true, detected)
     return JudgedClip(
         name,
-        judged_events(reference, set(rows[matched]), near.any(axis=1), MISSED),
-        judged_events(predicted, set(columns[matched]), near.any(axis=0), FALSE),
+        judged_events(reference, partners >= 0, near.any(axis=1), MISSED),
+        judged_events(predicted, np.isin(np.arange(len(predicted)), partners), near.any(axis=0), FALSE),
     )
 
 
 def judged_events(
-    events: Sequence[Event], correct: set[int], is_near: np.ndarray, otherwise: str
+    events: Sequence[Event], is_correct: np.ndarray, is_near: np.ndarray, otherwise: str
 ) -> tuple[JudgedEvent, ...]:
-    """Return the events with their verdicts; `correct` holds indexes, `is_near` a bool for each event."""
+    """Return the events with their verdicts; the arrays hold a bool for each event."""
     return tuple(
-        JudgedEvent(event, CORRECT if index in correct else WRONG_BOUNDARY if near else otherwise)
-        for index, (event, near) in enumerate(zip(events, is_near, strict=True))
+        JudgedEvent(event, CORRECT if correct else WRONG_BOUNDARY if near else otherwise)
+        for event, correct, near in zip(events, is_correct, is_near, strict=True)
     )
 
 
-def judge_clips(reference: Iterable[Clip], submission: Iterable[Clip]) -> list[JudgedClip]:
-    """Judge every clip of the reference, in its order. One that the submission leaves out has no events."""
+def judge_clips(
+    reference: Iterable[Clip],
+    submission: Iterable[Clip],
+    *,
+    onset_collar: float,
+    offset_collar_fraction: float,
+) -> list[JudgedClip]:
+    """Judge every clip of the reference, in its order, by `judge_clip`.
+
+    A clip that the submission leaves out has no predicted events.
+    """
     predicted = {clip.name: clip.events or () for clip in submission}
-    return [judge_clip(clip.name, clip.events or (), predicted.get(clip.name, ())) for clip in reference]
+    return [
+        judge_clip(
+            clip.name,
+            clip.events or (),
+            predicted.get(clip.name, ()),
+            onset_collar=onset_collar,
+            offset_collar_fraction=offset_collar_fraction,
+        )
+        for clip in reference
+    ]
 
 
 def count_verdicts(events: Iterable[JudgedEvent], labels: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -176,11 +149,10 @@ def confusion(clips: Iterable[JudgedClip], labels: Sequence[str]) -> np.ndarray:
     for clip in clips:
         missed = [judged.event for judged in clip.reference if judged.verdict == MISSED]
         false = [judged.event for judged in clip.predicted if judged.verdict == FALSE]
-        together = overlaps(missed, false)
-        for row, column in np.argwhere(together):
-            counts[labels.index(missed[row].label), labels.index(false[column].label)] += 1
-        for row in np.flatnonzero(~together.any(axis=1)):
-            counts[labels.index(missed[row].label), nothing] += 1
-        for column in np.flatnonzero(~together.any(axis=0)):
-            counts[nothing, labels.index(false[column].label)] += 1
+        missed_times, false_times = times_of_clip(missed, labels), times_of_clip(false, labels)
+        together = overlaps(missed_times, false_times)
+        rows, columns = np.nonzero(together)
+        np.add.at(counts, (missed_times.group[rows], false_times.group[columns]), 1)
+        np.add.at(counts, (missed_times.group[~together.any(axis=1)], nothing), 1)
+        np.add.at(counts, (nothing, false_times.group[~together.any(axis=0)]), 1)
     return counts

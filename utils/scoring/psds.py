@@ -1,4 +1,4 @@
-"""PSDS: how well events are found over all thresholds, from frame probabilities, through sed_scores_eval."""
+"""PSDS of frame probabilities over all thresholds, through sed_scores_eval."""
 
 import math
 from collections.abc import Sequence
@@ -8,26 +8,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from utils import config
 from utils.dataset.tables import Clip, Event
 from utils.events.post_processing import PostProcessing
+from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 
 
 @dataclass(frozen=True)
 class PsdsScenario:
-    """What counts as found, and what a false alarm costs.
+    """Which detections are true positives, and what false ones cost.
 
     Attributes
     ----------
     tolerance : float
-        Share of a detection that must lie in events of its class (DTC), and share of an event that such
+        Fraction of a detection that must lie in events of its class (DTC), and fraction of an event that such
         detections must cover (GTC).
     cross_trigger_tolerance : float or None
-        Share of a false detection that must lie in events of another class to be a cross trigger (CTTC);
-        None where cross triggers cost no more than other false alarms.
+        Fraction of a false positive that must lie in events of another class to be a cross trigger (CTTC);
+        None where cross triggers cost no more than other false positives.
     cross_trigger_cost : float
-        Weight of the cross triggers in the rate of false alarms (αCT).
+        Weight of the cross triggers in the false positive rate (αCT).
     """
 
     tolerance: float
@@ -35,10 +35,11 @@ class PsdsScenario:
     cross_trigger_cost: float = 0.0
 
 
-PSDS1 = PsdsScenario(config.psds1_tolerance)
-PSDS2 = PsdsScenario(
-    config.psds2_tolerance, config.psds2_cross_trigger_tolerance, config.psds2_cross_trigger_cost
-)
+def psds_scenarios(scoring: ScoringSettings) -> tuple[PsdsScenario, PsdsScenario]:
+    """Return the scenarios of PSDS1 and PSDS2."""
+    return PsdsScenario(scoring.psds1_tolerance), PsdsScenario(
+        scoring.psds2_tolerance, scoring.psds2_cross_trigger_tolerance, scoring.psds2_cross_trigger_cost
+    )
 
 
 @dataclass(frozen=True)
@@ -60,26 +61,24 @@ class PsdsScores:
         return f"PSDS1: {self.psds1:.3f}, PSDS2: {self.psds2:.3f}"
 
 
-def frame_scores(outputs: np.ndarray, post_processing: PostProcessing) -> np.ndarray:
-    """Return what PSDS puts its thresholds on: the probabilities, median-filtered where the events are.
+def frame_scores(framewise: np.ndarray, post_processing: PostProcessing) -> np.ndarray:
+    """Return what PSDS puts its thresholds on: the probabilities, smoothed as the post-processing does.
 
-    A threshold on median-filtered probabilities finds the same frames as the median filter over frames above
-    that threshold, so PSDS sees the post-processing `MedianFilter` at every threshold. `DoubleThreshold` has
-    two thresholds, and looks at the clip probability too, so there is no one threshold that could be varied:
-    PSDS takes the probabilities as they are.
+    A threshold on median-filtered probabilities finds the same outputs as the median filter over outputs
+    above that threshold, so PSDS takes `MedianFilter` into account at every threshold. `DoubleThreshold` has
+    no single threshold that could be varied, and depends on the clip probability too: there PSDS takes the
+    probabilities as they are.
 
     Parameters
     ----------
-    outputs : np.ndarray, shape (clips, outputs, classes)
-        Frame probabilities, one for each output of the model.
+    framewise : np.ndarray, shape (clips, outputs, classes)
     post_processing : PostProcessing
-        How the events of each class are found.
 
     Returns
     -------
     np.ndarray, shape (clips, outputs, classes)
     """
-    by_class = zip(post_processing, np.moveaxis(outputs, 2, 0), strict=True)
+    by_class = zip(post_processing, np.moveaxis(framewise, 2, 0), strict=True)
     return np.stack([of_class.smoothed(of_clips) for of_class, of_clips in by_class], axis=2)
 
 
@@ -95,11 +94,10 @@ def united_events(events: Sequence[Event]) -> list[tuple[float, float, str]]:
     return united
 
 
-def output_edges(outputs: int, output_seconds: float, duration: float) -> np.ndarray:
-    """Return where the outputs begin and end in s, up to the end of the recording; at least one is left."""
-    starts = np.arange(outputs) * output_seconds
-    inside = max(int(np.searchsorted(starts, duration)), 1)
-    return np.append(starts[:inside], min(duration, outputs * output_seconds))
+def cut_edges(edges_seconds: np.ndarray, duration: float) -> np.ndarray:
+    """Return the edges of the outputs, cut at the duration in s; at least one output is left."""
+    inside = max(int(np.searchsorted(edges_seconds[:-1], duration)), 1)
+    return np.append(edges_seconds[:inside], min(duration, edges_seconds[-1]))
 
 
 def score_table(scores: np.ndarray, columns: dict[str, int], edges: np.ndarray) -> pd.DataFrame:
@@ -117,13 +115,13 @@ def psds(
     scores: np.ndarray,
     scenario: PsdsScenario,
     *,
-    output_seconds: float,
+    labels: Sequence[str],
+    edges_seconds: np.ndarray,
     durations: Sequence[float],
-    labels: list[str] | None = None,
-    instability_cost: float = config.psds_instability_cost,
-    most_false_alarms: float = config.psds_most_false_alarms,
+    instability_cost: float,
+    max_false_positive_rate: float,
 ) -> float:
-    """Compute the polyphonic sound detection score: the area under events found over false alarms.
+    """Compute the polyphonic sound detection score: the area under the curve of true over false positives.
 
     Parameters
     ----------
@@ -133,17 +131,16 @@ def psds(
         What thresholds are put on, in the order of the reference. What lies beyond the end of a clip's
         recording is left out.
     scenario : PsdsScenario
-        What counts as found, and what a false alarm costs.
-    output_seconds : float
-        Length of one output in s.
+    labels : sequence of str
+        The classes. Those without reference events are left out.
+    edges_seconds : np.ndarray, shape (outputs + 1,)
+        Where outputs begin, and the end of the last one, in s.
     durations : sequence of float
         Duration of each clip in s.
-    labels : list of str, optional
-        The classes, by default those of the config. Those without reference events are left out.
     instability_cost : float
         Weight of the standard deviation over the classes, which is subtracted from their mean (αST).
-    most_false_alarms : float
-        Where the curve ends, in false alarms of a class per hour (e_max).
+    max_false_positive_rate : float
+        Where the curve ends, in false positives per hour and class (e_max).
 
     Returns
     -------
@@ -168,14 +165,13 @@ def psds(
             "PSDS needs sed_scores_eval; install it, with a C++ compiler, by: "
             "pip install -r requirements-psds.txt"
         ) from error
-    labels = labels or config.labels
     events = {clip.name: united_events(clip.events or ()) for clip in reference}
-    heard = {label for of_clip in events.values() for _, _, label in of_clip}
-    columns = {label: index for index, label in enumerate(labels) if label in heard}
+    with_events = {label for of_clip in events.values() for _, _, label in of_clip}
+    columns = {label: index for index, label in enumerate(labels) if label in with_events}
     if not columns:
         return math.nan
     tables = {
-        clip.name: score_table(of_clip, columns, output_edges(len(of_clip), output_seconds, duration))
+        clip.name: score_table(of_clip, columns, cut_edges(edges_seconds, duration))
         for clip, of_clip, duration in zip(reference, scores, durations, strict=True)
     }
     has_cross_triggers = scenario.cross_trigger_tolerance is not None and len(columns) > 1
@@ -189,17 +185,32 @@ def psds(
         alpha_ct=scenario.cross_trigger_cost if has_cross_triggers else 0.0,
         alpha_st=instability_cost,
         unit_of_time="hour",
-        max_efpr=most_false_alarms,
+        max_efpr=max_false_positive_rate,
     )
     return float(value)
 
 
 def score_psds(
-    reference: Sequence[Clip], scores: np.ndarray, *, output_seconds: float, durations: Sequence[float]
+    reference: Sequence[Clip],
+    scores: np.ndarray,
+    *,
+    labels: Sequence[str],
+    scoring: ScoringSettings,
+    edges_seconds: np.ndarray,
+    durations: Sequence[float],
 ) -> PsdsScores:
     """Compute PSDS1 and PSDS2; the parameters and errors are those of `psds`."""
     psds1, psds2 = (
-        psds(reference, scores, scenario, output_seconds=output_seconds, durations=durations)
-        for scenario in (PSDS1, PSDS2)
+        psds(
+            reference,
+            scores,
+            scenario,
+            labels=labels,
+            edges_seconds=edges_seconds,
+            durations=durations,
+            instability_cost=scoring.psds_instability_cost,
+            max_false_positive_rate=scoring.psds_max_false_positive_rate,
+        )
+        for scenario in psds_scenarios(scoring)
     )
     return PsdsScores(psds1, psds2)

@@ -13,8 +13,8 @@ with warnings.catch_warnings():
     import dcase_util
     from sed_eval.sound_event import EventBasedMetrics, SegmentBasedMetrics, SoundEventMetrics
 
-from utils import config
 from utils.dataset.tables import Clip, Event
+from utils.settings.groups import ScoringSettings
 from utils.system.log import logger
 from utils.system.progress import progress
 
@@ -84,10 +84,10 @@ def average_precisions(target: np.ndarray, probability: np.ndarray) -> np.ndarra
     )
 
 
-def mean_average_precision(target: np.ndarray, probability: np.ndarray) -> float:
+def mean_average_precision(target: np.ndarray, probability: np.ndarray, labels: Sequence[str]) -> float:
     """Compute the mean of `average_precisions` over the classes that some clip has; NaN if there are none."""
     by_class = average_precisions(target, probability)
-    without = [label for label, value in zip(config.labels, by_class, strict=True) if np.isnan(value)]
+    without = [label for label, value in zip(labels, by_class, strict=True) if np.isnan(value)]
     if without:
         logger.info(f"    Left out of the mAP, as no clip has them: {', '.join(without)}")
     return float(np.nanmean(by_class)) if len(without) < len(by_class) else float("nan")
@@ -134,9 +134,9 @@ def sed_eval_list(events: Sequence[Event], clip_name: str) -> dcase_util.contain
     )
 
 
-def new_segment_metric(labels: list[str], seconds: float) -> SegmentBasedMetrics:
+def new_segment_metric(labels: Sequence[str], seconds: float) -> SegmentBasedMetrics:
     """Return sed_eval's segment-based metric, in which a class without predictions has F1 0, not NaN."""
-    metric = SegmentBasedMetrics(labels, time_resolution=float(seconds))
+    metric = SegmentBasedMetrics(list(labels), time_resolution=seconds)
     metric.empty_system_output_handling = "zero_score"  # this one's constructor does not take it
     return metric
 
@@ -145,11 +145,9 @@ def score_events(
     reference: Sequence[Clip],
     submission: Sequence[Clip],
     *,
-    labels: list[str] | None = None,
+    labels: Sequence[str],
+    scoring: ScoringSettings,
     durations: dict[str, float] | None = None,
-    onset_collar: float = config.onset_collar,
-    offset_collar_fraction: float = config.offset_collar_fraction,
-    segment_lengths: Sequence[float] = config.segment_lengths,
     show_progress: bool = True,
 ) -> DetectionScores:
     """Score predicted events against the reference.
@@ -163,16 +161,12 @@ def score_events(
         The annotation.
     submission : sequence of Clip
         The predictions; clips without any may be absent.
-    labels : list of str, optional
-        The classes to score, by default those of the config.
+    labels : sequence of str
+        The classes to score.
+    scoring : ScoringSettings
+        The collars, and the segment lengths, each of which gives its own scores.
     durations : dict of str to float, optional
         Duration of each clip in s: segments end there. Without them, they end with a clip's last event.
-    onset_collar : float
-        Tolerance of onsets in s, and the least tolerance of offsets.
-    offset_collar_fraction : float
-        Tolerance of offsets, as a fraction of the reference event's length.
-    segment_lengths : sequence of float
-        In s; each gives its own segment-based scores.
     show_progress : bool
         Whether to show how many clips are done.
 
@@ -185,14 +179,13 @@ def score_events(
     ----------
     Mesaros, Heittola, Virtanen: Metrics for polyphonic sound event detection, Applied Sciences 6(6), 2016.
     """
-    labels = labels or config.labels
     event_metric = EventBasedMetrics(
-        labels,
-        t_collar=float(onset_collar),
-        percentage_of_length=float(offset_collar_fraction),
+        list(labels),
+        t_collar=scoring.onset_collar,
+        percentage_of_length=scoring.offset_collar_fraction,
         empty_system_output_handling="zero_score",
     )
-    segment_metrics = {segment_key(s): new_segment_metric(labels, s) for s in segment_lengths}
+    segment_metrics = {segment_key(s): new_segment_metric(labels, s) for s in scoring.segment_lengths}
     predicted = {clip.name: clip.events or () for clip in submission}
     for clip in progress(reference, "Scoring", len(reference)) if show_progress else reference:
         reference_list = sed_eval_list(clip.events or (), clip.name)

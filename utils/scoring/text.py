@@ -3,7 +3,6 @@
 import math
 from dataclasses import asdict
 
-from utils import config
 from utils.events.tuning import TunedClass
 from utils.scoring.sed_eval_scores import DetectionScores, MetricScores, Rates
 
@@ -27,16 +26,16 @@ def log_lines(scores: DetectionScores) -> list[str]:
     ]
 
 
-def named_metrics(scores: DetectionScores) -> dict[str, MetricScores]:
-    """Return the metrics by names that say their tolerances."""
-    collar = f"event-based, {1000 * config.onset_collar:.0f} ms"
+def named_metrics(scores: DetectionScores, onset_collar: float) -> dict[str, MetricScores]:
+    """Return the metrics by names that say their tolerances; the collar is in s."""
+    collar = f"event-based, {1000 * onset_collar:.0f} ms"
     return {collar: scores.event} | {f"segment-based, {key}": m for key, m in scores.segment.items()}
 
 
-def averages_table(scores: DetectionScores) -> list[str]:
+def averages_table(scores: DetectionScores, onset_collar: float) -> list[str]:
     """Return a table of macro and micro averages; F1, precision and recall in percent."""
     lines = [f"{'':30}{'F1':>9}{'precision':>11}{'recall':>9}{'ER':>8}{'Del':>8}{'Ins':>8}"]
-    for name, metric in named_metrics(scores).items():
+    for name, metric in named_metrics(scores, onset_collar).items():
         for average, r in (("macro", metric.macro), ("micro", metric.micro)):
             lines.append(
                 f"{f'{name}, {average}':30}{100 * r.f1:7.2f} %"
@@ -46,9 +45,9 @@ def averages_table(scores: DetectionScores) -> list[str]:
     return lines
 
 
-def classes_table(scores: DetectionScores) -> list[str]:
+def classes_table(scores: DetectionScores, onset_collar: float) -> list[str]:
     """Return a table of each class's F1 in percent; a dash where the reference has no such event."""
-    metrics = named_metrics(scores)
+    metrics = named_metrics(scores, onset_collar)
     lines = [f"{'F1 of each class':30}" + "".join(f"{name:>22}" for name in metrics)]
     for label in scores.event.classwise:
         values = [metric.classwise[label].f1 for metric in metrics.values()]

@@ -1,6 +1,7 @@
-"""What is true of the validation clips, and the scores of what a model says of them."""
+"""The reference of the validation clips, and the scores of a model's probabilities on them."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from utils.audio.feature_file import Features
-from utils.dataset.tables import Clip, read_clips, write_strong_table
-from utils.events.post_processing import PostProcessing, detect_events
+from utils.dataset.subsets import read_clips
+from utils.dataset.tables import Clip, write_strong_table
+from utils.events.post_processing import PostProcessing, predicted_clips
+from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
 from utils.scoring.text import log_lines
+from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 from utils.system.log import captured_lines, logger
 
@@ -34,20 +38,11 @@ class ValidationReference:
 
 
 @dataclass(frozen=True)
-class Probabilities:
-    """What a model says of clips.
+class ValidationSet:
+    """Clips to validate or to tune on: their features, and their annotation in the same order."""
 
-    Attributes
-    ----------
-    framewise : np.ndarray, shape (clips, frames, classes)
-    clipwise : np.ndarray, shape (clips, classes)
-    stride_frames : int
-        Frames that the model gave out one probability for.
-    """
-
-    framewise: np.ndarray
-    clipwise: np.ndarray
-    stride_frames: int
+    features: Features
+    reference: ValidationReference
 
 
 @dataclass(frozen=True)
@@ -69,14 +64,16 @@ class ValidationScores:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a worker process hands back: scores, the log lines that tell them, and the seconds it took."""
+    """What a worker process returns: scores, their log lines, and the seconds it took."""
 
     scores: Any
     lines: list[str]
     seconds: float
 
 
-def read_reference(dataset_dir: Path, data_type: str, features: Features) -> ValidationReference:
+def read_reference(
+    dataset_dir: Path, data_type: str, features: Features, labels: Sequence[str]
+) -> ValidationReference:
     """Read the annotation of those clips of a subset that there are features of.
 
     Raises
@@ -84,7 +81,7 @@ def read_reference(dataset_dir: Path, data_type: str, features: Features) -> Val
     SedError
         If the table does not list one of the clips.
     """
-    by_name = {clip.name: clip for clip in read_clips(dataset_dir, data_type)}
+    by_name = {clip.name: clip for clip in read_clips(dataset_dir, data_type, labels)}
     for name in features.names:
         if name not in by_name:
             raise SedError(
@@ -95,66 +92,70 @@ def read_reference(dataset_dir: Path, data_type: str, features: Features) -> Val
     return ValidationReference(clips, features.weak_target, features.clips_listed)
 
 
-def predicted_clips(
-    names: list[str], probabilities: Probabilities, post_processing: PostProcessing
-) -> list[Clip]:
-    """Turn probabilities into clips with events."""
-    return [
-        Clip(
-            name,
-            events=detect_events(
-                framewise,
-                clipwise,
-                post_processing=post_processing,
-                stride_frames=probabilities.stride_frames,
-            ),
-        )
-        for name, framewise, clipwise in zip(
-            names, probabilities.framewise, probabilities.clipwise, strict=True
-        )
-    ]
-
-
-def log_mean_average_precision(weak_target: np.ndarray, clipwise: np.ndarray) -> float:
+def log_mean_average_precision(weak_target: np.ndarray, clipwise: np.ndarray, labels: Sequence[str]) -> float:
     """Compute and log the mAP of clip probabilities."""
-    mean_ap = mean_average_precision(weak_target, clipwise)
+    mean_ap = mean_average_precision(weak_target, clipwise, labels)
     logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
     return mean_ap
 
 
 def score_submission(
-    submission: list[Clip],
+    submission: Sequence[Clip],
     clipwise: np.ndarray,
     reference: ValidationReference,
     path: Path,
     *,
+    labels: Sequence[str],
+    scoring: ScoringSettings,
     show_progress: bool = True,
 ) -> ValidationScores:
     """Write a submission to `path`, score it and its clip probabilities, and log the scores."""
-    mean_ap = log_mean_average_precision(reference.weak_target, clipwise)
+    mean_ap = log_mean_average_precision(reference.weak_target, clipwise, labels)
     write_strong_table(path, submission, list_eventless=False)
     logger.info(f"    Write submission file to {path}")
-    scores = score_events(reference.clips, submission, show_progress=show_progress)
+    scores = score_events(
+        reference.clips, submission, labels=labels, scoring=scoring, show_progress=show_progress
+    )
     for line in log_lines(scores):
         logger.info(f"    {line}")
     return ValidationScores(mean_ap, scores, reference.clips_listed)
 
 
-def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray) -> Scored:
+def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray, labels: Sequence[str]) -> Scored:
     """Compute the mAP, in a process that has no log."""
     start = time.perf_counter()
     with captured_lines() as lines:
-        mean_ap = log_mean_average_precision(weak_target, clipwise)
+        mean_ap = log_mean_average_precision(weak_target, clipwise, labels)
     return Scored(mean_ap, lines, time.perf_counter() - start)
 
 
 def score_probabilities_in_worker(
-    probabilities: Probabilities, reference: ValidationReference, path: Path, post_processing: PostProcessing
+    probabilities: Probabilities,
+    reference: ValidationReference,
+    path: Path,
+    *,
+    labels: Sequence[str],
+    post_processing: PostProcessing,
+    frames_per_second: float,
+    scoring: ScoringSettings,
 ) -> Scored:
     """Turn probabilities into a submission and score it, in a process that has no log."""
     start = time.perf_counter()
     with captured_lines() as lines:
-        names = [clip.name for clip in reference.clips]
-        submission = predicted_clips(names, probabilities, post_processing)
-        scores = score_submission(submission, probabilities.clipwise, reference, path, show_progress=False)
+        submission = predicted_clips(
+            [clip.name for clip in reference.clips],
+            probabilities,
+            labels=labels,
+            post_processing=post_processing,
+            frames_per_second=frames_per_second,
+        )
+        scores = score_submission(
+            submission,
+            probabilities.clipwise,
+            reference,
+            path,
+            labels=labels,
+            scoring=scoring,
+            show_progress=False,
+        )
     return Scored(scores, lines, time.perf_counter() - start)

@@ -1,6 +1,7 @@
 """A group of settings: a frozen dataclass whose fields say which values they may hold."""
 
 import math
+import sys
 import typing
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -24,7 +25,8 @@ class Limits:
         """Tell whether the value is within the limits; NaN and infinity never are."""
         if isinstance(value, str):
             return self.choices is None or value in self.choices
-        return self.at_least <= value <= self.at_most and self.above < value < self.below
+        in_range = self.at_least <= value <= self.at_most and self.above < value < self.below
+        return in_range and abs(value) <= sys.float_info.max
 
     def __str__(self) -> str:
         if self.choices is not None:

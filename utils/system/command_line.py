@@ -1,11 +1,10 @@
-"""What the stage commands share: their arguments, and how they report a user's mistake."""
+"""What the commands share: arguments, and how a mistake of the user is reported."""
 
 import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from utils import config
 from utils.system.errors import SedError, exit_with_error
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
@@ -14,10 +13,7 @@ INTERRUPTED = 130  # exit code of a command that Ctrl-C ended, as shells have it
 
 
 def run(parser: argparse.ArgumentParser) -> None:
-    """Parse the command line and call the function that the subcommand has set as `function`.
-
-    Where it returns a number, that is the exit code.
-    """
+    """Parse the command line and call the command's `function`; a number that it returns is the exit code."""
     arguments = parser.parse_args()
     try:
         sys.exit(arguments.function(arguments))
@@ -51,7 +47,7 @@ def add_command(
     Parameters
     ----------
     commands
-        What `add_subparsers` of the script's parser gave.
+        What `add_subparsers` of the script's parser returned.
     name : str
     function : callable
         What does the work; it takes the parsed arguments, and may return an exit code.
@@ -60,7 +56,7 @@ def add_command(
     example : str
         A call that works on the demonstration data, or is typical.
     description : str or None
-        What the command's help begins with, if not with the summary.
+        How the command's help begins, if not with the summary.
     """
     command = commands.add_parser(
         name, help=summary, description=description or summary, epilog=f"example:\n  {example}", **STYLE
@@ -84,11 +80,11 @@ def add_workspace(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_mini_data(parser: argparse.ArgumentParser) -> None:
+def add_mini_data(parser: argparse.ArgumentParser, clips: int) -> None:
     parser.add_argument(
         "--mini_data",
         action="store_true",
-        help=f"take {config.mini_data_clips} clips of each subset, to try the commands out",
+        help=f"take {clips} clips of each subset, to try the commands out",
     )
 
 

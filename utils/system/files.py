@@ -1,4 +1,4 @@
-"""Writing files so that a half-written one is never taken for a whole one."""
+"""Writes files atomically, and locks them against a second process."""
 
 import fcntl
 import os
@@ -19,7 +19,6 @@ def make_folder(path: Path) -> Path:
 
 
 def remove_file(path: Path) -> None:
-    """Remove the file if there is one."""
     try:
         path.unlink(missing_ok=True)
     except NotADirectoryError:
@@ -37,7 +36,7 @@ def is_same_file(descriptor: int, path: Path) -> bool:
 
 
 def claim(lock: Path, what: object) -> int:
-    """Put a lock on a file, which the operating system takes off when this process ends, however it ends.
+    """Lock a file; the operating system releases the lock when this process ends, however it ends.
 
     Parameters
     ----------
@@ -49,12 +48,12 @@ def claim(lock: Path, what: object) -> int:
     Returns
     -------
     int
-        The file descriptor; closing it takes the lock off.
+        The file descriptor; closing it releases the lock.
 
     Raises
     ------
     SedError
-        If another process has put a lock on it, or the file cannot be created.
+        If another process holds the lock, or the file cannot be created.
     """
     make_folder(lock.parent)
     while True:
@@ -69,12 +68,12 @@ def claim(lock: Path, what: object) -> int:
             raise SedError(f"{what}: another process writes here; wait until it ends, or stop it") from error
         if is_same_file(descriptor, lock):
             return descriptor
-        os.close(descriptor)  # the process that had the lock has just renamed or removed the file
+        os.close(descriptor)  # the process that held the lock has just renamed or removed the file
 
 
 @contextmanager
 def claimed(lock: Path, what: object) -> Iterator[None]:
-    """Hold the lock that `claim` puts on a file."""
+    """Hold the lock of `claim`."""
     descriptor = claim(lock, what)
     try:
         yield
@@ -84,7 +83,7 @@ def claimed(lock: Path, what: object) -> Iterator[None]:
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it takes the place of `path` when all went well.
+    """Give a path beside `path` to write to; it replaces `path` when all went well.
 
     Raises
     ------

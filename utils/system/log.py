@@ -1,4 +1,4 @@
-"""The project's log lines: to the screen and to a file of the run."""
+"""The project's log: to the screen and to a file of the run."""
 
 import logging
 import sys
@@ -27,26 +27,21 @@ class ScreenHandler(logging.Handler):
         screen.flush()
 
 
-def new_file_handler(path: Path) -> logging.FileHandler:
-    """Open a log file for writing."""
-    make_folder(path.parent)
-    try:
-        return logging.FileHandler(path, encoding="utf-8")
-    except OSError as error:
-        raise SedError(f"{path}: cannot be written: {error.strerror}") from error
-
-
 def start_logging(path: Path | None = None, *, on_stderr: bool = False) -> None:
     """Send the log lines to the screen and, where `path` is given, to that file too.
 
-    `on_stderr` is for commands whose standard output is their result.
+    `on_stderr` is for commands that write their result to standard output.
     """
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
     logger.addHandler(ScreenHandler(on_stderr))
     if path is not None:
-        logger.addHandler(new_file_handler(path))
+        make_folder(path.parent)
+        try:
+            logger.addHandler(logging.FileHandler(path, encoding="utf-8"))
+        except OSError as error:
+            raise SedError(f"{path}: cannot be written: {error.strerror}") from error
     logger.setLevel(logging.INFO)
     logger.propagate = False
 
@@ -64,7 +59,7 @@ class ListHandler(logging.Handler):
 
 @contextmanager
 def captured_lines() -> Iterator[list[str]]:
-    """Collect the log lines of a process whose lines another one logs."""
+    """Collect the log lines of a worker process, for the main process to log."""
     lines: list[str] = []
     handler = ListHandler(lines)
     logger.addHandler(handler)

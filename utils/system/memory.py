@@ -1,4 +1,4 @@
-"""The allocator's habits."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 import ctypes.util

@@ -15,7 +15,6 @@ SHORTEST_ELAPSED_SECONDS = 1e-3  # so that no speed is infinite
 
 
 def on_terminal() -> bool:
-    """Tell whether somebody watches: only a terminal can redraw a bar."""
     return sys.stderr.isatty()
 
 
@@ -35,18 +34,18 @@ def progress(items: Iterable[Item], description: str, total: int) -> Iterator[It
 def audio_progress(
     items: Iterable[Item], description: str, total_seconds: float, seconds_done: Callable[[], float]
 ) -> Iterator[Item]:
-    """Yield `items`, and show how much of the audio is done, and at how many times real time.
+    """Yield `items`, and show how much of the audio is done, and how fast.
 
     Parameters
     ----------
     items : iterable
-        What is computed of the audio.
+        Results computed from the audio.
     description : str
-        What is done.
+        Names the loop.
     total_seconds : float
         Duration of the audio.
     seconds_done : callable
-        Tells how much of it is done.
+        Returns how many of them are done.
     """
     start = last_line = time.monotonic()
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of audio, {remaining} left{postfix}"
@@ -69,5 +68,4 @@ def audio_progress(
 
 
 def describe_speed(audio_seconds: float, elapsed_seconds: float) -> str:
-    """Return how fast audio was worked on."""
     return f"{audio_seconds / max(elapsed_seconds, SHORTEST_ELAPSED_SECONDS):.1f} × real time"

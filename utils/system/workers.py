@@ -1,20 +1,15 @@
-"""Processes that work beside this one: on this machine, or on a Dask cluster."""
+"""Pools of processes: on this machine, or on a Dask cluster."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import joblib
 
-from utils import config
-from utils.settings.overrides import public_values
 from utils.system.errors import SedError
 
-IN_ORDER_AND_FEW_WAITING = {
-    "return_as": "generator",
-    "pre_dispatch": "4*n_jobs",
-}  # options of joblib.Parallel
-CONNECTION_SECONDS = 10.0  # after which a scheduler that does not answer counts as absent
+IN_ORDER_AND_FEW_WAITING = {"return_as": "generator", "pre_dispatch": "4*n_jobs"}  # of joblib.Parallel
+CONNECTION_SECONDS = 10.0  # to wait for the scheduler's answer
 
 
 @contextmanager
@@ -24,18 +19,20 @@ def local_workers(count: int) -> Iterator[joblib.Parallel]:
 
 
 @contextmanager
-def cluster_workers(scheduler: str) -> Iterator[joblib.Parallel]:
+def cluster_workers(scheduler: str, own_settings: Callable[[], dict[str, Any]]) -> Iterator[joblib.Parallel]:
     """Give a pool of all workers of a running Dask cluster.
 
     Parameters
     ----------
     scheduler : str
         Its address, such as `tcp://host:8786`.
+    own_settings : callable
+        Returns the settings of the process that calls it; those of the workers must equal ours.
 
     Raises
     ------
     SedError
-        If Dask is not installed, no scheduler answers, or its workers would compute something else.
+        If Dask is not installed, no scheduler answers, or its workers have other settings.
     """
     try:
         from distributed import Client  # an optional package
@@ -48,20 +45,15 @@ def cluster_workers(scheduler: str) -> Iterator[joblib.Parallel]:
     except (OSError, ValueError) as error:
         raise SedError(f"--dask_scheduler {scheduler}: no Dask scheduler answers there: {error}") from error
     with client, joblib.parallel_config(backend="dask"):
-        require_same_settings(client, scheduler)
+        require_same_settings(client, scheduler, own_settings)
         yield joblib.Parallel(n_jobs=-1, **IN_ORDER_AND_FEW_WAITING)
 
 
-def own_settings() -> dict[str, Any]:
-    """Return the values of the configuration of the process that calls this."""
-    return public_values(vars(config))
-
-
-def require_same_settings(client: Any, scheduler: str) -> None:
-    """Raise SedError unless there are workers, and all have this project and the same configuration."""
+def require_same_settings(client: Any, scheduler: str, own_settings: Callable[[], dict[str, Any]]) -> None:
+    """Raise SedError unless there are workers, and all have this project and the same settings."""
     try:
         settings = client.run(own_settings)
-    except ImportError as error:
+    except Exception as error:  # Dask turns an ImportError of the worker into one
         raise SedError(
             f"--dask_scheduler {scheduler}: a worker cannot import this project ({error}); start the workers "
             "in the project's folder with: PYTHONPATH=. dask worker ..."

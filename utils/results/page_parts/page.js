@@ -1,6 +1,6 @@
 "use strict";
 
-// What the page shows; see utils/report_data.py. Texts of tables reach the page as text only, never as HTML.
+// The data of the page; see utils/results/page_data.py. Strings in it are inserted as text only, never as HTML.
 const report = JSON.parse(document.getElementById("report-data").textContent);
 
 // --- Small helpers ----------------------------------------------------------------------------------
@@ -76,7 +76,7 @@ function showResults() {
 
 // --- Training curves --------------------------------------------------------------------------------
 
-// Okabe and Ito's palette without its yellow; a run also has a shape of its own, and its number at the line's end.
+// Okabe and Ito's palette without its yellow. Runs also differ in their markers, and have their number at the line's end.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor"];
 const SHAPES = [
   "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0z",
@@ -126,10 +126,10 @@ function showLegend() {
   const kinds = new Set(report.panels.flatMap((panel) => panel.curves.map((curve) => curve.kind)));
   const teacher = kinds.has("teacher") ? ", dashed: validation with the teacher's weights" : "";
   byId("curve-styles").textContent =
-    `Lines: validation clips${teacher}, dotted: training clips. The number at a line's end is that of the run.`;
+    `Solid: validation clips${teacher}, dotted: training clips. The number at a line's end is the run's.`;
 }
 
-/** Return tick values of the vertical axis: quarters for scores, powers of ten and what lies between for the loss. */
+/** Return tick values of the vertical axis: quarters for scores; 1, 2 and 5 times powers of ten for the loss. */
 function valueTicks(panel, low, high) {
   if (panel.is_score) return [0, 0.25, 0.5, 0.75, 1];
   const powers = [];
@@ -222,7 +222,7 @@ function drawPanel(panel, width) {
   return picture;
 }
 
-/** Return the runs' numbers at the ends of their lines, moved apart where they would stand on each other. */
+/** Return the runs' numbers at the ends of their lines, moved apart where they would overlap. */
 function runNumbers(curves, isScore, x, y) {
   const numbered = curves.filter((curve) => curve.points.length && (!isScore || curve.kind === "validation"));
   const ends = numbered.map((curve) => {
@@ -297,7 +297,7 @@ function showClasses() {
       element("span", { class: "swatch segment-bar" }),
       `segment F1 (%), segments of ${report.segment_name}`,
     ),
-    element("span", {}, "–: no such event in the reference"),
+    element("span", {}, "–: no event of the class in the reference"),
   );
   showClassScores(report.class_scores[0]);
 }
@@ -313,13 +313,13 @@ const VERDICTS = {
     style: "correct",
     sign: "✓",
     meaning:
-      "a reference event and a predicted one of its class are within the tolerances. As many pairs as possible are made, and an event is in one pair only.",
+      "a reference event and a predicted event of its class match within the tolerances. As many pairs as possible are matched, each event at most once.",
   },
   [WRONG_BOUNDARY]: {
     style: "wrong-boundary",
     sign: "≈",
     meaning:
-      "a reference or predicted event that is in no pair, but overlaps an event of its class on the other side.",
+      "a reference or predicted event without a match that overlaps an event of its class on the other side.",
   },
   [MISSED]: {
     style: "missed",
@@ -430,10 +430,9 @@ function showConfusion(clips) {
 function showErrors(clips) {
   byId("clips-judged").textContent = clips.clips_judged;
   byId("tolerance").textContent =
-    "within the tolerances of another when their onsets are at most " +
-    `${clips.onset_collar} s apart, and their offsets at most ${clips.onset_collar} s or ` +
-    `${Math.round(100 * clips.offset_collar_fraction)} % of the reference event's length, whichever is more: the ` +
-    "tolerances of the event F1, whose true positives are the events called correct here.";
+    `Events match when their onsets differ by at most ${clips.onset_collar} s, and their offsets by at most ` +
+    `${clips.onset_collar} s or ${Math.round(100 * clips.offset_collar_fraction)} % of the reference event's ` +
+    "length, whichever is more. These are the tolerances of the event F1, whose true positives are the correct events.";
   for (const [verdict, { meaning }] of Object.entries(VERDICTS)) {
     byId("verdicts").append(element("dt", {}, swatch(verdict), verdict), element("dd", {}, meaning));
   }
@@ -464,7 +463,7 @@ function judgedEvents(clip) {
   return [...clip.reference, ...clip.predicted];
 }
 
-/** Tell whether the clip has an event of that class, and an error of that kind (in that class). */
+/** Tell whether the clip has an event of that class and an error of that kind, both of the same class. */
 function passes(clip, label, error) {
   const events = judgedEvents(clip).filter((judged) => label === ANY || judged.event.label === label);
   if (label !== ANY && !events.length) return false;
@@ -478,7 +477,7 @@ function countVerdicts(judgedList, verdict) {
   return judgedList.filter((judged) => judged.verdict === verdict).length;
 }
 
-/** Say which errors a clip has. A wrong boundary is on both sides: the side that has more of them counts. */
+/** Summarize a clip's errors. Wrong boundaries are on both sides: the side that has more of them counts. */
 function errorSummary(clip) {
   const sides = [clip.reference, clip.predicted];
   const counts = [MISSED, FALSE, WRONG_BOUNDARY].map((verdict) => [
@@ -487,7 +486,7 @@ function errorSummary(clip) {
   ]);
   const parts = counts.filter(([, count]) => count).map(([verdict, count]) => `${count} ${verdict}`);
   if (parts.length) return parts.join(", ");
-  return judgedEvents(clip).length ? "no errors" : "no events, none predicted";
+  return judgedEvents(clip).length ? "no errors" : "no events, none detected";
 }
 
 function clipOption(clip, index) {
@@ -624,7 +623,7 @@ function clipProbability(probability, thresholds) {
     threshold !== null && probability <= threshold
       ? `, not above the threshold ${+(100 * threshold).toFixed(1)} %`
       : "";
-  return `probability in the clip ${percent(probability)} %${below}`;
+  return `clip probability ${percent(probability)} %${below}`;
 }
 
 function showLanes(clip) {
@@ -693,14 +692,14 @@ function showEventKeys() {
   const texts = report.clips.thresholds.map(({ frames }) =>
     frames.map((value) => `${+(100 * value).toFixed(1)} %`).join(" and "),
   );
-  const thresholds = texts.every((text) => text === texts[0]) ? texts[0] : "of each class its own";
+  const thresholds = texts.every((text) => text === texts[0]) ? texts[0] : "different for each class";
   const curve = hasProbabilities
-    ? `Probability: in each frame, 0 to 100 %; dashed: thresholds, ${thresholds}.`
-    : "No checkpoint of that iteration was saved, so there are no frame probabilities.";
+    ? `Probability: of each frame, 0 to 100 %. Dashed: thresholds, ${thresholds}.`
+    : "There is no checkpoint of that iteration, so frame probabilities are not shown.";
   byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
 }
 
-// --- Clips: what the user does ----------------------------------------------------------------------
+// --- Clips: mouse and keyboard ----------------------------------------------------------------------
 
 function togglePlay() {
   const player = byId("player");
@@ -708,7 +707,7 @@ function togglePlay() {
   else player.pause();
 }
 
-/** Tell whether a key is meant for the clips: keys pressed elsewhere, with no clip in sight, keep their meaning. */
+/** Tell whether a key is for the clip browser: elsewhere, with no clip in sight, keys keep their meaning. */
 function isForClips(target) {
   const box = byId("stage").getBoundingClientRect();
   const inSight = box.top < window.innerHeight && box.bottom > 0;
@@ -727,7 +726,7 @@ function onKey(event) {
   event.preventDefault();
 }
 
-function listenToUser() {
+function addListeners() {
   byId("filters").addEventListener("change", showList);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("clip-list").addEventListener("click", (event) => {
@@ -744,7 +743,7 @@ function listenToUser() {
   const player = byId("player");
   for (const name of ["play", "pause", "seeked", "timeupdate"]) player.addEventListener(name, followPlayer);
   document.addEventListener("keydown", onKey);
-  // A button is clicked when the space bar comes up: on an event it has played already.
+  // Releasing the space bar would click the button; on an event, pressing it has started the player already.
   document.addEventListener("keyup", (event) => {
     if (event.key === " " && event.target.closest(".event")) event.preventDefault();
   });
@@ -753,7 +752,7 @@ function listenToUser() {
 function showClips(clips) {
   const choice =
     clips.clips.length < clips.clips_judged
-      ? `${clips.clips.length} of the ${clips.clips_judged} validation clips, evenly spread from the lowest F1 to the highest.`
+      ? `${clips.clips.length} of the ${clips.clips_judged} validation clips, evenly spaced from the lowest to the highest F1.`
       : "All validation clips.";
   byId("clip-choice").textContent = choice;
   byId("filter-class").append(
@@ -764,7 +763,7 @@ function showClips(clips) {
   byId("sort").append(...Object.keys(SORTS).map((name) => element("option", {}, name)));
   showAxes();
   showEventKeys();
-  listenToUser();
+  addListeners();
   showList();
 }
 
@@ -785,7 +784,7 @@ if (report.clips) {
       element(
         "p",
         { class: "note" },
-        "Not shown, as the page was made without the data set: run utils/report.py with --dataset_dir.",
+        "Not shown: this page was made without the data set. Run utils/report.py with --dataset_dir.",
       ),
     );
   }

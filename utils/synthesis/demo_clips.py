@@ -11,17 +11,9 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from utils.dataset.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, synthesize_event
-from utils.dataset.tables import (
-    SUBSETS,
-    TABLE_SUFFIXES,
-    Clip,
-    Event,
-    Subset,
-    write_strong_table,
-    write_unlabelled_table,
-    write_weak_table,
-)
+from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
+from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
+from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, synthesize_event
 from utils.system.files import make_folder
 from utils.system.log import logger
 from utils.system.progress import progress
@@ -50,7 +42,7 @@ class Recording:
 
 
 def draw_events(label: str, generator: Generator, clip_seconds: float) -> list[Event]:
-    """Draw the times of one or more events of a class, one after the other while they fit."""
+    """Draw the times of events of a class, one after the other while they fit."""
     sound = SOUNDS[label]
     events: list[Event] = []
     free_from = 0.0
@@ -66,7 +58,7 @@ def draw_events(label: str, generator: Generator, clip_seconds: float) -> list[E
 
 
 def draw_labels(annotation: str, generator: Generator) -> list[str]:
-    """Draw the classes of a clip; now and then none, but not where the table could not say so."""
+    """Draw the classes of a clip; sometimes none, but only where the table has a row for such clips."""
     if annotation == "strong" and generator.random() < EVENTLESS_FRACTION:
         return []
     classes = generator.integers(1, MOST_CLASSES + 1)
@@ -94,7 +86,7 @@ def make_recording(name: str, annotation: str, generator: Generator, stereo: boo
 
 
 def make_clip(audio_folder: Path, subset: Subset, index: int, seed: int) -> Clip:
-    """Write a recording, and return what the tables are to say of it."""
+    """Write a recording, and return its annotation."""
     # Each clip has its own generator, so that the validation clips are drawn independently of the others.
     generator = np.random.default_rng([seed, list(SUBSETS).index(subset.data_type), index])
     name = f"{subset.data_type}_{index:04d}.wav"

@@ -1,4 +1,4 @@
-"""Training in two processes, as torchrun starts them, on this machine's processors."""
+"""Training on two ranks, as torchrun starts them, on this machine's processors."""
 
 import os
 import re
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import astuple, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,13 +15,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytorch.data_generator import BatchPart, HeldClips, Share, Standardizer, mixed_batches, training_batches
+from pytorch.data_generator import BatchPart, HeldClips, Shard, Standardizer, mixed_batches, training_batches
 from pytorch.models import create_model
 from tests.commands import PROJECT, run_well
 from tests.conftest import copy_inputs
-from utils.workspace.paths import Run
+from utils.settings.groups import PUBLISHED_TRAINING
 
-SETTINGS = (
+CONFIG = (
     "log_interval = 2\nadam_epsilon = 0.01\n"  # else Adam's first steps follow the sign of rounding errors
 )
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -34,29 +35,26 @@ def some_clips(clips: int, first: int = 0) -> HeldClips:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 7), st.integers(1, 4), st.integers(0, 5))
-def test_processes_share_each_batch_of_one_process(clips, batch_size, processes, seed):
+def test_ranks_share_each_batch_of_one_process(clips, batch_size, ranks, seed):
     held = some_clips(clips)
     options = {"batch_size": batch_size, "seed": seed}
     whole = training_batches(held, NO_SCALING, **options)
-    shares = [
-        training_batches(held, NO_SCALING, **options, share=Share(rank, processes))
-        for rank in range(processes)
+    shards = [
+        training_batches(held, NO_SCALING, **options, shard=Shard(rank, ranks)) for rank in range(ranks)
     ]
-    for batch, *parts in islice(zip(whole, *shares, strict=True), 5):
+    for batch, *parts in islice(zip(whole, *shards, strict=True), 5):
         assert sorted(name for part in parts for name in part.names) == sorted(batch.names)
-        assert {part.clips_counted.all * processes for part in parts} == {len(batch.names)}
+        assert {part.clips_counted.all * ranks for part in parts} == {len(batch.names)}
 
 
-def test_processes_share_each_part_of_a_mixed_batch():
+def test_ranks_share_each_part_of_a_mixed_batch():
     parts = [BatchPart(some_clips(9), 3, "weak"), BatchPart(some_clips(9, 100), 5, "strong")]
     whole = next(mixed_batches(parts, NO_SCALING, seed=1))
-    shares = [next(mixed_batches(parts, NO_SCALING, seed=1, share=Share(rank, 2))) for rank in range(2)]
+    shards = [next(mixed_batches(parts, NO_SCALING, seed=1, shard=Shard(rank, 2))) for rank in range(2)]
     for rows in ("weak_rows", "strong_rows"):
-        shared = [name for share in shares for name in share.names[getattr(share, rows)]]
+        shared = [name for shard in shards for name in shard.names[getattr(shard, rows)]]
         assert sorted(shared) == sorted(whole.names[getattr(whole, rows)])
-    assert {(s.clips_counted.weak, s.clips_counted.strong, s.clips_counted.all) for s in shares} == {
-        (1.5, 2.5, 4)
-    }
+    assert {astuple(shard.clips_counted) for shard in shards} == {(1.5, 2.5, 4)}
 
 
 def joint_training(*arguments: object, **environment: str) -> subprocess.Popen:
@@ -74,9 +72,14 @@ def joint_training(*arguments: object, **environment: str) -> subprocess.Popen:
 
 def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
     """Over batches of 3, 3, 3 and 1 clip: at the last, one process has none."""
-    run = Run("train_weak", "1", "Cnn_5layers_AvgPooling", "clipwise_binary_crossentropy", 3, 1234)
+    run = replace(
+        trained.run,
+        model_type="Cnn_5layers_AvgPooling",
+        batch_size=3,
+        training=replace(PUBLISHED_TRAINING, adam_epsilon=0.01),
+    )
     config_path = tmp_path / "config.py"
-    config_path.write_text(SETTINGS)
+    config_path.write_text(CONFIG)
     checkpoints, outputs = [], []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -89,11 +92,11 @@ def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
             process = joint_training(*arguments, SED_CONFIG=str(config_path))
             outputs.append(process.communicate(timeout=200)[0])
             assert process.returncode == 0, outputs[-1]
-        checkpoints.append(torch.load(workspace.checkpoint(run, 4), weights_only=True)["model"])
+        checkpoints.append(torch.load(workspace.run_paths(run).checkpoint(4), weights_only=True)["model"])
     one, two = checkpoints
     assert one.keys() == two.keys()
     torch.manual_seed(run.seed)
-    first = create_model(run.model_type, 10, "frame_vectors").state_dict()
+    first = create_model(run.model_type, 10, "frame_vectors", outputs_in_float32=True).state_dict()
     for name in one:
         moved, apart = (torch.linalg.norm((one[name] - x[name]).float()) for x in (first, two))
         assert apart < 1e-2 * moved or apart < 1e-6, name

@@ -1,0 +1,90 @@
+"""What later stages read: features and scalar, with the command that makes them where they are missing."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from utils.audio.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
+from utils.audio.origin import table_digest, what_changed
+from utils.audio.scalar import SCALAR_DATA_TYPES, existing_scalar
+from utils.dataset.subsets import SUBSETS, listed_clips
+from utils.settings.groups import Settings
+from utils.system.errors import MissingInputError, made_by
+from utils.workspace.paths import Workspace
+
+SCRIPT = Path(__file__).resolve().parents[1] / "features.py"
+
+
+def features_command(dataset_dir: Path, workspace: Workspace, data_type: str) -> str:
+    """Return the command that makes the features of a subset, for error messages."""
+    return (
+        f"python {SCRIPT} calculate_feature_for_all_audio_files --dataset_dir {dataset_dir} "
+        f"--workspace {workspace.root} --data_type {data_type}" + " --mini_data" * workspace.mini_data
+    )
+
+
+def scalar_command(workspace: Workspace, data_type: str) -> str:
+    """Return the command that makes the scalar, for error messages."""
+    return (
+        f"python {SCRIPT} calculate_scalar --workspace {workspace.root} --data_type {data_type}"
+        + " --mini_data" * workspace.mini_data
+    )
+
+
+def require_fresh(workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings) -> None:
+    """Raise MissingInputError unless the features of a subset are those that would be made now."""
+    path = workspace.features(data_type)
+    table = table_digest(listed_clips(dataset_dir, data_type, settings, mini_data=workspace.mini_data))
+    audio_folder = dataset_dir / SUBSETS[data_type].audio_folder
+    changed = what_changed(read_origin(path), settings.features, table, audio_folder)
+    if changed:
+        raise MissingInputError(path, changed)
+
+
+def load_features(workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings) -> Features:
+    """Read the features of a subset into memory.
+
+    Raises
+    ------
+    SedError
+        If there are none, or they are not of the data set and the settings as they are now; with the command
+        that makes them.
+    """
+    with made_by(features_command(dataset_dir, workspace, data_type)):
+        require_fresh(workspace, dataset_dir, data_type, settings)
+        return read_features(workspace.features(data_type), settings.features)
+
+
+@contextmanager
+def open_fresh_features(
+    workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings
+) -> Iterator[Features]:
+    """Open the features of a subset, whose large arrays stay in the file; errors as of `load_features`."""
+    with ExitStack() as stack:
+        with made_by(features_command(dataset_dir, workspace, data_type)):
+            require_fresh(workspace, dataset_dir, data_type, settings)
+            features = stack.enter_context(open_features(workspace.features(data_type), settings.features))
+        yield features
+
+
+def scalar_data_type(workspace: Workspace) -> str:
+    """Return the subset whose scalar the runs of the workspace standardize by: the first that there is."""
+    with_features = [name for name in SCALAR_DATA_TYPES if workspace.features(name).is_file()]
+    return existing_scalar(workspace) or [*with_features, *SCALAR_DATA_TYPES][0]
+
+
+def load_scalar(workspace: Workspace, mel_bins: int) -> Scalar:
+    """Read the scalar of the workspace.
+
+    Raises
+    ------
+    SedError
+        If there is none, or it is not of the features as they are now; with the command that makes it.
+    """
+    data_type = scalar_data_type(workspace)
+    path, features = workspace.scalar(data_type), workspace.features(data_type)
+    with made_by(scalar_command(workspace, data_type)):
+        scalar = read_scalar(path, mel_bins)
+        if features.is_file() and read_origin(features).digest() != scalar.features:
+            raise MissingInputError(path, f"is of other features than those in {features}")
+    return scalar

@@ -1,0 +1,63 @@
+"""The scalar: mean and standard deviation of each mel band, by which the models' input is standardized."""
+
+import h5py
+import numpy as np
+
+from utils.audio.feature_file import Scalar, open_features, read_origin, write_scalar
+from utils.settings.groups import FeatureSettings
+from utils.system.errors import SedError
+from utils.system.log import logger
+from utils.workspace.paths import Workspace
+
+SCALAR_DATA_TYPES = ("train_weak", "train_synthetic")  # of one of them; the challenge's runs take the first
+
+
+def existing_scalar(workspace: Workspace) -> str | None:
+    """Return the subset that the workspace's scalar is of; None where there is no scalar."""
+    return next((name for name in SCALAR_DATA_TYPES if workspace.scalar(name).is_file()), None)
+
+
+def scalar_of_features(logmel: np.ndarray | h5py.Dataset, origin_digest: str) -> Scalar:
+    """Compute mean and standard deviation of each mel band over all frames, in double precision.
+
+    It reads one clip at a time. The variance is the variance of the clips' means plus the mean of the
+    variances within the clips, as mean square minus squared mean would lose digits. A band that never changes
+    gets the standard deviation 1, so that it becomes 0 when it is standardized.
+
+    Parameters
+    ----------
+    logmel : np.ndarray or h5py.Dataset, shape (clips, frames, mel_bins), dB
+    origin_digest : str
+        Tells what the features were made from.
+    """
+    means, variances = np.empty((2, *logmel.shape[::2]))
+    for index in range(len(logmel)):
+        frames = logmel[index].astype(np.float64)
+        means[index], variances[index] = frames.mean(axis=0), frames.var(axis=0)
+    std = np.sqrt(variances.mean(axis=0) + means.var(axis=0))
+    return Scalar(means.mean(axis=0), np.where(std > 0, std, 1.0), origin_digest)
+
+
+def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSettings) -> None:
+    """Compute the scalar of a subset's features, and write it.
+
+    Raises
+    ------
+    MissingInputError
+        If there are no features of the subset with these settings.
+    SedError
+        If the runs of the workspace standardize by the scalar of another subset.
+    """
+    other = existing_scalar(workspace)
+    if other not in (None, data_type):
+        raise SedError(
+            f"{workspace.scalar(other)}: the runs of this workspace standardize by the scalar of "
+            f"{other}; take another --workspace, or remove that file and train again"
+        )
+    source = workspace.features(data_type)
+    origin = read_origin(source)
+    with open_features(source, settings) as features:
+        scalar = scalar_of_features(features.logmel, origin.digest())
+    path = workspace.scalar(data_type)
+    write_scalar(path, scalar)
+    logger.info(f"Scalar of {data_type} written to {path}")

@@ -42,12 +42,12 @@ ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
 NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
-GPU_ID=${GPU_ID:-0}                 # the GPU to use, where torch sees one
+GPU_ID=${GPU_ID:-}                  # the GPU to use, as nvidia-smi numbers them; empty: by CUDA_VISIBLE_DEVICES
 RESUME=${RESUME:-}                  # not empty: go on with trainings that were stopped or killed
 MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out
 VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of
 
-export CUDA_VISIBLE_DEVICES=$GPU_ID
+[ -n "$GPU_ID" ] && export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
 run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD" --seed "$SEED")

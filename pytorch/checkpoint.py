@@ -14,6 +14,7 @@ from pytorch.training import Training
 from utils.settings.groups import EventSettings, FeatureSettings
 from utils.system.errors import SedError
 from utils.system.files import written_whole
+from utils.system.log import logger
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import STUDENT, TEACHER, Run
 
@@ -41,6 +42,7 @@ def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, 
         "optimizer": training.optimizer.state_dict(),
         "scheduler": training.scheduler.state_dict(),
         "meter": meter.state(),
+        "device_type": training.compute.device.type,
         "random_states": ranks.gather(training.compute.random_state()),
     }
     if training.teacher is not None:
@@ -50,15 +52,20 @@ def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, 
 
 
 def restore_training(state: dict[str, Any], training: Training, meter: Meter, ranks: Ranks) -> None:
-    """Take up the state that `training_state` returned."""
+    """Take up the state that `training_state` returned, perhaps on another kind of device."""
+    device_type = training.compute.device.type
     training.model.load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
+    for group in state["optimizer"]["param_groups"]:  # loading takes over the saved choice otherwise
+        group["fused"] = device_type == "cuda"
     training.optimizer.load_state_dict(state["optimizer"])
     training.scheduler.load_state_dict(state["scheduler"])
     if training.teacher is not None:
         training.teacher.model.load_state_dict(state[WEIGHTS_KEYS[TEACHER]])
         training.teacher.step = state["teacher_step"]
     meter.restore(state["meter"])
-    if ranks.rank < len(state["random_states"]):
+    if state["device_type"] != device_type:
+        logger.info(f"The checkpoint is of a training on {state['device_type']}: random numbers start anew")
+    elif ranks.rank < len(state["random_states"]):
         training.compute.set_random_state(state["random_states"][ranks.rank])
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from utils.audio.feature_file import Features, Scalar
 
 ALL_ROWS, NO_ROWS = slice(None), slice(0)
+CLIPS_STANDARDIZED_AT_ONCE = 512  # 170 MB in float64
 
 
 @dataclass(frozen=True)
@@ -66,34 +67,6 @@ class Batch:
     clips_counted: ClipCounts
 
 
-@dataclass(frozen=True)
-class HeldClips:
-    """A subset's features as tensors that batches are gathered from: in GPU memory where they fit there.
-
-    Attributes
-    ----------
-    names : list of str, length N
-    logmel : Tensor, shape (N, frames, mel_bins), float32, dB
-    weak_target : Tensor, shape (N, classes), bool, or None
-    strong_target : Tensor, shape (N, frames, classes), bool, or None
-    """
-
-    names: list[str]
-    logmel: Tensor
-    weak_target: Tensor | None
-    strong_target: Tensor | None
-
-
-def hold(features: Features, device: torch.device, gpu_data_fraction: float) -> HeldClips:
-    """Return the features as tensors, on a GPU if they take at most that fraction of its free memory."""
-    arrays = (features.logmel, features.weak_target, features.strong_target)
-    size = sum(array.nbytes for array in arrays if array is not None)
-    fits = device.type == "cuda" and size <= gpu_data_fraction * torch.cuda.mem_get_info(device)[0]
-    place = device if fits else torch.device("cpu")
-    tensors = (None if array is None else torch.from_numpy(array).to(place) for array in arrays)
-    return HeldClips(features.names, *tensors)
-
-
 def send(tensor: Tensor, device: torch.device) -> Tensor:
     """Return the tensor on the device; from memory to a GPU without waiting for the GPU."""
     if device.type == "cuda" and tensor.device.type == "cpu":
@@ -118,20 +91,71 @@ class Standardizer:
         return ((send(logmel, self.mean.device) - self.mean) / self.std).float()
 
 
-def gather(clips: HeldClips, indexes: np.ndarray, standardize: Standardizer, shard: Shard) -> Batch:
+@dataclass(frozen=True)
+class HeldClips:
+    """A subset's features as tensors that batches are gathered from.
+
+    Attributes
+    ----------
+    names : list of str, length N
+    logmel : Tensor, shape (N, frames, mel_bins), float32
+        In GPU memory, where it fits there, standardized once; else in dB.
+    weak_target : Tensor, shape (N, classes), bool, or None
+    strong_target : Tensor, shape (N, frames, classes), bool, or None
+    standardize : Standardizer
+        What standardizes the log-mel.
+    """
+
+    names: list[str]
+    logmel: Tensor
+    weak_target: Tensor | None
+    strong_target: Tensor | None
+    standardize: Standardizer
+
+    @property
+    def is_standardized(self) -> bool:
+        return self.logmel.device.type == "cuda"
+
+    def batch_logmel(self, rows: Tensor) -> Tensor:
+        """Return the standardized log-mel of the clips at `rows`, on the device that computes."""
+        logmel = self.logmel.index_select(0, rows)
+        return logmel if self.is_standardized else self.standardize(logmel)
+
+    def batch_target(self, target: Tensor | None, rows: Tensor) -> Tensor | None:
+        """Return one of the targets of the clips at `rows` as float32, on the device that computes."""
+        device = self.standardize.mean.device
+        return None if target is None else send(target.index_select(0, rows), device).float()
+
+
+def fits_on_gpu(size: int, device: torch.device, gpu_data_fraction: float) -> bool:
+    """Tell whether the device is a GPU, of whose free memory `size` bytes take at most that fraction."""
+    return device.type == "cuda" and size <= gpu_data_fraction * torch.cuda.mem_get_info(device)[0]
+
+
+def hold(features: Features, standardize: Standardizer, gpu_data_fraction: float) -> HeldClips:
+    """Return the features as tensors, on a GPU if they take at most that fraction of its free memory."""
+    device = standardize.mean.device
+    arrays = (features.logmel, features.weak_target, features.strong_target)
+    size = sum(array.nbytes for array in arrays if array is not None)
+    logmel, *targets = (None if array is None else torch.from_numpy(array) for array in arrays)
+    if fits_on_gpu(
+        size, device, gpu_data_fraction
+    ):  # standardized a few clips at a time, as float64 takes twice the memory
+        logmel = torch.cat([standardize(clips) for clips in logmel.split(CLIPS_STANDARDIZED_AT_ONCE)])
+        targets = [None if target is None else target.to(device) for target in targets]
+    return HeldClips(features.names, logmel, *targets, standardize)
+
+
+def gather(clips: HeldClips, indexes: np.ndarray, shard: Shard) -> Batch:
     """Return this rank's shard of the clips at `indexes` as a batch."""
     count = len(indexes) / shard.ranks
     indexes = indexes[shard.rank :: shard.ranks]
     rows = send(torch.from_numpy(indexes), clips.logmel.device)
-
-    def floats(target: Tensor | None) -> Tensor | None:
-        return None if target is None else send(target.index_select(0, rows), standardize.mean.device).float()
-
     return Batch(
         [clips.names[index] for index in indexes],
-        standardize(clips.logmel.index_select(0, rows)),
-        floats(clips.weak_target),
-        floats(clips.strong_target),
+        clips.batch_logmel(rows),
+        clips.batch_target(clips.weak_target, rows),
+        clips.batch_target(clips.strong_target, rows),
         ALL_ROWS,
         ALL_ROWS,
         ClipCounts(count, count, count),
@@ -191,7 +215,6 @@ def shuffled_batches(clips_num: int, batch_size: int, generator: np.random.Gener
 
 def training_batches(
     clips: HeldClips,
-    standardize: Standardizer,
     *,
     batch_size: int,
     seed: int,
@@ -206,8 +229,6 @@ def training_batches(
     ----------
     clips : HeldClips
         The training clips.
-    standardize : Standardizer
-        What standardizes them.
     batch_size : int
         Clips in a batch.
     seed : int
@@ -219,7 +240,7 @@ def training_batches(
     """
     drawn = shuffled_batches(len(clips.names), batch_size, np.random.default_rng(seed))
     for indexes in itertools.islice(drawn, skip, None):
-        yield gather(clips, indexes, standardize, shard)
+        yield gather(clips, indexes, shard)
 
 
 @dataclass(frozen=True)
@@ -257,7 +278,6 @@ def mixed_indexes(parts: list[BatchPart], seed: int) -> Iterator[list[np.ndarray
 
 def mixed_batches(
     parts: list[BatchPart],
-    standardize: Standardizer,
     *,
     seed: int,
     shard: Shard = WHOLE,
@@ -271,8 +291,6 @@ def mixed_batches(
     ----------
     parts : list of BatchPart
         At most one of them with weak and one with strong annotation.
-    standardize : Standardizer
-        What standardizes the clips.
     seed : int
         Of the orders.
     shard : Shard
@@ -281,10 +299,7 @@ def mixed_batches(
         How many batches were seen before.
     """
     for indexes in itertools.islice(mixed_indexes(parts, seed), skip, None):
-        drawn = [
-            gather(part.held, of_part, standardize, shard)
-            for part, of_part in zip(parts, indexes, strict=True)
-        ]
+        drawn = [gather(part.held, of_part, shard) for part, of_part in zip(parts, indexes, strict=True)]
         yield join_batches(drawn, [part.annotation for part in parts])
 
 

@@ -78,32 +78,34 @@ class Detector:
         of_class = class_post_processing(self.post_processing_name, self.events)
         return (of_class,) * self.features.classes_num
 
-    def probabilities(self, logmel: np.ndarray) -> Probabilities:
+    def probabilities(self, logmel: np.ndarray | torch.Tensor) -> Probabilities:
         """Run the model over clips; where there is digital silence only, nothing is detected.
 
         Parameters
         ----------
-        logmel : np.ndarray or h5py.Dataset, shape (clips, frames, mel_bins), dB
+        logmel : np.ndarray, h5py.Dataset or Tensor, shape (clips, frames, mel_bins), dB
             A data set in a file is read batch by batch.
         """
         self.model.eval()
         silence_level = decibels(np.zeros(self.features.mel_bins), self.features.log_floor)
         silence = self.standardize(torch.from_numpy(silence_level))
-        arrays: list[np.ndarray] = []
+        outputs: list[torch.Tensor] = []
         for start in range(0, len(logmel), self.batch_size):
             rows = slice(start, start + self.batch_size)
-            batch = self.standardize(torch.from_numpy(logmel[rows]))
+            clips = logmel[rows]
+            batch = self.standardize(torch.from_numpy(clips) if isinstance(clips, np.ndarray) else clips)
             with torch.inference_mode(), self.compute.autocast():
                 output = self.model(batch)[:2]
                 is_silent = (batch == silence).flatten(1).all(dim=1)
                 for probability in output:
                     probability[is_silent] = 0
-            if not arrays:
-                # Made beforehand: small arrays made between the large ones of the batches would keep the
-                # allocator from using that memory again.
-                arrays = [np.empty((len(logmel), *part.shape[1:]), np.float32) for part in output]
-            for array, part in zip(arrays, output, strict=True):
-                array[rows] = part.cpu().numpy()
+            if not outputs:
+                # Made beforehand: small tensors made between the large ones of the batches would keep the
+                # allocator from using that memory again. A GPU's are sent in one copy at the end.
+                outputs = [part.new_empty((len(logmel), *part.shape[1:])) for part in output]
+            for whole, part in zip(outputs, output, strict=True):
+                whole[rows] = part
+        arrays = (whole.cpu().numpy() for whole in outputs)
         return Probabilities(*arrays, self.model.stride_frames, logmel.shape[1])
 
 

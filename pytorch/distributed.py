@@ -10,6 +10,7 @@ from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from pytorch.data_generator import Shard
+from utils.system.errors import SedError
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,33 @@ class Ranks:
 
 
 def join_ranks(cuda: bool) -> Ranks:
-    """Join the processes that torchrun has started; where it was not used, this one is alone."""
+    """Join the processes that torchrun has started; where it was not used, this one is alone.
+
+    Raises
+    ------
+    SedError
+        If the ranks cannot work together on GPUs.
+    """
     if not distributed.is_torchelastic_launched():
         return Ranks(0, 1, 0)
     ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     if ranks.count > 1:
+        if cuda:
+            require_gpu_for(ranks)
         distributed.init_process_group("nccl" if cuda else "gloo")
     return ranks
+
+
+def require_gpu_for(ranks: Ranks) -> None:
+    """Raise SedError unless GPUs can work together here and one of them is this rank's."""
+    gpus = torch.cuda.device_count()
+    if gpus <= ranks.local_rank:
+        raise SedError(
+            f"--cuda: rank {ranks.local_rank} of this machine has no GPU, as torch sees {gpus}; start at "
+            f"most {gpus} ranks with torchrun --nproc_per_node, or leave out --cuda"
+        )
+    if not distributed.is_nccl_available():
+        raise SedError("--cuda: this torch has no NCCL, which several ranks need on GPUs; leave out --cuda")
 
 
 def synchronize_norms(model: nn.Module) -> None:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import joblib
 import numpy as np
+import torch
 from loky import ProcessPoolExecutor
 
+from pytorch.data_generator import fits_on_gpu
 from pytorch.detector import Detector
 from pytorch.interruption import ignore_interrupts
 from pytorch.models import Cnn, Crnn
@@ -94,6 +96,13 @@ class Evaluation:
         self.training_logmel, self.training_target = training.logmel[chosen], training.weak_target[chosen]
         self.validation = validation
         self.detector = detector
+        self.validation_logmel = None if validation is None else validation.features.logmel
+        device, fraction = detector.compute.device, loop.gpu_data_fraction
+        if validation is not None and fits_on_gpu(self.validation_logmel.nbytes, device, fraction):
+            self.training_logmel, self.validation_logmel = (
+                torch.from_numpy(logmel).to(device)
+                for logmel in (self.training_logmel, self.validation_logmel)
+            )
         self.scoring = scoring
         # One worker, or more where there are processors that training leaves idle.
         workers = min(max(1, joblib.cpu_count() // 2), loop.scoring_workers)
@@ -121,7 +130,7 @@ class Evaluation:
         for weights, detector in detectors.items() if self.validation is not None else ():
             validation[weights] = self.workers.submit(
                 score_probabilities_in_worker,
-                detector.probabilities(self.validation.features.logmel),
+                detector.probabilities(self.validation_logmel),
                 self.validation.reference,
                 self.paths.submission(iteration, weights),
                 labels=detector.labels,

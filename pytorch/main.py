@@ -15,7 +15,7 @@ from pytorch.checkpoint import (
     training_state,
     write_checkpoint,
 )
-from pytorch.compute import choose_compute, make_repeatable
+from pytorch.compute import choose_compute, idle_gpu_hint, make_repeatable
 from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
 from pytorch.distributed import Ranks, join_ranks
@@ -71,6 +71,8 @@ def train(arguments: argparse.Namespace) -> None:
     logger.info(f"Training audio num: {describe_counts(subsets)}")
     logger.info(f"Validation audio num: {describe_count(validation)}")
     logger.info(f"Compute: {compute}")
+    if not arguments.cuda and (hint := idle_gpu_hint()):
+        logger.info(f"The GPU is not used: {hint}")
 
     # Model
     training = new_training(
@@ -82,7 +84,7 @@ def train(arguments: argparse.Namespace) -> None:
         ranks=ranks,
         compile_model=arguments.compile,
     )
-    meter = Meter(iterations, loop.log_interval, ranks)
+    meter = Meter(iterations, loop.log_interval, ranks, compute.device)
 
     # Start or resume
     start = begin_run(

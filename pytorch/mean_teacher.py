@@ -40,6 +40,9 @@ class MeanTeacher:
         compute: Compute,
     ) -> None:
         self.model = copy.deepcopy(student).requires_grad_(False)
+        for part in self.model.modules():
+            if isinstance(part, nn.RNNBase):
+                part.flatten_parameters()  # copying scatters them in GPU memory, which slows cuDNN down
         self.settings = settings
         self.step = 0
         self.ramp_steps = settings.consistency_ramp_fraction * iterations
@@ -89,5 +92,4 @@ class MeanTeacher:
         """Move the teacher's weights towards the student's, after an optimizer step of the student."""
         self.step += 1
         with torch.no_grad():
-            for own, learned in zip(self.model.parameters(), student.parameters(), strict=True):
-                own.lerp_(learned, 1 - self.decay)
+            torch._foreach_lerp_(list(self.model.parameters()), list(student.parameters()), 1 - self.decay)

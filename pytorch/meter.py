@@ -24,9 +24,12 @@ class Meter:
         How many iterations a report is the mean of.
     ranks : Ranks
         Those that train together: what is reported is the mean over all of them.
+    device : torch.device
+        Where the losses are computed; they stay there until they are reported.
     """
 
-    def __init__(self, iterations: int, log_interval: int, ranks: Ranks) -> None:
+    def __init__(self, iterations: int, log_interval: int, ranks: Ranks, device: torch.device) -> None:
+        self.device = device
         self.log_interval = log_interval
         self.ranks = ranks
         is_hidden = not (ranks.is_first and on_terminal())
@@ -68,8 +71,8 @@ class Meter:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up a state."""
-        self.losses = list(state["losses"])
-        values = zip(*state["terms"].values(), strict=True)
+        self.losses = list(state["losses"].to(self.device))
+        values = zip(*(terms.to(self.device) for terms in state["terms"].values()), strict=True)
         self.terms = [dict(zip(state["terms"], of_iteration, strict=True)) for of_iteration in values]
         self.started_at = time.perf_counter() - state["seconds"]
 

@@ -69,7 +69,7 @@ def add_compute_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
         choices=PRECISIONS,
         default=defaults.precision,
         help="number format of the convolutions; auto: bf16 where the processor or GPU has it, else fp32; "
-        f"default {defaults.precision}",
+        f"tf32: shortened fp32, on GPUs since Ampere; default {defaults.precision}",
     )
 
 

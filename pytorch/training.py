@@ -29,6 +29,7 @@ class Training:
     optimizer, scheduler
         Of the student.
     compute : Compute
+    is_compiled : bool
     """
 
     model: nn.Module
@@ -38,6 +39,7 @@ class Training:
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     compute: Compute
+    is_compiled: bool
 
     @property
     def models(self) -> dict[str, nn.Module]:
@@ -62,7 +64,7 @@ def new_training(
     ).to(compute.device)
     parallel_model = ranks.distribute(model)
     if compile_model:
-        parallel_model = compiled(parallel_model)
+        parallel_model = compiled(parallel_model, compute.device)
     teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
     optimizer = torch.optim.Adam(
         model.parameters(),
@@ -76,12 +78,17 @@ def new_training(
     scheduler = torch.optim.lr_scheduler.StepLR(
         optimizer, settings.learning_rate_decay_interval, settings.learning_rate_decay
     )
-    return Training(model, parallel_model, loss, teacher, optimizer, scheduler, compute)
+    return Training(
+        model, parallel_model, loss, teacher, optimizer, scheduler, compute, is_compiled=compile_model
+    )
 
 
 def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """Let the model learn from a batch; return the loss and its terms, which stay on the device."""
     training.model.train()
+    # The last batch of a pass may be smaller: a compiled model is not to be compiled again for it.
+    if training.is_compiled:
+        torch._dynamo.maybe_mark_dynamic(batch.logmel, 0)
     with training.compute.autocast():
         output = training.parallel_model(batch.logmel)
     if training.loss.compares_frames:

@@ -54,21 +54,20 @@ def batches_of(
 
     The first `skip` batches are left out, as the run has seen them before.
     """
-    device = standardize.mean.device
     order = {"seed": run.seed, "shard": shard, "skip": skip}
     fractions = LOSSES[run.loss_type].batch_fractions
     if fractions is None:
-        clips = hold(concatenate(list(subsets.values())), device, gpu_data_fraction)
-        return training_batches(clips, standardize, batch_size=run.batch_size, **order)
+        clips = hold(concatenate(list(subsets.values())), standardize, gpu_data_fraction)
+        return training_batches(clips, batch_size=run.batch_size, **order)
     parts = [
         BatchPart(
-            hold(subsets[name], device, gpu_data_fraction),
+            hold(subsets[name], standardize, gpu_data_fraction),
             round(fraction * run.batch_size),
             SUBSETS[name].annotation,
         )
         for name, fraction in fractions.items()
     ]
-    return mixed_batches(parts, standardize, **order)
+    return mixed_batches(parts, **order)
 
 
 def describe_count(features: Features) -> str:

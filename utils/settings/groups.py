@@ -9,7 +9,7 @@ from utils.system.errors import SedError
 
 LABEL_SEPARATORS = set(",\t\n\r")
 POST_PROCESSING_NAMES = ("double_threshold", "median_filter")  # see utils/events/post_processing.py
-PRECISION_NAMES = ("auto", "fp32", "bf16")  # see pytorch/compute.py
+PRECISION_NAMES = ("auto", "fp32", "tf32", "bf16")  # see pytorch/compute.py
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tests.fake_gpu.device import GPU, FakeTensorMode, on_gpu, torch  # first: b
 from unittest import mock
 
 import numpy as np
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 from torch.utils._pytree import tree_map_only
 
 import pytorch.training
@@ -28,7 +29,11 @@ from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
 
 ALONE, COMPUTE = Ranks(0, 1, 0), Compute(GPU, torch.bfloat16)
-MEL_BINS, CLASSES, FRAMES = SETTINGS.features.mel_bins, SETTINGS.features.classes_num, SETTINGS.features.clip_frames
+MEL_BINS, CLASSES, FRAMES = (
+    SETTINGS.features.mel_bins,
+    SETTINGS.features.classes_num,
+    SETTINGS.features.clip_frames,
+)
 CLIPS, BATCH_SIZE, ITERATIONS = 6, 8, 9
 HELD, UNHELD = 0.3, 0.0  # fraction of the GPU's memory that the features may take
 
@@ -47,7 +52,7 @@ def some_features(data_type: str) -> Features:
 
 def training_on_gpu(run: Run, standardize: Standardizer, mode: FakeTensorMode) -> Training:
     """A new training whose model was moved as fake tensors can be."""
-    with mode._disable_fake() if hasattr(mode, "_disable_fake") else torch._subclasses.fake_tensor.unset_fake_temporarily():
+    with unset_fake_temporarily():
         model = create_model(
             run.model_type, CLASSES, LOSSES[run.loss_type].clip_output_from, outputs_in_float32=True
         )
@@ -95,7 +100,9 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
         training, meter = training_on_gpu(run, standardize, mode), Meter(ITERATIONS, 2, ALONE, GPU)
         restore_training(state, training, meter, ALONE)
         step()
-        kept = [value for of_parameter in training.optimizer.state.values() for value in of_parameter.values()]
+        kept = [
+            value for of_parameter in training.optimizer.state.values() for value in of_parameter.values()
+        ]
         for tensor in [*kept, *meter.losses, *(term for terms in meter.terms for term in terms.values())]:
             assert tensor.device == GPU, f"a tensor of the state is on {tensor.device}"
         torch.stack(meter.losses)

@@ -1,7 +1,7 @@
-"""Gives a CPU build of torch a GPU under FakeTensorMode: tensors have devices, shapes and types, but no values.
+"""Gives a CPU build of torch a GPU under FakeTensorMode: tensors have devices, shapes and types, no values.
 
-To be imported before torch, in a process of its own. Device checks are torch's own. Not covered: kernels, pinned
-memory, several ranks, random states, cuDNN's GRU.
+To be imported before torch, in a process of its own. Device checks are torch's own. Not covered: kernels,
+pinned memory, several ranks, random states, cuDNN's GRU.
 """
 
 import ctypes
@@ -42,11 +42,11 @@ def patch_torch() -> None:
         "amp.common.amp_definitely_not_available": False,
         "is_bf16_supported": True,
         "mem_get_info": (FREE_BYTES, FREE_BYTES),
-        "get_rng_state": torch.zeros(16, dtype=torch.uint8),
         "set_rng_state": None,
     }
     for name, value in answers.items():
         mock.patch(f"torch.cuda.{name}", return_value=value).start()
+    mock.patch("torch.cuda.get_rng_state", lambda _: torch.zeros(16, dtype=torch.uint8)).start()
     mock.patch.object(torch.Tensor, "pin_memory", lambda self: self).start()
     library.impl("_thnn_fused_gru_cell", gru_cell)
     library.impl("_thnn_fused_gru_cell_backward", gru_cell_backward)

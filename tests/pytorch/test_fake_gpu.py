@@ -17,6 +17,8 @@ from tests.commands import PROJECT
 def test_training_prediction_and_resuming_run_on_a_fake_gpu():
     command = [sys.executable, "-W", "ignore", "-m", "tests.fake_gpu.check"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    result = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300)
+    result = subprocess.run(
+        command, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     assert all(model_type in result.stdout for model_type in DESIGNS)

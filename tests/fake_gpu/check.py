@@ -97,6 +97,10 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
 
         state = training_state(training, meter, ALONE)
         state = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().cpu(), state)
+        # As if it had been saved by a training on a processor
+        state["device_type"] = "cpu"
+        for group in state["optimizer"]["param_groups"]:
+            group["fused"] = False
         training, meter = training_on_gpu(run, standardize, mode), Meter(ITERATIONS, 2, ALONE, GPU)
         restore_training(state, training, meter, ALONE)
         step()

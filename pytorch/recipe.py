@@ -91,7 +91,7 @@ class Recipe:
 
     @property
     def teacher_weight(self) -> float:
-        """Weight of the losses against the average's probabilities; ramps up as the baseline's consistency."""
+        """Weight of the losses against the average's probabilities; ramps up as the baseline's does."""
         ramp_steps = self.settings.teacher_ramp_fraction * self.iterations
         progress = min(self.average.step / ramp_steps, 1.0) if ramp_steps > 0 else 1.0
         return self.settings.teacher_loss_weight * math.exp(-RAMP_STEEPNESS * (1 - progress) ** 2)
@@ -132,7 +132,7 @@ class Recipe:
         return terms
 
     def clips_with_targets(self, batch: Batch, taught_rows: list[slice]) -> AugmentedClips:
-        """Return the clips of a batch with what is known of each: its annotation, else the average's opinion."""
+        """Return the clips with what is known of each: its annotation, else the average's probabilities."""
         logmel = self.standardize.undone(batch.logmel)
         stride_frames = self.average.model.stride_frames
         count, frames, _ = logmel.shape
@@ -142,15 +142,13 @@ class Recipe:
             clips = torch.cat([logmel[rows] for rows in taught_rows])
             clips = filter_augment(clips, decibels=self.settings.filter_augment_gain)
             with torch.no_grad(), self.compute.autocast():
-                opinion = self.average.model(self.standardize(clips))
-            sizes = [rows.stop - rows.start for rows in taught_rows]
-            for rows, of_frames, of_clips in zip(
-                taught_rows,
-                opinion.framewise_output.split(sizes),
-                opinion.clipwise_output.split(sizes),
-                strict=True,
-            ):
-                framewise[rows], clipwise[rows] = of_frames, of_clips
+                output = self.average.model(self.standardize(clips))
+            first = 0
+            for rows in taught_rows:
+                after = first + rows.stop - rows.start
+                framewise[rows] = output.framewise_output[first:after]
+                clipwise[rows] = output.clipwise_output[first:after]
+                first = after
         if batch.weak_rows != NO_ROWS:
             labels = batch.weak_target
             framewise[batch.weak_rows] *= labels[:, None]  # a class that is not in the clip is in no frame

@@ -36,7 +36,7 @@ def load_training_subsets(
     subsets = {name: load_features(workspace, dataset_dir, name, settings) for name in run.data_types}
     if LOSSES[run.loss_type].is_recipe:
         subsets = {
-            name: chosen(features, ~held_out(features.names, run.training.holdout_fraction))
+            name: without_held_out(features, run.training.holdout_fraction)
             if features.weak_target is not None
             else features
             for name, features in subsets.items()
@@ -48,11 +48,14 @@ def load_training_subsets(
 
 
 def held_out(names: Sequence[str], fraction: float) -> np.ndarray:
-    """Tell which clips of a subset a recipe does not train on, shape (clips,), bool; always the same ones."""
+    """Return the ascending indexes of the clips that a recipe does not train on: always the same ones."""
     order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names])
-    mask = np.zeros(len(names), bool)
-    mask[order[: int(fraction * len(names))]] = True
-    return mask
+    return np.sort(order[: int(fraction * len(names))])
+
+
+def without_held_out(features: Features, fraction: float) -> Features:
+    """Return the clips that a recipe trains on."""
+    return chosen(features, np.delete(np.arange(len(features.names)), held_out(features.names, fraction)))
 
 
 def labelled_clips(subsets: dict[str, Features]) -> Features:

@@ -167,7 +167,7 @@ class MedianFilter:
     def frame_scores(
         self, framewise: np.ndarray, clipwise: np.ndarray, *, outputs_per_second: float
     ) -> np.ndarray:
-        """Return the median-filtered probabilities: a threshold on them finds what the filter leaves of it."""
+        """Return the median-filtered probabilities, on which a threshold finds the filtered outputs."""
         return self.smoothed(framewise)
 
     def smoothed(self, outputs: np.ndarray) -> np.ndarray:
@@ -178,7 +178,7 @@ class MedianFilter:
 
 @dataclass(frozen=True)
 class EventBoxes:
-    """How the events of a class are found by the recipe: sound event bounding boxes; see `utils.events.boxes`.
+    """How the events of a class are found by the recipe: bounding boxes, see utils/events/boxes.py.
 
     A box's confidence is the geometric mean of its mean frame probability and the clip probability.
 
@@ -187,8 +187,8 @@ class EventBoxes:
     box_step : float
         Seconds before and after a place that are compared.
     box_merge_difference, box_merge_ratio : float
-        Neighbours are one event where the gap between them is less than the first below the higher one, or
-        more than a so-manieth of it.
+        Neighbours are one event if the gap between them is less than the first below the higher one, or if
+        the higher one is less than the second times the gap.
     box_threshold : float
         Events have a confidence above this.
     """
@@ -228,7 +228,7 @@ class EventBoxes:
     def frame_scores(
         self, framewise: np.ndarray, clipwise: np.ndarray, *, outputs_per_second: float
     ) -> np.ndarray:
-        """Return in each output the confidence of the box that holds it: a threshold on it leaves the events."""
+        """Return in each output the confidence of the box around it, on which a threshold leaves events."""
         scores = np.zeros_like(framewise)
         for of_clip, *probabilities in zip(scores, framewise, clipwise, strict=True):
             boxes, confidences = self.boxes(*probabilities, outputs_per_second=outputs_per_second)

@@ -82,7 +82,8 @@ def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alph
         [part.start + torch.randperm(part.stop - part.start, device=device) for part in parts]
     )
     concentration = torch.full((count,), alpha, device=device)
-    weight = torch.distributions.Beta(concentration, concentration).sample()
+    # Not validated, as that would wait for a GPU.
+    weight = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
     weight = torch.maximum(weight, 1 - weight)
     is_mixed = torch.rand((), device=device) < probability
     return clips.mixed(partners, torch.where(is_mixed, weight, 1.0))

@@ -46,9 +46,9 @@ def sound_event_boxes(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the boxes of a class in a clip, and the mean probability in each.
 
-    Between two boxes that belong to one event, the probability does not fall far. Two neighbours are merged if
-    the mean in the gap is less than `merge_difference` below the mean of the higher one, or if that is less
-    than `merge_ratio` times the gap's; the shallowest gap first.
+    Between two boxes that belong to one event, the probability does not fall far. Two neighbours are merged
+    if the mean in the gap is less than `merge_difference` below the mean of the higher one, or if that is
+    less than `merge_ratio` times the gap's; the shallowest gap first.
 
     Parameters
     ----------

@@ -141,7 +141,7 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         arguments.batch_size,
         arguments.seed,
         arguments.mini_data,
-        settings.training,
+        settings.recipe if LOSSES[arguments.loss_type].is_recipe else settings.training,
     )
 
 

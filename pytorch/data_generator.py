@@ -189,14 +189,6 @@ def concatenate(parts: list[Features]) -> Features:
     )
 
 
-def evenly_chosen(features: Features, count: int) -> Features:
-    """Return at most `count` clips of a subset, always the same ones, evenly spread over it."""
-    total = len(features.names)
-    if total <= count:
-        return features
-    return chosen(features, np.arange(count) * total // count)
-
-
 def chosen(features: Features, indexes: np.ndarray) -> Features:
     """Return the clips at the ascending indexes."""
     return Features(

@@ -169,7 +169,7 @@ def load_detector(
             raise SedError(f"{path}: has no '{key}', as it is of an earlier version; train again")
     for key, expected in TYPES.items():
         if type(content[key]) is not expected:
-            raise SedError(f"{path}: its {key} is not valid; take another file, or train again")
+            raise SedError(f"{path}: '{key}' is not valid; take another file, or train again")
     model_type, loss_type = content["model_type"], content["loss_type"]
     if model_type not in DESIGNS or loss_type not in LOSSES:
         raise SedError(f"{path}: is of the unknown model '{model_type}' or loss '{loss_type}'; train again")

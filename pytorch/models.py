@@ -440,8 +440,8 @@ class StridedCrnn(nn.Module):
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
         x = self.convolutions(logmel[:, None]).permute(0, 2, 1, 3).flatten(2)
-        states = self.recurrent(x)[0]
-        with output_precision(states, in_float32=True) as states:
+        with output_precision(x, in_float32=True) as x:
+            states = self.recurrent(x)[0]
             frame_outputs = torch.sigmoid(self.classifier(states))
             weights = self.attention(states).softmax(dim=1)
             clipwise_output = (frame_outputs * weights).sum(dim=1).clamp(0, 1)

@@ -29,7 +29,7 @@ def small_model() -> Crnn:
 
 def unlabelled(logmel: torch.Tensor) -> Batch:
     counts = ClipCounts(0, 0, len(logmel))
-    return Batch([""] * len(logmel), logmel, None, None, NO_ROWS, NO_ROWS, counts)
+    return Batch([""] * len(logmel), logmel, None, None, NO_ROWS, NO_ROWS, NO_ROWS, counts)
 
 
 def teacher_of(
@@ -139,7 +139,9 @@ def test_weight_is_whole_from_the_start_without_a_ramp():
 
 
 def test_any_model_can_be_the_student():
-    student = create_model("Cnn_5layers_AvgPooling", 3, "frame_vectors", outputs_in_float32=True).train()
+    student = create_model(
+        "Cnn_5layers_AvgPooling", 3, "frame_vectors", outputs_in_float32=True, mel_bins=64
+    ).train()
     teacher = teacher_of(student)
     logmel = torch.randn(2, 64, 64)
     assert all(

@@ -34,7 +34,9 @@ def new_model(
     clip_output_from: str = "frame_vectors",
     outputs_in_float32: bool = True,
 ) -> Cnn | Crnn:
-    return create_model(model_type, classes_num, clip_output_from, outputs_in_float32=outputs_in_float32)
+    return create_model(
+        model_type, classes_num, clip_output_from, outputs_in_float32=outputs_in_float32, mel_bins=64
+    )
 
 
 def test_the_models_are_the_references():

@@ -62,7 +62,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Data
     load_start = time.perf_counter()
-    scalar = load_scalar(workspace, settings.features.mel_bins)
+    scalar = load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
     validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
     reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)

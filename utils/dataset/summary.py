@@ -43,3 +43,13 @@ def count_beyond(clips: Iterable[Clip], clip_seconds: float) -> tuple[int, int, 
     events = [event for clip in clips for event in clip.events or ()]
     beyond = sum(event.onset >= clip_seconds for event in events)
     return len(events), beyond, sum(event.offset > clip_seconds for event in events) - beyond
+
+
+def beyond_hint(events: int, beyond: int, cut: int, clip_seconds: float) -> str:
+    """Return how many events are lost after a clip's end, and what to do."""
+    also = f" and {cut} end" if cut else ""
+    return (
+        f"{beyond} of {events} events begin{also} after the first {clip_seconds:g} s (clip_seconds), which is "
+        "all that is used of a recording; raise clip_seconds, or cut the recordings into clips with: "
+        "python utils/metadata.py import_annotations"
+    )

@@ -17,10 +17,11 @@ from utils.dataset.summary import class_counts, describe_counts
 from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
 from utils.importing.annotations import ReadingOptions
 from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clip
-from utils.importing.settings_file import SETTINGS_NAME, feature_values, settings_text
+from utils.importing.settings_file import feature_values, settings_text
 from utils.importing.sources import Source, Sources, find_sources, name_some
 from utils.importing.split import choose_validation, keep_some
 from utils.settings.groups import FeatureSettings, check_labels
+from utils.settings.overrides import DATASET_SETTINGS_NAME
 from utils.system.errors import SedError
 from utils.system.files import claimed, make_folder, written_whole
 from utils.system.log import logger
@@ -336,7 +337,7 @@ def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], setti
         logger.info(f"{already} clips are there from an earlier call")
     for one, folder in progress(to_write, "Clips", len(to_write)):
         write_clip(one, folder)
-    path = output_dir / SETTINGS_NAME
+    path = output_dir / DATASET_SETTINGS_NAME
     if not path.is_file():
         with written_whole(path) as unfinished:
             unfinished.write_text(settings, encoding="utf-8")
@@ -365,8 +366,8 @@ def report(
     if absent:
         logger.info(f"Not in the validation: {', '.join(absent)}; for that, a class needs two recordings")
     logger.info(
-        f"Settings: {output_dir / SETTINGS_NAME} ({len(labels)} labels, {settings['sample_rate']} Hz, clips "
-        f"of {settings['clip_seconds']:g} s)"
+        f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
+        f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
     logger.info(f"Go on with: DATASET_DIR={output_dir} bash runme.sh")
 

@@ -8,7 +8,6 @@ from typing import Any
 from utils.importing.sources import Source
 from utils.settings.groups import FeatureSettings
 
-SETTINGS_NAME = "settings.py"
 SAMPLE_RATES = (8000, 16000, 24000, 32000)  # Hz; with these, 64 frames a second are whole hops
 FRAMES_PER_SECOND = 64
 WINDOW_MILLISECONDS = 32

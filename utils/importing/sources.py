@@ -1,6 +1,5 @@
 """Finds recordings and their annotations in folders, and says which belong together."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from utils.importing.annotations import (
     ReadingOptions,
     read_annotations,
 )
+from utils.system.words import name_key
 
 OFFSET_TOLERANCE = 0.5  # s that an event may reach past its recording's end; it is cut there
 
@@ -67,11 +67,6 @@ class Sources:
     notes: list[str] = field(default_factory=list)
 
 
-def name_key(name: str) -> str:
-    """Return a name such that those that differ in case, Unicode form or kind of slash are alike."""
-    return unicodedata.normalize("NFC", name).casefold().replace("\\", "/")
-
-
 def name_some(names: Sequence[str], shown: int = 3) -> str:
     return ", ".join(names[:shown]) + ", …" * (len(names) > shown)
 
@@ -91,7 +86,7 @@ class Matcher:
 
         Those whose folders are in the path count first, then those in the `folder` of the table.
         """
-        parts = [part for part in name_key(name).split("/") if part not in ("", ".", "..")]
+        parts = [part for part in name_key(name).replace("\\", "/").split("/") if part not in ("", ".", "..")]
         if not parts:
             return []
         stem, dot, suffix = parts[-1].rpartition(".")

@@ -68,10 +68,10 @@ def open_fresh_features(
         yield features
 
 
-def scalar_data_type(workspace: Workspace, wanted: Sequence[str]) -> str:
+def scalar_data_type(workspace: Workspace, wanted: Sequence[str] = ()) -> str:
     """Return the subset whose scalar the runs of the workspace standardize by: the first that there is.
 
-    Where there is none yet, one of those `wanted`, so that a message does not name a subset that is not there.
+    Where there is none yet, one of those `wanted`, so that a message names no subset that is not there.
     """
     with_features = [name for name in SCALAR_DATA_TYPES if workspace.features(name).is_file()]
     possible = [name for name in SCALAR_DATA_TYPES if name in wanted]

@@ -60,8 +60,8 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
         there = ", ".join(str(path.relative_to(workspace.root)) for path in others)
         raise MissingInputError(
             source,
-            f"there is no feature file yet; the workspace has {there}, which may be of another --data_type or "
-            f"of settings that SED_CONFIG does not name now ({settings_source()})",
+            f"there is no feature file yet; the workspace has {there}, which may be of another --data_type "
+            f"or of other settings than those in {settings_source()}",
         )
     origin = read_origin(source)
     with open_features(source, settings) as features:

@@ -245,7 +245,7 @@ def describe_classes(reports: dict[str, SubsetReport], labels: Sequence[str]) ->
 
 
 def grouped(problems: list[str]) -> list[str]:
-    """Return the problems; of those that are alike in several rows of a table, the first with their number."""
+    """Return the problems; of those alike in several rows of a table, the first with their number."""
     counts: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], str] = {}
     for problem in problems:

@@ -49,7 +49,7 @@ def beyond_hint(events: int, beyond: int, cut: int, clip_seconds: float) -> str:
     """Return how many events are lost after a clip's end, and what to do."""
     also = f" and {cut} end" if cut else ""
     return (
-        f"{beyond} of {events} events begin{also} after the first {clip_seconds:g} s (clip_seconds), which is "
-        "all that is used of a recording; raise clip_seconds, or cut the recordings into clips with: "
+        f"{beyond} of {events} events begin{also} after the first {clip_seconds:g} s (clip_seconds), which "
+        "is all that is used of a recording; raise clip_seconds, or cut the recordings into clips with: "
         "python utils/metadata.py import_annotations"
     )

@@ -184,6 +184,8 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
         candidates = [rows for rows in map(rows_with, DELIMITERS) if rows]
     except csv.Error as error:
         return f"{path}: cannot be read as a table: {error}"
+    if not candidates:
+        return f"{path}: holds no cells"
     rows = max(candidates, key=lambda rows: len(columns_of(rows[0][1], options.columns)))
     header = rows[0][1]
     places = columns_of(header, options.columns)

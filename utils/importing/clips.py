@@ -87,7 +87,7 @@ def planned(source: Source, start: float, seconds: float, is_whole: bool, shorte
 def plain_name(source: Source, is_whole: bool) -> tuple[str, str]:
     """Return the file name without folders, and the suffix that the clip's format has."""
     path = Path(UNSAFE.sub("_", source.file.name))
-    stem = "__".join([*path.parts[:-1], path.stem])
+    stem = "__".join([*path.parts[:-1], path.stem]).strip()
     while len(stem.encode()) > LONGEST_NAME:
         stem = stem[1:]
     if is_whole:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +24,7 @@ from utils.settings.overrides import DATASET_SETTINGS_NAME
 from utils.system.errors import SedError
 from utils.system.files import claimed, make_folder, written_whole
 from utils.system.log import logger
-from utils.system.progress import progress
+from utils.system.progress import describe_seconds, progress
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
@@ -374,11 +373,3 @@ def report(
 
 def occurs(label: str, clips: Iterable[PlannedClip]) -> bool:
     return any(label in (one.clip.labels or ()) for one in clips)
-
-
-def describe_seconds(seconds: float) -> str:
-    """Return a duration in s, min or h, whichever is short."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    minutes = math.floor(seconds / 60)
-    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -48,7 +48,8 @@ def require_settings_of(dataset_dir: Path) -> None:
     path = dataset_dir / DATASET_SETTINGS_NAME
     if settings_file() is None and path.is_file():
         raise SedError(
-            f"{dataset_dir}: has settings of its own; use them with: export {CONFIG_VARIABLE}={path.absolute()}"
+            f"{dataset_dir}: has settings of its own; use them with: export "
+            f"{CONFIG_VARIABLE}={path.absolute()}"
         )
 
 

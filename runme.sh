@@ -3,7 +3,18 @@
 #
 #   bash runme.sh                                        a small demonstration data set, made on the spot
 #   DATASET_DIR=... WORKSPACE=... bash runme.sh          a real data set, with the settings of utils/config.py
+#   DATASET_DIR=birds bash runme.sh                      an imported one, with its settings: birds/settings.py
+#
+# Variables: DATASET_DIR WORKSPACE ITERATIONS BATCH_SIZE MODEL_TYPE SEED MEAN_TEACHER_BATCH_SIZE HOLDOUT_FOLD GPU_ID
+# NUM_WORKERS RESUME MINI_DATA VISUALIZE SED_CONFIG PYTHON; appendixes/commands.md explains them.
 set -u -o pipefail
+
+if [ $# -gt 0 ]; then # --help: the comment above
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
+    [ "$1" = --help ] || [ "$1" = -h ] && exit
+    echo "error: runme.sh takes no arguments, but variables as shown above" >&2
+    exit 2
+fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/utils/environment.sh"
 
@@ -24,6 +35,17 @@ config_value() { # config_value NAME   prints a value of utils/config.py
 }
 
 stage "set-up" prepare_python requirements.txt
+
+# A settings file holds in whatever folder a stage runs; an imported data set has one of its own.
+OWN_DATA=
+if [ -z "${SED_CONFIG:-}" ] && [ -f "${DATASET_DIR:-}/settings.py" ]; then
+    OWN_DATA=1
+    SED_CONFIG="$DATASET_DIR/settings.py"
+    WORKSPACE=${WORKSPACE:-"$project/workspace/$(basename "$DATASET_DIR")"}
+    echo "Settings of the data set: $SED_CONFIG"
+fi
+case ${SED_CONFIG:-} in "" | /*) ;; *) SED_CONFIG=$PWD/$SED_CONFIG ;; esac
+export SED_CONFIG="${SED_CONFIG:-}"
 
 # --- Settings ---------------------------------------------------------------------------------------
 if [ -z "${DATASET_DIR:-}" ]; then
@@ -101,6 +123,16 @@ experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
         --iteration "$ITERATIONS" --visualize "$VISUALIZE"
 }
+if [ -n "$OWN_DATA" ]; then # one training, on all labelled clips
+    if takes train_weak train_synthetic; then
+        experiment train_weak+train_synthetic weak_and_strong "$MODEL_TYPE" "$BATCH_SIZE"
+    elif takes train_synthetic; then
+        experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+    else
+        experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+    fi
+    data_types=("") # no other experiment
+fi
 if takes train_weak; then
     experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
 fi
@@ -117,3 +149,4 @@ fi
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
 stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"
 stage "results page" "$PYTHON" "$project/utils/report.py" --workspace "$WORKSPACE" --dataset_dir "$DATASET_DIR"
+stage "best model" "$PYTHON" "$project/utils/plot_results.py" best --workspace "$WORKSPACE"

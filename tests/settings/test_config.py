@@ -132,6 +132,13 @@ WRONG_LINES = {
     "report_clips = 0": "report_clips must be at least 1",
     "mini_data_clips = 0": "mini_data_clips must be at least 1",
     "mini_data_seed = -1": "mini_data_seed must be at least 0",
+    # Import
+    "import_validation_fraction = 1.0": "import_validation_fraction must be more than 0 and less than 1",
+    "import_overlap = -1": "import_overlap must be at least 0",
+    "import_shortest_event = -0.1": "import_shortest_event must be at least 0",
+    "import_eventless_fraction = 1.5": "import_eventless_fraction must be at least 0 and at most 1",
+    "import_iterations = 0": "import_iterations must be at least 1",
+    "import_batch_size = 0": "import_batch_size must be at least 1",
     # Events
     "cnn_post_processing = 'no_such'": "cnn_post_processing must be one of double_threshold, median_filter",
     "crnn_post_processing = ''": "crnn_post_processing must be one of double_threshold, median_filter",

@@ -238,6 +238,18 @@ class TuningSettings(SettingsGroup):
 
 
 @dataclass(frozen=True)
+class ImportSettings(SettingsGroup):
+    """How own recordings become a data set."""
+
+    import_validation_fraction: float = setting(above=0, below=1)
+    import_overlap: float = setting(at_least=0, at_most=3600)
+    import_shortest_event: float = setting(at_least=0, at_most=3600)
+    import_eventless_fraction: float = setting(at_least=0, at_most=1)
+    import_iterations: int = setting(at_least=1)
+    import_batch_size: int = setting(at_least=1)
+
+
+@dataclass(frozen=True)
 class CommandDefaults(SettingsGroup):
     """What commands do where their options say nothing."""
 
@@ -265,6 +277,7 @@ class Settings:
     loop: LoopSettings
     scoring: ScoringSettings
     tuning: TuningSettings
+    importing: ImportSettings
     defaults: CommandDefaults
 
     @classmethod

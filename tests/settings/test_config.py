@@ -99,7 +99,7 @@ WRONG_LINES = {
     "mel_bins = 0": "mel_bins must be at least 1",
     "mel_min_frequency = 20000": "mel_min_frequency 20000 Hz must be below mel_max_frequency 14000 Hz",
     "mel_max_frequency = 2e4": "mel_min_frequency 50 Hz must be below mel_max_frequency 20000 Hz",
-    "log_floor = 0": "log_floor must be more than 0",
+    "log_floor = 1e-38": "log_floor must be at least 1e-37",
     # Training
     "iterations = 0": "iterations must be at least 1",
     "batch_size = -3": "batch_size must be at least 1",

@@ -30,7 +30,7 @@ Workers = AbstractContextManager[joblib.Parallel]
 
 def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread:
     """Return the log-mel features of a recording, shape (clip_frames, mel_bins)."""
-    keep_freed_memory()  # here, as this runs in a process of its own
+    keep_freed_memory()  # here, as this may run in a process of a cluster
     if not path.resolve().is_relative_to(path.parent.resolve()):
         return Unread(path, f"{path}: is a link that leads out of the audio folder; put the recording there")
     try:
@@ -42,7 +42,7 @@ def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread
 def compute_logmels(
     paths: list[Path], settings: FeatureSettings, workers: Workers
 ) -> Iterator[np.ndarray | Unread]:
-    """Yield the features of the recordings in their order, computed by several processes."""
+    """Yield the features of the recordings in their order, computed by several workers."""
     with workers as pool:
         yield from pool(joblib.delayed(logmel_of_file)(path.absolute(), settings) for path in paths)
 
@@ -117,7 +117,7 @@ def extract_features(
         Name of the subset.
     settings : Settings
     workers : context of joblib.Parallel
-        The processes that compute.
+        The threads or processes that compute.
     strict : bool
         Whether a missing or unreadable recording is an error; otherwise it is skipped and listed.
 

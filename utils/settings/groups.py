@@ -29,7 +29,7 @@ class FeatureSettings(SettingsGroup):
     mel_bins: int = setting(at_least=1, at_most=10_000)
     mel_min_frequency: float = setting(at_least=0)
     mel_max_frequency: float = setting(above=0)
-    log_floor: float = setting(above=0)
+    log_floor: float = setting(at_least=1e-37)  # single precision holds no smaller power
 
     def check_together(self) -> None:
         check_labels(self.labels)

@@ -52,14 +52,15 @@ if [ -z "${DATASET_DIR:-}" ]; then
     DEMO=1
     DATASET_DIR="$project/demo_dataset"
     WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
-    BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
-    ITERATIONS=${ITERATIONS:-120}   # ... and few, so that two processor cores are enough
-    MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-8}
+    SED_CONFIG=${SED_CONFIG:-"$project/appendixes/demo_settings.py"}
 fi
 WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
 MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit
 BATCH_SIZE=${BATCH_SIZE:-$(config_value batch_size)} || exit
 MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-$(config_value mean_teacher_batch_size)} || exit
+RECIPE_BATCH_SIZE=${RECIPE_BATCH_SIZE:-$(config_value recipe_batch_size)} || exit
+MEAN_TEACHER_ITERATIONS=${MEAN_TEACHER_ITERATIONS:-${ITERATIONS:-$(config_value mean_teacher_iterations)}} || exit
+RECIPE_ITERATIONS=${RECIPE_ITERATIONS:-${ITERATIONS:-$(config_value recipe_iterations)}} || exit
 ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
@@ -78,7 +79,8 @@ run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDO
 # --- Stages -----------------------------------------------------------------------------------------
 if [ -n "${DEMO:-}" ] && [ ! -f "$DATASET_DIR/metadata/validation/validation.csv" ]; then
     stage "make the demonstration data set" \
-        "$PYTHON" "$project/utils/demo_dataset.py" make --output_dir "$DATASET_DIR"
+        "$PYTHON" "$project/utils/demo_dataset.py" make --output_dir "$DATASET_DIR" \
+        --clip_seconds "$(config_value clip_seconds)"
 fi
 
 stage "check the data set" "$PYTHON" "$project/utils/metadata.py" check --dataset_dir "$DATASET_DIR"
@@ -115,35 +117,32 @@ done
 stage "scalar" \
     "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type "$scalar_data_type"
 
-experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
+experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
     stage "train $1 $2" \
-        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS" ${RESUME:+--resume}
+        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$5" ${RESUME:+--resume}
     stage "inference $1 $2" \
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
-        --iteration "$ITERATIONS" --visualize "$VISUALIZE"
+        --iteration "$5" --visualize "$VISUALIZE"
 }
-if [ -n "$OWN_DATA" ]; then # one training, on all labelled clips
-    if takes train_weak train_synthetic; then
-        experiment train_weak+train_synthetic weak_and_strong "$MODEL_TYPE" "$BATCH_SIZE"
-    elif takes train_synthetic; then
-        experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-    else
-        experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-    fi
-    data_types=("") # no other experiment
+recipe_clips=()
+for data_type in train_weak train_synthetic train_unlabel_in_domain; do
+    takes "$data_type" && recipe_clips+=("$data_type")
+done
+experiment "$(IFS=+ && echo "${recipe_clips[*]}")" recipe Crnn_8layers_AttentionPooling \
+    "$RECIPE_BATCH_SIZE" "$RECIPE_ITERATIONS"
+
+# The published systems, for comparison; an imported data set is trained by the recipe alone.
+if [ -z "$OWN_DATA" ] && takes train_weak; then
+    experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
 fi
-if takes train_weak; then
-    experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+if [ -z "$OWN_DATA" ] && takes train_synthetic; then
+    experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
+    experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
 fi
-if takes train_synthetic; then
-    experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-    experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-fi
-if takes "${mean_teacher_clips[@]}"; then
-    [ -n "${DEMO:-}" ] && echo "
-The baseline needs thousands of iterations to learn; in the demonstration it only shows that it runs."
-    experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn "$MEAN_TEACHER_BATCH_SIZE"
+if [ -z "$OWN_DATA" ] && takes "${mean_teacher_clips[@]}"; then
+    experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn \
+        "$MEAN_TEACHER_BATCH_SIZE" "$MEAN_TEACHER_ITERATIONS"
 fi
 
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"

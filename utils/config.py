@@ -53,6 +53,7 @@ outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.
 mean_teacher_batch_size = 24  # clips, for runme.sh: 6 weak, 12 unlabelled, 6 synthetic ones
+mean_teacher_iterations = 26_300  # for runme.sh: the baseline's 100 passes over the 1578 weak clips
 teacher_decay = 0.999  # highest share of its own weights that the teacher keeps at a step: it remembers
 # 1 / (1 - teacher_decay) steps, of which a training should have some twenty times as many
 teacher_noise = 0.5  # dB; standard deviation of the noise on the log-mel that the teacher sees
@@ -62,6 +63,10 @@ consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
 
 # The recipe, as measured on HomeMix (appendixes/results.md). Lengths are fractions of the run, so that only
 # `iterations` changes with the size of the data.
+recipe_batch_size = 48  # clips, for runme.sh: as many of each kind that there is
+recipe_iterations = (
+    10_000  # for runme.sh: for the challenge's full set on a GPU; 2000 of 24 clips for a small set
+)
 recipe_learning_rate = 0.002  # of Adam, between warm-up and cosine
 warm_up_fraction = 0.05  # of the iterations: the learning rate rises from 0 ...
 cosine_fraction = 0.5  # ... and falls to 0 along half a cosine in the last ones
@@ -74,7 +79,7 @@ mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
 mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
 frequency_shift_bands = 1.0  # mel bands; clips are shifted by up to this up or down
 filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
-holdout_fraction = 0.2  # of the labelled training clips, not trained on: post-processing is tuned on them
+holdout_fraction = 0.0  # of the labelled training clips, not trained on, so that `tune` can use them
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved

@@ -188,7 +188,7 @@ MEASURED_RECIPE = RecipeSettings(
     mixup_alpha=0.2,
     frequency_shift_bands=1.0,
     filter_augment_gain=4.0,
-    holdout_fraction=0.2,
+    holdout_fraction=0.0,
 )
 
 
@@ -258,6 +258,9 @@ class CommandDefaults(SettingsGroup):
     iterations: int = setting(at_least=1)
     batch_size: int = setting(at_least=1)
     mean_teacher_batch_size: int = setting(at_least=1)
+    mean_teacher_iterations: int = setting(at_least=1)
+    recipe_batch_size: int = setting(at_least=1)
+    recipe_iterations: int = setting(at_least=1)
     seed: int = setting(at_least=0, below=2**63)
     precision: str = setting(choices=PRECISION_NAMES)
     visualized_clips: int = setting(at_least=1)

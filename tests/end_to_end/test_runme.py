@@ -10,6 +10,7 @@ import pytest
 from tests.commands import PROJECT
 
 EXPERIMENTS = (
+    "Weak + synthetic + unlabelled audio, recipe (Crnn_8layers_AttentionPooling, batch 6, seed 1234)",
     "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)",
     "Weak audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
     "Synthetic audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
@@ -37,7 +38,13 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "VISUALIZE": 1,
         "MODEL_TYPE": "Cnn_5layers_AvgPooling",
     }
-    result = runme(DATASET_DIR=small.dataset_dir, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
+    result = runme(
+        DATASET_DIR=small.dataset_dir,
+        WORKSPACE=tmp_path,
+        MEAN_TEACHER_BATCH_SIZE=4,
+        RECIPE_BATCH_SIZE=6,
+        **settings,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     stages = [line.removeprefix("=== ") for line in result.stdout.splitlines() if line.startswith("=== ")]
     assert stages == [
@@ -48,6 +55,8 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "features of validation",
         "features of train_unlabel_in_domain",
         "scalar",
+        f"train {ALL_SUBSETS} recipe",
+        f"inference {ALL_SUBSETS} recipe",
         "train train_weak clipwise_binary_crossentropy",
         "inference train_weak clipwise_binary_crossentropy",
         "train train_synthetic clipwise_binary_crossentropy",
@@ -69,9 +78,9 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
     assert checkpoint.is_file()
     assert f"predict --checkpoint_path {checkpoint} " in page.splitlines()[-1]
     assert "validation_0000.wav" in (tmp_path / "report.html").read_text()
-    assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 4
+    assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 5
     assert len(list(tmp_path.rglob("1_iters_teacher_submission.csv"))) == 1
-    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4
+    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 5
 
 
 def idle_python(folder: Path, command: str = 'echo "$@"') -> Path:
@@ -122,8 +131,9 @@ def test_runme_takes_one_table_of_training_clips(tmp_path, there, absent):
 @pytest.mark.parametrize(("value", "resumes"), [("", False), ("1", True)])
 def test_runme_goes_on_with_trainings_where_it_is_asked_to(tmp_path, value, resumes):
     output = output_with_tables(tmp_path, "weak.csv", RESUME=value)
-    (training,) = [line for line in output.splitlines() if "main.py train" in line]
-    assert training.endswith("--resume") == resumes
+    trainings = [line for line in output.splitlines() if "main.py train" in line]
+    assert len(trainings) == 2
+    assert all(training.endswith("--resume") == resumes for training in trainings)
 
 
 def test_runme_prints_help_and_runs_nothing():
@@ -138,13 +148,14 @@ def test_runme_prints_help_and_runs_nothing():
     assert "takes no arguments" in result.stderr
 
 
-def test_data_set_with_settings_of_its_own_is_trained_once_with_them(tmp_path):
+def test_data_set_with_settings_of_its_own_is_trained_once_with_them_by_the_recipe(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "data/settings.py").write_text("labels = ['Wren']\niterations = 7\nbatch_size = 3\n")
+    settings = "labels = ['Wren']\nrecipe_iterations = 7\nrecipe_batch_size = 3\n"
+    (tmp_path / "data/settings.py").write_text(settings)
     output = output_with_tables(tmp_path, "synthetic.csv")
     assert f"Settings of the data set: {tmp_path / 'data/settings.py'}" in output
     (training,) = [line for line in output.splitlines() if "main.py train" in line]
-    assert "--loss_type framewise_binary_crossentropy" in training
+    assert "--data_type train_synthetic --loss_type recipe" in training
     assert training.endswith("--iterations 7")
     assert "--batch_size 3 " in training
 

@@ -86,7 +86,7 @@ def read_audio(path: Path, seconds: float) -> tuple[np.ndarray, int]:
     Raises
     ------
     SedError
-        If the file cannot be read, holds no samples, or holds samples that are NaN, infinite or far too large.
+        If the file cannot be read, has no samples, or has samples that are NaN, infinite or far too large.
     """
     with open_recording(path) as file:
         return read_block(path, file, int(seconds * file.samplerate)), file.samplerate

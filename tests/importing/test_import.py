@@ -339,6 +339,11 @@ def test_labels_can_be_chosen_and_renamed_and_those_that_look_alike_are_named(fi
     assert literal_values(tmp_path / "set/settings.py")["labels"] == ["Robin"]
 
 
+def test_label_that_does_not_occur_is_refused(field, tmp_path):
+    with pytest.raises(SedError, match="--labels: nothing is labelled 'robbin', did you mean Robin?"):
+        imported(field, tmp_path / "set", labels=("robbin",))
+
+
 def test_clips_of_one_recording_are_divided_on_request_only(tmp_path):
     record(tmp_path / "field/a.wav", 60)
     label(tmp_path / "field/a.txt", *[(start, start + 1, "Robin") for start in range(2, 60, 10)])

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -25,7 +26,7 @@ from utils.system.errors import SedError
 from utils.system.files import claimed, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
-from utils.system.words import counted
+from utils.system.words import counted, did_you_mean
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
@@ -184,6 +185,10 @@ def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
         if options.unannotated == "skip":
             recordings = [source for source in recordings if source.is_annotated]
     if options.labels:
+        known = {label for source in recordings for label in labels_in(source)}
+        for label in options.labels:
+            if label not in known:
+                raise SedError(f"--labels: nothing is labelled '{label}'{did_you_mean(label, known)}")
         for source in recordings:
             source.events = {event: None for event in source.events if event.label in options.labels}
         # A table of weak labels cannot list a recording with none.
@@ -374,7 +379,7 @@ def report(
         f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
         f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
-    logger.info(f"Go on with: DATASET_DIR={output_dir} bash runme.sh")
+    logger.info(f"Go on with: DATASET_DIR={shlex.quote(str(output_dir))} bash runme.sh")
 
 
 def occurs(label: str, clips: Iterable[PlannedClip]) -> bool:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from utils.results.choice import BEST, checkpoint_of, choose_model
+from utils.results.choice import BEST, checkpoint_of, find_model
 from utils.system.errors import SedError
 from utils.system.files import require_writable
 
@@ -35,7 +35,7 @@ def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
     if arguments.output_dir is not None:
         require_writable(arguments.output_dir)
     if arguments.workspace is not None:
-        model = choose_model(arguments.workspace, arguments.run)
+        model = find_model(arguments.workspace, arguments.run)
         arguments.checkpoint_path = checkpoint_of(model)
         arguments.weights, arguments.tuned = model.weights, model.tuned or arguments.tuned
     return arguments

@@ -102,13 +102,14 @@ def train(arguments: argparse.Namespace) -> None:
     if checkpoint is not None:
         restore_training(checkpoint, training, meter, ranks)
         logger.info(f"Resuming after iteration {done}")
+    if ranks.is_first and not arguments.resume:
+        for curve in (paths.loss_statistics, paths.training_statistics):
+            if kept := keep_longer_curve(curve, iterations):
+                logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
     has_board = arguments.tensorboard and ranks.is_first
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
     if ranks.is_first:
-        for curve in (paths.loss_statistics, paths.training_statistics) if not arguments.resume else ():
-            if kept := keep_longer_curve(curve, iterations):
-                logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
         forget_records(paths.loss_statistics, after=done)
         forget_records(paths.training_statistics, after=done - 1)  # that of this iteration is made again
         evaluation = Evaluation(

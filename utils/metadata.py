@@ -35,10 +35,10 @@ def import_command(arguments: argparse.Namespace) -> None:
     settings = current_settings()
     options = ImportOptions(
         ReadingOptions(
-            dict(arguments.columns or ()),
+            arguments.columns or {},
             arguments.default_label,
             arguments.point_seconds,
-            dict(arguments.rename or ()),
+            arguments.rename or {},
         ),
         arguments.labels,
         arguments.clip_seconds,
@@ -79,20 +79,22 @@ def words(text: str) -> tuple[str, ...]:
     return found
 
 
-def pair(text: str) -> tuple[str, str]:
-    """Return the two sides of an argument such as `dog=Dog`."""
-    left, sign, right = text.partition("=")
-    if not sign or not left.strip() or not right.strip():
-        raise argparse.ArgumentTypeError(f"'{text}' is not of the form OLD=NEW")
-    return left.strip(), right.strip()
+def pairs(text: str) -> dict[str, str]:
+    """Return what an argument such as `dog=Dog,cat=Cat` says, by its left sides."""
+    sides = [[side.strip() for side in word.split("=", 1)] for word in words(text)]
+    for two in sides:
+        if len(two) != 2 or not all(two):
+            raise argparse.ArgumentTypeError(f"'{text}' is not of the form A=B, or several joined by commas")
+    return dict(sides)
 
 
-def column(text: str) -> tuple[str, str]:
-    """Return the two sides of an argument such as `onset=Beginn`."""
-    name, header = pair(text)
-    if name not in COLUMN_NAMES:
-        raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(COLUMN_NAMES)}")
-    return name, header
+def columns(text: str) -> dict[str, str]:
+    """Return what an argument such as `onset=Beginn,offset=Ende` says."""
+    headers = pairs(text)
+    for name in headers:
+        if name not in COLUMN_NAMES:
+            raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(COLUMN_NAMES)}")
+    return headers
 
 
 def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) -> None:
@@ -110,17 +112,17 @@ def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) ->
         "--labels", type=words, help="labels to take, joined by commas; without it all that occur"
     )
     parser.add_argument(
-        "--rename", type=pair, nargs="+", metavar="OLD=NEW", help="labels to replace, such as dog=Dog"
+        "--rename", type=pairs, metavar="OLD=NEW", help="labels to replace, joined by commas: dog=Dog,cat=Cat"
     )
     parser.add_argument(
         "--default_label", metavar="LABEL", help="of events without one, as of a table about one species"
     )
     parser.add_argument(
         "--columns",
-        type=column,
-        nargs="+",
+        type=columns,
         metavar="NAME=HEADER",
-        help=f"headers that are not understood, such as onset=Beginn; NAME is {', '.join(COLUMN_NAMES)}",
+        help="headers that are not understood, joined by commas: onset=Beginn,offset=Ende; NAME is "
+        f"{', '.join(COLUMN_NAMES)}",
     )
     parser.add_argument(
         "--point_seconds",

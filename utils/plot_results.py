@@ -8,7 +8,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from utils.dataset.tables import write_table
-from utils.results.choice import BEST, checkpoint_of, choose_model, options_of, predict_command
+from utils.results.choice import BEST, checkpoint_of, find_model, options_of, predict_command
 from utils.results.figures import plot_training_curves
 from utils.results.table import format_table, read_evaluated_runs, results_rows
 from utils.settings.current import current_settings
@@ -37,7 +37,7 @@ def draw_training_curves(arguments: argparse.Namespace) -> None:
 
 def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, and how to use it."""
-    model = choose_model(arguments.workspace, BEST)
+    model = find_model(arguments.workspace, BEST)
     checkpoint = checkpoint_of(model)
     print(f"Best model: {model.title}")
     print(f"Checkpoint: {checkpoint}")

@@ -120,7 +120,8 @@ def test_settings_of_a_data_set_are_names_and_values(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("listed", "there"), [("a.wav", "a.WAV"), ("a.wav", "a.flac"), ("caf\u00e9.wav", "cafe\u0301.wav")]
+    ("listed", "there"),
+    [("a.wav", "a.WAV"), ("a.wav", "a.flac"), ('"a.wav"', "a.wav"), ("caf\u00e9.wav", "cafe\u0301.wav")],
 )
 def test_near_misses_of_file_names_are_shown(tmp_path, check, listed, there):
     result = check(make(tmp_path, rows=f"{listed}\t1\t2\tDog\nb.wav\t1\t2\tDog\n", files=(there, "b.wav")))

@@ -61,7 +61,7 @@ def followed(tmp_path_factory) -> Path:
         ("source .venv/bin/activate\n", ""),
         (
             "--loss_type framewise_binary_crossentropy",
-            "--loss_type framewise_binary_crossentropy --iterations 1",
+            "--loss_type framewise_binary_crossentropy --iterations 1 --batch_size 2",
         ),
     ):
         assert commands.count(here) == 1
@@ -75,6 +75,8 @@ def followed(tmp_path_factory) -> Path:
             "PYTHON": sys.executable,
             "ITERATIONS": "2",
             "BATCH_SIZE": "4",
+            "MODEL_TYPE": "Cnn_5layers_AvgPooling",
+            "VISUALIZE": "1",
             "OMP_NUM_THREADS": "1",
         },
         capture_output=True,
@@ -112,7 +114,7 @@ def test_one_training_is_run_and_the_last_line_leads_on(followed):
     output = (followed / "output.txt").read_text().split("=== best model")[0]
     assert output.count("=== train ") == 1
     assert "=== train train_synthetic framewise_binary_crossentropy" in output
-    assert f"Settings of the data set: {'birds/settings.py'}" in output
+    assert "Settings of the data set: birds/settings.py" in output
     assert (followed / "workspace/birds/report.html").is_file()
 
 

@@ -99,7 +99,9 @@ def test_stop_signal_saves_a_checkpoint_and_says_how_to_go_on(small, finished, t
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, output
     stopped_at, command = re.search(
-        rf"Stopped by {number.name} after iteration (\d+); go on with: python (.*) --resume", output
+        rf"Stopped by {number.name} after iteration (\d+); go on with: SED_CONFIG={small.config} "
+        "python (.*) --resume",
+        output,
     ).groups()
     assert workspace.run_paths(CNN).saved_iterations()[-1] == int(stopped_at) < ITERATIONS
     assert command.split()[-1] == str(ITERATIONS)

@@ -1,7 +1,7 @@
 """Annotation files as people have them: what is read out of them, and what is refused with its place."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from utils.importing.annotations import AnnotationFile, ReadingOptions, parse_time, read_annotations
@@ -148,6 +148,7 @@ def test_notes_beside_the_recordings_are_no_annotations(tmp_path, text):
     assert str(path) in read_annotations(path, ReadingOptions())
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200) | st.text('a1.,;:\t\n"\\ |-é', max_size=80).map(str.encode))
 def test_no_content_whatever_raises_another_error(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "any.csv"

@@ -13,6 +13,7 @@ from tests.settings_for_tests import SETTINGS
 from utils.dataset.subsets import SUBSETS, read_clips
 from utils.dataset.tables import Clip
 from utils.importing.annotations import ReadingOptions
+from utils.importing.clips import write_clip
 from utils.importing.importer import ImportOptions, import_annotations
 from utils.settings.overrides import literal_values
 from utils.system.errors import SedError
@@ -131,17 +132,25 @@ def test_clips_have_the_samples_of_their_recordings(field, tmp_path):
 
 @pytest.mark.parametrize(
     ("suffix", "subtype", "tolerance"),
-    [(".wav", "PCM_24", 0), (".wav", "FLOAT", 0), (".wav", "PCM_U8", 0), (".ogg", "VORBIS", 1e-6)],
+    [
+        (".wav", "PCM_24", 0),
+        (".wav", "FLOAT", 0),
+        (".wav", "PCM_U8", 0),
+        (".ogg", "VORBIS", 1e-6),
+        (".mp3", None, 1e-6),
+    ],
 )
 def test_no_format_loses_more_than_24_bits_do(tmp_path, suffix, subtype, tolerance):
-    record(tmp_path / f"field/long{suffix}", 12, subtype=subtype)
+    record(tmp_path / f"field/long{suffix}", 45, subtype=subtype)
     record(tmp_path / "field/short.wav", 2)
     label(tmp_path / "field/long.txt", (1, 2, "Robin"))
     label(tmp_path / "field/short.txt", (1, 2, "Robin"))
     imported(tmp_path / "field", tmp_path / "set")
-    (clip,) = (tmp_path / "set/audio").rglob("long_00010*")
     recording, _ = soundfile.read(tmp_path / f"field/long{suffix}")
-    np.testing.assert_allclose(soundfile.read(clip)[0], recording[10 * RATE :], rtol=0, atol=tolerance)
+    clips = sorted((tmp_path / "set/audio").rglob("long_*"))
+    samples = np.concatenate([soundfile.read(clip)[0] for clip in clips])
+    assert len(clips) == len(recording) // (10 * RATE) + 1
+    np.testing.assert_allclose(samples, recording, rtol=0, atol=tolerance)
 
 
 def test_overlapping_clips_repeat_what_they_share(field, tmp_path):
@@ -151,6 +160,25 @@ def test_overlapping_clips_repeat_what_they_share(field, tmp_path):
     assert list(found) == [f"a_{start:05d}.000s.flac" for start in (0, 5, 10, 15)]
     assert found["a_00005.000s.flac"] == [(4, 6, "Wren")]
     assert found["a_00015.000s.flac"] == [(4.95, 6, "Robin"), (9, 10, "Wren")]
+
+
+def test_clips_with_a_gap_between_them_and_those_left_to_write_have_their_samples(field, tmp_path):
+    imported(field, tmp_path / "set", eventless_fraction=0.0, overlap=4.0)
+    first = {path: path.read_bytes() for path in (tmp_path / "set/audio").rglob("*") if path.is_file()}
+    removed = [path for path in first if path.name[:7] in ("a_00006", "d_00012", "d_00018")]
+    assert len(removed) == 3
+    for path in removed:
+        path.unlink()
+    for path in (tmp_path / "set/metadata").rglob("*.csv"):
+        path.unlink()
+    imported(field, tmp_path / "set", eventless_fraction=0.0, overlap=4.0)
+    assert first == {path: path.read_bytes() for path in first}
+
+
+def test_data_set_does_not_lie_in_its_source(field):
+    with pytest.raises(SedError, match="lies in .*, where it would be searched too"):
+        imported(field, field / "set")
+    assert not (field / "set").exists()
 
 
 def test_sources_are_left_as_they_are(field, tmp_path):
@@ -172,16 +200,16 @@ def test_recordings_stand_in_one_part_with_each_class_in_both(field, tmp_path):
 def test_another_call_goes_on_where_one_was_stopped(field, tmp_path, monkeypatch, lines):
     imported(field, tmp_path / "whole")
 
-    def stop_at_the_fifth(planned, folder, written=[]):  # noqa: B006 (it counts its calls)
+    written = []
+
+    def stop_at_the_fifth(planned, *how):
         written.append(planned)
         if len(written) == 5:
             raise KeyboardInterrupt
-        write_clip(planned, folder)
-
-    from utils.importing.clips import write_clip
+        write_clip(planned, *how)
 
     with monkeypatch.context() as patch:
-        patch.setattr("utils.importing.importer.write_clip", stop_at_the_fifth)
+        patch.setattr("utils.importing.clips.write_clip", stop_at_the_fifth)
         with pytest.raises(KeyboardInterrupt):
             imported(field, tmp_path / "set")
     assert not list((tmp_path / "set").rglob("*.csv"))
@@ -271,8 +299,8 @@ def test_names_that_nearly_fit_are_found_and_others_are_left_out(tmp_path, lines
     imported(folder, tmp_path / "set")
     names = set(all_clips(tmp_path / "set", ["Robin", "Wren"]))
     assert names == {"Cafe\u0301.WAV", "b.flac", "sub__c.wav", "other__c.wav"}
-    assert "recordings that are not there (gone.wav)" in lines.text
-    assert "Without annotation: 1 recordings (silent.wav), left out" in lines.text
+    assert "Left out: annotations of 1 recording not found (gone.wav)" in lines.text
+    assert "Without annotation: 1 recording (silent.wav), left out" in lines.text
     assert "Not read: " in lines.text
 
 
@@ -309,6 +337,11 @@ def test_labels_can_be_chosen_and_renamed_and_those_that_look_alike_are_named(fi
     assert clips["b.wav"].labels == {"Robin"}
     assert clips["c.wav"].events == ()
     assert literal_values(tmp_path / "set/settings.py")["labels"] == ["Robin"]
+
+
+def test_label_that_does_not_occur_is_refused(field, tmp_path):
+    with pytest.raises(SedError, match="--labels: nothing is labelled 'robbin', did you mean Robin?"):
+        imported(field, tmp_path / "set", labels=("robbin",))
 
 
 def test_clips_of_one_recording_are_divided_on_request_only(tmp_path):

@@ -3,8 +3,9 @@
 import math
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from utils.audio.reading import open_recording
 from utils.dataset.tables import Clip, Event
 from utils.importing.sources import Source
+from utils.system.errors import SedError
 from utils.system.files import written_whole
 
 UNSAFE = re.compile(r'[\x00-\x1f"\\:*?<>|\ud800-\udfff]')  # what tables or some file systems do not take
@@ -111,18 +113,64 @@ def with_distinct_names(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
     return result
 
 
-def write_clip(planned: PlannedClip, folder: Path) -> None:
-    """Write a clip into a folder, with the sample rate and channels of its recording."""
-    path = folder / planned.clip.name
-    source = planned.source
-    if planned.is_whole:
-        with written_whole(path) as unfinished:
-            shutil.copyfile(source.file.path, unfinished)
+def write_clips(clips: Sequence[tuple[PlannedClip, Path]]) -> Iterator[None]:
+    """Write clips, each into the folder beside it, and yield after each."""
+    in_order = sorted(clips, key=lambda pair: (str(pair[0].source.file.path), pair[0].start))
+    for _, pairs in groupby(in_order, key=lambda pair: pair[0].source.file.path):
+        of_source = list(pairs)
+        for (planned, folder), samples in zip(of_source, samples_of(of_source), strict=True):
+            write_clip(planned, folder, samples)
+            yield
+
+
+def samples_of(of_source: list[tuple[PlannedClip, Path]]) -> Iterator[np.ndarray | None]:
+    """Yield the samples of one recording's clips, in their order; None of one that is the whole recording.
+
+    The recording is read from its start to its end, as seeking in compressed ones is not exact.
+
+    Raises
+    ------
+    SedError
+        If the recording cannot be read, or is shorter than its header says.
+    """
+    first = of_source[0][0]
+    if first.is_whole:
+        yield None
         return
-    rate, subtype = source.info.samplerate, source.info.subtype
-    dtype, written = AS_INTEGERS.get(subtype, ("float64", "FLOAT" if subtype in AS_FLOATS else "PCM_24"))
-    with open_recording(source.file.path) as file:
-        file.seek(round(planned.start * rate))
-        samples: np.ndarray = file.read(round(planned.seconds * rate), dtype=dtype, always_2d=True)
+    path, info = first.source.file.path, first.source.info
+    block_length = max(1, round(first.seconds * info.samplerate))
+    with open_recording(path) as file:
+        held, held_from = file.read(0, dtype=read_as(info.subtype), always_2d=True), 0
+        for planned, _ in of_source:
+            start = round(planned.start * info.samplerate)
+            end = start + round(planned.seconds * info.samplerate)
+            while held_from + len(held) < end:
+                block = file.read(block_length, dtype=held.dtype.name, always_2d=True)
+                if not len(block):
+                    break
+                dropped = min(max(start - held_from, 0), len(held))  # no later clip needs what comes before
+                held, held_from = np.concatenate([held[dropped:], block]), held_from + dropped
+            samples = held[start - held_from : end - held_from]
+            if held_from > start or not len(samples):
+                raise SedError(f"{path}: is shorter than its header says; convert it to another format")
+            yield samples
+
+
+def read_as(subtype: str) -> str:
+    """Return the type that holds a recording's samples without loss."""
+    return AS_INTEGERS[subtype][0] if subtype in AS_INTEGERS else "float64"
+
+
+def write_clip(planned: PlannedClip, folder: Path, samples: np.ndarray | None) -> None:
+    """Write a clip with its recording's sample rate and channels; without samples, copy the recording."""
+    path, source = folder / planned.clip.name, planned.source
     with written_whole(path) as unfinished:
-        soundfile.write(unfinished, samples, rate, subtype=written, format=path.suffix[1:].upper())
+        if samples is None:
+            shutil.copyfile(source.file.path, unfinished)
+            return
+        subtype = source.info.subtype
+        written = AS_INTEGERS[subtype][1] if subtype in AS_INTEGERS else "PCM_24"
+        written = "FLOAT" if subtype in AS_FLOATS else written
+        soundfile.write(
+            unfinished, samples, source.info.samplerate, subtype=written, format=path.suffix[1:].upper()
+        )

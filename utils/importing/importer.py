@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,7 +16,7 @@ from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
 from utils.dataset.summary import class_counts, describe_counts
 from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
 from utils.importing.annotations import ReadingOptions
-from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clip
+from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clips
 from utils.importing.settings_file import feature_values, settings_text
 from utils.importing.sources import Source, Sources, find_sources, name_some
 from utils.importing.split import choose_validation, keep_some
@@ -25,6 +26,7 @@ from utils.system.errors import SedError
 from utils.system.files import claimed, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
+from utils.system.words import counted, did_you_mean
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
@@ -106,6 +108,11 @@ def import_annotations(
         If annotations cannot be understood, nothing is left of them, or the folder holds another data set.
         Then nothing is written.
     """
+    for path in paths:
+        if path.is_dir() and output_dir.resolve().is_relative_to(path.resolve()):
+            raise SedError(
+                f"{output_dir}: lies in {path}, where it would be searched too; take another place"
+            )
     sources = find_sources(paths, options.reading)
     for note in sources.notes:
         logger.info(note)
@@ -170,7 +177,7 @@ def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
             "eventless": "taken as without events",
         }
         logger.info(
-            f"Without annotation: {len(without)} recordings "
+            f"Without annotation: {counted(len(without), 'recording')} "
             f"({name_some([one.file.name for one in without])}), {what[options.unannotated]} (--unannotated)"
         )
         for source in without:
@@ -178,6 +185,10 @@ def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
         if options.unannotated == "skip":
             recordings = [source for source in recordings if source.is_annotated]
     if options.labels:
+        known = {label for source in recordings for label in labels_in(source)}
+        for label in options.labels:
+            if label not in known:
+                raise SedError(f"--labels: nothing is labelled '{label}'{did_you_mean(label, known)}")
         for source in recordings:
             source.events = {event: None for event in source.events if event.label in options.labels}
         # A table of weak labels cannot list a recording with none.
@@ -334,8 +345,8 @@ def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], setti
     already = sum(map(len, subsets.values())) - len(to_write)
     if already:
         logger.info(f"{already} clips are there from an earlier call")
-    for one, folder in progress(to_write, "Clips", len(to_write)):
-        write_clip(one, folder)
+    for _ in progress(write_clips(to_write), "Clips", len(to_write)):
+        pass
     path = output_dir / DATASET_SETTINGS_NAME
     if not path.is_file():
         with written_whole(path) as unfinished:
@@ -356,8 +367,8 @@ def report(
         seconds = sum(one.seconds for one in part)
         eventless = sum(not clip.labels for clip in clips) if name != UNLABELLED else 0
         logger.info(
-            f"{name}: {len(clips)} clips of {recordings} recordings, {describe_seconds(seconds)}"
-            + f", {eventless} clips without events" * bool(eventless)
+            f"{name}: {counted(len(clips), 'clip')} of {counted(recordings, 'recording')}, "
+            f"{describe_seconds(seconds)}" + f", {eventless} clips without events" * bool(eventless)
         )
         for line in describe_counts(class_counts(clips, labels)):
             logger.info(f"    {line}")
@@ -368,7 +379,7 @@ def report(
         f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
         f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
-    logger.info(f"Go on with: DATASET_DIR={output_dir} bash runme.sh")
+    logger.info(f"Go on with: DATASET_DIR={shlex.quote(str(output_dir))} bash runme.sh")
 
 
 def occurs(label: str, clips: Iterable[PlannedClip]) -> bool:

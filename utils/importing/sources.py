@@ -16,7 +16,7 @@ from utils.importing.annotations import (
     ReadingOptions,
     read_annotations,
 )
-from utils.system.words import name_key
+from utils.system.words import counted, name_key
 
 OFFSET_TOLERANCE = 0.5  # s that an event may reach past its recording's end; it is cut there
 
@@ -211,7 +211,7 @@ def match(files: list[AnnotationFile], sources: Sources) -> None:
                 give(annotation, found[annotation.recording][0], sources)
     if missing:
         sources.notes.append(
-            f"Left out: annotations of {len(missing)} recordings that are not there "
+            f"Left out: annotations of {counted(len(missing), 'recording')} not found "
             f"({name_some(list(missing))})"
         )
 

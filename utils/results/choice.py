@@ -12,7 +12,7 @@ BEST = "best"
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
 
 
-def choose_model(workspace: Path, name: str) -> ScoredModel:
+def find_model(workspace: Path, name: str) -> ScoredModel:
     """Return the model that a name stands for: `best`, the number of a run, or a title, as in the results.
 
     Of a run's number, it is the best model of that run.

@@ -76,6 +76,13 @@ def parsed_record(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
+def forget_records(path: Path, *, after: int) -> None:
+    """Remove the records of later iterations, which a resumed training makes again."""
+    records = [record for record in read_records(path) if record["iteration"] <= after]
+    with written_whole(path) as unfinished:
+        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
 def keep_longer_curve(path: Path, iterations: int) -> Path | None:
     """Copy records that reach further than `iterations`, which a new training of the run will replace.
 
@@ -91,13 +98,6 @@ def keep_longer_curve(path: Path, iterations: int) -> Path | None:
     with written_whole(copy) as unfinished:
         unfinished.write_bytes(path.read_bytes())
     return copy
-
-
-def forget_records(path: Path, *, after: int) -> None:
-    """Remove the records of later iterations, which a resumed training makes again."""
-    records = [record for record in read_records(path) if record["iteration"] <= after]
-    with written_whole(path) as unfinished:
-        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from utils.system.errors import SedError
 
@@ -23,7 +23,7 @@ def require_writable(folder: Path) -> None:
     """Create the folder where it is missing; raise SedError where no file can be written into it."""
     make_folder(folder)
     try:
-        with tempfile.TemporaryFile(dir=folder):
+        with TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise SedError(f"{folder}: cannot be written to: {error.strerror}; name another folder") from error

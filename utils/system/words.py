@@ -1,4 +1,4 @@
-"""Guesses what was meant by a name that is not known."""
+"""Words of messages: numbers of things, and guesses what was meant by a name that is not known."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -23,3 +23,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `, did you mean Dog?` where a known name is like `name`, else no text."""
     guess = nearest(name, known)
     return f", did you mean {guess}?" if guess else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 clip`, `2 clips`."""
+    return f"{number} {noun}{'s' * (number != 1)}"

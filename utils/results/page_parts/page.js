@@ -1,38 +1,5 @@
-"use strict";
-
 // The data of the page; see utils/results/page_data.py. Strings in it are inserted as text only, never as HTML.
 const report = JSON.parse(document.getElementById("report-data").textContent);
-
-// --- Small helpers ----------------------------------------------------------------------------------
-
-const SVG = "http://www.w3.org/2000/svg";
-
-function byId(id) {
-  return document.getElementById(id);
-}
-
-function filled(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-/** Make an HTML element; children are elements or texts. */
-function element(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svgElement(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function percent(value) {
-  return value === null ? "–" : (100 * value).toFixed(1);
-}
-
-function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
-}
 
 // --- Results table ----------------------------------------------------------------------------------
 

@@ -1,0 +1,160 @@
+"""Events from probabilities that come bit by bit: each as soon as nothing that may come can change it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from utils.events.post_processing import (
+    ClassPostProcessing,
+    DoubleThreshold,
+    MedianFilter,
+    PostProcessing,
+)
+from utils.events.probabilities import Probabilities
+from utils.events.scored_events import ScoredEvent, in_time_order, mean_probability
+from utils.system.errors import SedError
+
+
+def outputs_around(post_processing: ClassPostProcessing) -> int:
+    """Return on how many outputs to each side an output's activity depends, besides those of its event."""
+    if isinstance(post_processing, DoubleThreshold):
+        return 1
+    if isinstance(post_processing, MedianFilter):
+        return post_processing.median_filter_outputs
+    raise SedError(f"--live does not know the post-processing {post_processing.name}; take double_threshold")
+
+
+def settling_seconds(post_processing: PostProcessing, seconds_of_output: float) -> float:
+    """Return the most seconds after an event's end whose probabilities must be known before it is certain."""
+    return max(
+        one.join_gap + seconds_of_output
+        if isinstance(one, DoubleThreshold)
+        else (outputs_around(one) // 2 + 1) * seconds_of_output
+        for one in post_processing
+    )
+
+
+@dataclass
+class ClassStream:
+    """The events of one class in a stream.
+
+    Parameters
+    ----------
+    post_processing : ClassPostProcessing
+    stride_frames : int
+        Frames of an output.
+    frames_per_second : float
+    """
+
+    post_processing: ClassPostProcessing
+    stride_frames: int
+    frames_per_second: float
+
+    def __post_init__(self) -> None:
+        self._around = outputs_around(self.post_processing)
+        self._first = 0  # output that the arrays begin with
+        self._framewise = self._clipwise = np.empty(0, np.float32)
+        self._reported_frame = 0  # where the last reported event ended
+
+    def _edges(self, outputs: int) -> np.ndarray:
+        return (self._first + np.arange(outputs + 1)) * self.stride_frames
+
+    def _runs(self, continuation: Sequence[float], edges: np.ndarray) -> np.ndarray:
+        """Return the events, without those reported, if the stream went on with these probabilities."""
+        further = np.array(continuation, np.float32)
+        framewise, clipwise = np.append(self._framewise, further), np.append(self._clipwise, further)
+        if not len(framewise):
+            return np.empty((0, 2), int)
+        runs = self.post_processing.find_runs(
+            framewise, clipwise, edges=edges, frames_per_second=self.frames_per_second
+        )
+        return runs[runs[:, 0] >= self._reported_frame]
+
+    def push(self, framewise: np.ndarray, clipwise: np.ndarray) -> Iterator[tuple[int, int, float]]:
+        """Take further outputs; yield the events that are certain now: first frame, frame after, score.
+
+        What the stream goes on with lies between silence and certain presence. An event is certain if both
+        give it alike, and it ends before them.
+        """
+        self._framewise = np.append(self._framewise, framewise)
+        self._clipwise = np.append(self._clipwise, clipwise)
+        horizon = (self._first + len(self._framewise)) * self.stride_frames
+        edges = self._edges(len(self._framewise) + self._around)
+        least, most = (self._runs([value] * self._around, edges) for value in (0, 1))
+        certain = set(map(tuple, least[least[:, 1] < horizon])) & set(map(tuple, most))
+        for first, after in sorted(certain):
+            self._reported_frame = after
+            yield first, after, mean_probability(self._framewise, edges[: -self._around], first, after)
+        undecided = [first for first, after in most if (first, after) not in certain]
+        self._forget_before(min([*undecided, horizon]))
+
+    def finish(self, last_frame: int, frames: float) -> Iterator[tuple[int, float, float]]:
+        """Yield the events that are left at the end of the stream, cut there.
+
+        Parameters
+        ----------
+        last_frame : int
+            Where the last output ends.
+        frames : float
+            Where the stream ends, which may be earlier.
+        """
+        edges = self._edges(len(self._framewise))
+        edges[-1] = last_frame
+        for first, after in self._runs([], edges):
+            if first < frames:
+                after = min(after, frames)
+                yield first, after, mean_probability(self._framewise, edges, first, after)
+
+    def _forget_before(self, frame: int) -> None:
+        surplus = max(0, frame // self.stride_frames - self._around - self._first)
+        self._framewise, self._clipwise = self._framewise[surplus:], self._clipwise[surplus:]
+        self._first += surplus
+
+
+class LiveEvents:
+    """The events of all classes in a stream.
+
+    Parameters
+    ----------
+    labels : sequence of str
+    post_processing : PostProcessing
+    stride_frames : int
+    frames_per_second : float
+
+    Raises
+    ------
+    SedError
+        If a post-processing needs the whole recording.
+    """
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        post_processing: PostProcessing,
+        *,
+        stride_frames: int,
+        frames_per_second: float,
+    ) -> None:
+        self.labels = labels
+        self.frames_per_second = frames_per_second
+        self._classes = [ClassStream(one, stride_frames, frames_per_second) for one in post_processing]
+
+    def push(self, final: Probabilities) -> list[ScoredEvent]:
+        """Take outputs that are final, and return the events that are certain now, in time order."""
+        columns = zip(self._classes, final.framewise.T, final.clipwise.T, strict=True)
+        return self._events([one.push(framewise, clipwise) for one, framewise, clipwise in columns])
+
+    def finish(self, last_frame: int, seconds: float) -> list[ScoredEvent]:
+        """Return the events that are left when the stream has ended after so many seconds, in time order."""
+        frames = seconds * self.frames_per_second
+        return self._events([one.finish(last_frame, frames) for one in self._classes])
+
+    def _events(self, of_classes: Sequence[Iterator[tuple[int, float, float]]]) -> list[ScoredEvent]:
+        rate = self.frames_per_second
+        events = [
+            ScoredEvent(float(first / rate), float(after / rate), label, score)
+            for label, found in zip(self.labels, of_classes, strict=True)
+            for first, after, score in found
+        ]
+        return sorted(events, key=in_time_order)

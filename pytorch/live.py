@@ -161,8 +161,8 @@ def latency_bound(detector: Detector, post_processing: PostProcessing) -> float:
     The last window that holds the event's end and what must be known after it begins before both, and must be
     complete.
     """
-    seconds_of_output = detector.model.stride_frames / detector.features.frames_per_second
-    return detector.features.clip_seconds + settling_seconds(post_processing, seconds_of_output)
+    outputs_per_second = detector.features.frames_per_second / detector.model.stride_frames
+    return detector.features.clip_seconds + settling_seconds(post_processing, outputs_per_second)
 
 
 def detect_live(

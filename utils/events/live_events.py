@@ -16,21 +16,28 @@ from utils.events.scored_events import ScoredEvent, in_time_order, mean_probabil
 from utils.system.errors import SedError
 
 
-def outputs_around(post_processing: ClassPostProcessing) -> int:
-    """Return on how many outputs to each side an output's activity depends, besides those of its event."""
-    if isinstance(post_processing, DoubleThreshold):
-        return 1
+def outputs_around(post_processing: ClassPostProcessing, outputs_per_second: float) -> int:
+    """Return how many outputs show what certain presence after the known ones would do to the events there.
+
+    So many before an event show whether it begins there.
+    """
+    if isinstance(post_processing, DoubleThreshold):  # enough of them to be no short event, which is dropped
+        return int(post_processing.drop_length * outputs_per_second) + 2
     if isinstance(post_processing, MedianFilter):
         return post_processing.median_filter_outputs
     raise SedError(f"--live does not know the post-processing {post_processing.name}; take double_threshold")
 
 
-def settling_seconds(post_processing: PostProcessing, seconds_of_output: float) -> float:
-    """Return the most seconds after an event's end whose probabilities must be known before it is certain."""
+def settling_seconds(post_processing: PostProcessing, outputs_per_second: float) -> float:
+    """Return the most seconds after an event's end whose probabilities must be known before it is certain.
+
+    One case takes longer: where, within `join_gap`, probabilities between the two thresholds follow, they may
+    yet become a part of the event, and it is open until they end.
+    """
     return max(
-        one.join_gap + seconds_of_output
+        one.join_gap + 1 / outputs_per_second
         if isinstance(one, DoubleThreshold)
-        else (outputs_around(one) // 2 + 1) * seconds_of_output
+        else (one.median_filter_outputs // 2 + 1) / outputs_per_second
         for one in post_processing
     )
 
@@ -52,16 +59,16 @@ class ClassStream:
     frames_per_second: float
 
     def __post_init__(self) -> None:
-        self._around = outputs_around(self.post_processing)
+        self._around = outputs_around(self.post_processing, self.frames_per_second / self.stride_frames)
         self._first = 0  # output that the arrays begin with
         self._framewise = self._clipwise = np.empty(0, np.float32)
-        self._reported_frame = 0  # where the last reported event ended
+        self._decided_frame = 0  # no event that is still to come begins earlier
 
     def _edges(self, outputs: int) -> np.ndarray:
         return (self._first + np.arange(outputs + 1)) * self.stride_frames
 
     def _runs(self, continuation: Sequence[float], edges: np.ndarray) -> np.ndarray:
-        """Return the events, without those reported, if the stream went on with these probabilities."""
+        """Return the events that are still to come, if the stream went on with these probabilities."""
         further = np.array(continuation, np.float32)
         framewise, clipwise = np.append(self._framewise, further), np.append(self._clipwise, further)
         if not len(framewise):
@@ -69,7 +76,7 @@ class ClassStream:
         runs = self.post_processing.find_runs(
             framewise, clipwise, edges=edges, frames_per_second=self.frames_per_second
         )
-        return runs[runs[:, 0] >= self._reported_frame]
+        return runs[runs[:, 0] >= self._decided_frame]
 
     def push(self, framewise: np.ndarray, clipwise: np.ndarray) -> Iterator[tuple[int, int, float]]:
         """Take further outputs; yield the events that are certain now: first frame, frame after, score.
@@ -84,10 +91,12 @@ class ClassStream:
         least, most = (self._runs([value] * self._around, edges) for value in (0, 1))
         certain = set(map(tuple, least[least[:, 1] < horizon])) & set(map(tuple, most))
         for first, after in sorted(certain):
-            self._reported_frame = after
             yield first, after, mean_probability(self._framewise, edges[: -self._around], first, after)
         undecided = [first for first, after in most if (first, after) not in certain]
-        self._forget_before(min([*undecided, horizon]))
+        self._decided_frame = min([*undecided, horizon])
+        surplus = max(0, self._decided_frame // self.stride_frames - self._around - self._first)
+        self._framewise, self._clipwise = self._framewise[surplus:], self._clipwise[surplus:]
+        self._first += surplus
 
     def finish(self, last_frame: int, frames: float) -> Iterator[tuple[int, float, float]]:
         """Yield the events that are left at the end of the stream, cut there.
@@ -105,11 +114,6 @@ class ClassStream:
             if first < frames:
                 after = min(after, frames)
                 yield first, after, mean_probability(self._framewise, edges, first, after)
-
-    def _forget_before(self, frame: int) -> None:
-        surplus = max(0, frame // self.stride_frames - self._around - self._first)
-        self._framewise, self._clipwise = self._framewise[surplus:], self._clipwise[surplus:]
-        self._first += surplus
 
 
 class LiveEvents:

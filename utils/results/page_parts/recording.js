@@ -30,7 +30,8 @@ function shownEvents() {
 }
 
 function eventText(event) {
-  return `${recording.labels[event.label]}, ${clock(event.onset, 2)} to ${clock(event.offset, 2)}, score ${event.score.toFixed(2)}`;
+  const times = `${clock(event.onset, 2)} to ${clock(event.offset, 2)}`;
+  return `${times} ${recording.labels[event.label]}, score ${event.score.toFixed(2)}`;
 }
 
 // --- Overview -----------------------------------------------------------------------------------------

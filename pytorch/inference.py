@@ -157,7 +157,7 @@ def psds_of(
     try:
         scores = score_psds(
             reference,
-            frame_scores(probabilities.framewise, post_processing),
+            frame_scores(probabilities, post_processing, frames_per_second=features.frames_per_second),
             labels=detector.labels,
             scoring=scoring,
             edges_seconds=probabilities.edges / features.frames_per_second,

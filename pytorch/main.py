@@ -77,7 +77,7 @@ def train(arguments: argparse.Namespace) -> None:
     # Model
     training = new_training(
         run,
-        settings.features.classes_num,
+        settings.features,
         iterations=iterations,
         standardize=standardize,
         compute=compute,

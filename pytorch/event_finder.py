@@ -73,6 +73,7 @@ class EventFinder:
                 cut_events(events, seconds),
                 probabilities,
                 labels=self.detector.labels,
+                post_processing=self.post_processing,
                 frames_per_second=frames_per_second,
             )
             detected = DetectedEvents(recording, seconds, scored)

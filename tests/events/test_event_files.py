@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.settings_for_tests import LABELS
+from tests.settings_for_tests import LABELS, post_processing_named
 from utils.audio.recordings import AudioFile
 from utils.dataset.tables import Event, read_strong_table
 from utils.events.event_files import (
@@ -17,6 +17,7 @@ from utils.events.event_files import (
     write_raven,
 )
 from utils.events.event_journal import EventJournal
+from utils.events.post_processing import DoubleThreshold, detect_events
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent, cut_events, with_scores
 from utils.system.errors import SedError
@@ -25,24 +26,47 @@ DOG, CAT, SPEECH = "Dog", "Cat", "Speech"
 EVENTS = (ScoredEvent(0.5, 1.25, DOG, 0.9312), ScoredEvent(2.0, 3.0, CAT, 1.0))
 
 
+DOUBLE_THRESHOLD = DoubleThreshold(0.5, 0.9, 0.5, 0.0, 0.0)
+
+
 def test_score_is_the_mean_of_the_frame_probabilities_of_the_event():
     """The yardstick takes each frame by itself; the last output of a clip may have fewer frames."""
     generator = np.random.default_rng(0)
     probabilities = Probabilities(generator.random((7, 2), np.float32), np.ones(2), 4, 26)
     for first, after in ((0, 4), (4, 12), (20, 26), (3, 11), (0, 26)):
         (event,) = with_scores(
-            [Event(first / 32, after / 32, CAT)], probabilities, labels=(DOG, CAT), frames_per_second=32
+            [Event(first / 32, after / 32, CAT)],
+            probabilities,
+            labels=(DOG, CAT),
+            post_processing=(DOUBLE_THRESHOLD,) * 2,
+            frames_per_second=32,
         )
         frames = probabilities.stretched()[first:after, 1]
         assert event.score == pytest.approx(frames.mean(), rel=1e-5)
 
 
-def test_a_score_that_the_post_processing_gave_is_kept_and_events_are_in_time_order():
-    probabilities = Probabilities(np.zeros((8, 2), np.float32), np.ones(2), 4, 32)
-    given = ScoredEvent(0.25, 9.0, DOG, 0.77)
-    events = cut_events([Event(0.5, 0.75, CAT), given, Event(1.5, 2.0, CAT)], 1.0)
-    scored = with_scores(events, probabilities, labels=(DOG, CAT), frames_per_second=32)
-    assert scored == (ScoredEvent(0.25, 1.0, DOG, 0.77), ScoredEvent(0.5, 0.75, CAT, 0.0))
+@pytest.mark.parametrize("clipwise", [np.full(2, 0.9), np.linspace(0.5, 1, 80).reshape(40, 2)])
+def test_score_of_a_box_is_its_confidence_and_events_are_in_time_order(clipwise):
+    framewise = np.full((40, 2), 0.02, np.float32)
+    framewise[20:30, 0], framewise[5:12, 1], framewise[25:40, 1] = 0.8, 0.9, 0.7
+    probabilities = Probabilities(framewise, clipwise, 4, 160)
+    boxes = post_processing_named("event_boxes")[:2]
+    names = {"labels": (DOG, CAT), "post_processing": boxes, "frames_per_second": 32}
+    scored = with_scores(detect_events(probabilities, **names), probabilities, **names)
+    assert [event.label for event in scored] == [CAT, DOG, CAT]
+    expected = {}
+    for of_class, label, frames, clip in zip(
+        boxes, (DOG, CAT), framewise.T, probabilities.clipwise.T, strict=True
+    ):
+        for (first, _), confidence in zip(*of_class.boxes(frames, clip, outputs_per_second=8), strict=True):
+            expected[label, first / 8] = confidence
+    for event in scored:
+        assert event.score == pytest.approx(expected[event.label, event.onset], rel=1e-5)
+
+
+def test_events_end_with_the_recording():
+    events = [Event(0.25, 9.0, DOG), Event(0.5, 0.75, CAT), Event(1.5, 2.0, CAT)]
+    assert cut_events(events, 1.0) == (Event(0.25, 1.0, DOG), Event(0.5, 0.75, CAT))
 
 
 def test_a_further_column_does_not_disturb_who_reads_the_table(tmp_path):

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.settings_for_tests import post_processing_named
 from utils.events.live_events import ClassStream, LiveEvents, settling_seconds
 from utils.events.post_processing import DoubleThreshold, MedianFilter
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent
-from utils.system.errors import SedError
 
 STRIDE, RATE = 4, 32.0  # frames of an output, frames a second: 8 outputs a second
 # Few levels, so that runs, gaps and thresholds meet often; a slow one beside them, for the clip probability.
@@ -72,7 +72,7 @@ def test_memory_of_a_stream_does_not_grow_between_events():
     for number in range(200):
         level = 0.95 if number % 10 == 0 else 0.1
         list(stream.push(np.full(40, level, np.float32), np.ones(40, np.float32)))
-        assert len(stream._framewise) <= 2 * 40
+        assert len(stream._framewise) <= 3 * 40
 
 
 def test_events_of_all_classes_come_in_time_order_and_end_with_the_stream():
@@ -89,9 +89,23 @@ def test_events_of_all_classes_come_in_time_order_and_end_with_the_stream():
     assert last == ScoredEvent(2.0, 2.4, "Cat", pytest.approx(0.95))
 
 
-def test_a_post_processing_that_needs_the_whole_recording_is_refused():
-    class WholeRecording:
-        name = "whole"
-
-    with pytest.raises(SedError, match="--live does not know the post-processing whole"):
-        LiveEvents(("Dog",), (WholeRecording(),), stride_frames=STRIDE, frames_per_second=RATE)
+@pytest.mark.parametrize("outputs", [1, 17, 40])
+def test_boxes_that_are_apart_are_those_of_the_whole_recording(outputs):
+    """Where one event follows another closely, a box may yet be merged with what comes: not so here."""
+    generator = np.random.default_rng(0)
+    framewise = np.full(2000, 0.02, np.float32)
+    for start in range(20, 1900, 60):
+        length = int(generator.integers(3, 35))
+        framewise[start : start + length] = generator.uniform(0.4, 1)
+    framewise += generator.uniform(0, 0.02, len(framewise)).astype(np.float32)
+    clipwise = np.full(len(framewise), 0.9, np.float32)
+    (post_processing, *_) = post_processing_named("event_boxes")
+    stream, found = ClassStream(post_processing, STRIDE, RATE), []
+    for start in range(0, len(framewise), outputs):
+        part = slice(start, start + outputs)
+        found += stream.push(framewise[part], clipwise[part])
+        assert len(stream._framewise) < 200
+    found += stream.finish(len(framewise) * STRIDE, np.inf)
+    expected = whole(post_processing, framewise, clipwise, len(framewise) * STRIDE)
+    assert len(expected) > 20
+    assert [(first, after) for first, after, _ in found] == expected

@@ -98,7 +98,13 @@ def events_of(samples: np.ndarray, tmp_path) -> tuple:
         probabilities, labels=FEATURES.labels, post_processing=POST_PROCESSING, frames_per_second=rate
     )
     events = cut_events(events, stream.seconds)
-    return with_scores(events, probabilities, labels=FEATURES.labels, frames_per_second=rate)
+    return with_scores(
+        events,
+        probabilities,
+        labels=FEATURES.labels,
+        post_processing=POST_PROCESSING,
+        frames_per_second=rate,
+    )
 
 
 @pytest.mark.parametrize("seconds", [0.7, 1.0, 7.5, 8.3])

@@ -8,12 +8,14 @@ import numpy as np
 from utils.events.post_processing import (
     ClassPostProcessing,
     DoubleThreshold,
+    EventBoxes,
     MedianFilter,
     PostProcessing,
 )
 from utils.events.probabilities import Probabilities
-from utils.events.scored_events import ScoredEvent, in_time_order, mean_probability
-from utils.system.errors import SedError
+from utils.events.scored_events import ScoredEvent, in_time_order, score_between
+
+BOX_STEPS_AROUND = 4  # so far from a place, probabilities hardly move the onset or offset of a box there
 
 
 def outputs_around(post_processing: ClassPostProcessing, outputs_per_second: float) -> int:
@@ -25,21 +27,21 @@ def outputs_around(post_processing: ClassPostProcessing, outputs_per_second: flo
         return int(post_processing.drop_length * outputs_per_second) + 2
     if isinstance(post_processing, MedianFilter):
         return post_processing.median_filter_outputs
-    raise SedError(f"--live does not know the post-processing {post_processing.name}; take double_threshold")
+    return int(BOX_STEPS_AROUND * post_processing.box_step * outputs_per_second) + 1
 
 
 def settling_seconds(post_processing: PostProcessing, outputs_per_second: float) -> float:
     """Return the most seconds after an event's end whose probabilities must be known before it is certain.
 
-    One case takes longer: where, within `join_gap`, probabilities between the two thresholds follow, they may
-    yet become a part of the event, and it is open until they end.
+    It takes longer where what follows is not quiet and may yet become a part of the event: probabilities
+    between the two thresholds within `join_gap`, or a shallow gap between two boxes.
     """
-    return max(
-        one.join_gap + 1 / outputs_per_second
-        if isinstance(one, DoubleThreshold)
-        else (one.median_filter_outputs // 2 + 1) / outputs_per_second
-        for one in post_processing
-    )
+    seconds = {
+        DoubleThreshold: lambda one: one.join_gap,
+        MedianFilter: lambda one: one.median_filter_outputs // 2 / outputs_per_second,
+        EventBoxes: lambda one: 2 * one.box_step,
+    }
+    return max(seconds[type(one)](one) for one in post_processing) + 1 / outputs_per_second
 
 
 @dataclass
@@ -61,11 +63,18 @@ class ClassStream:
     def __post_init__(self) -> None:
         self._around = outputs_around(self.post_processing, self.frames_per_second / self.stride_frames)
         self._first = 0  # output that the arrays begin with
+        # Of the last outputs, further ones may move the onset of a box, but of no other event.
+        self._unsettled_outputs = self._around if isinstance(self.post_processing, EventBoxes) else 0
         self._framewise = self._clipwise = np.empty(0, np.float32)
         self._decided_frame = 0  # no event that is still to come begins earlier
+        self._last_run = 0, 0  # of the last event that was found
 
     def _edges(self, outputs: int) -> np.ndarray:
         return (self._first + np.arange(outputs + 1)) * self.stride_frames
+
+    def _score(self, first: float, after: float) -> float:
+        edges = self._edges(len(self._framewise))
+        return score_between(self.post_processing, self._framewise, self._clipwise, edges, first, after)
 
     def _runs(self, continuation: Sequence[float], edges: np.ndarray) -> np.ndarray:
         """Return the events that are still to come, if the stream went on with these probabilities."""
@@ -73,8 +82,9 @@ class ClassStream:
         framewise, clipwise = np.append(self._framewise, further), np.append(self._clipwise, further)
         if not len(framewise):
             return np.empty((0, 2), int)
-        runs = self.post_processing.find_runs(
-            framewise, clipwise, edges=edges, frames_per_second=self.frames_per_second
+        start = edges[0]
+        runs = start + self.post_processing.find_runs(
+            framewise, clipwise, edges=edges - start, frames_per_second=self.frames_per_second
         )
         return runs[runs[:, 0] >= self._decided_frame]
 
@@ -91,10 +101,16 @@ class ClassStream:
         least, most = (self._runs([value] * self._around, edges) for value in (0, 1))
         certain = set(map(tuple, least[least[:, 1] < horizon])) & set(map(tuple, most))
         for first, after in sorted(certain):
-            yield first, after, mean_probability(self._framewise, edges[: -self._around], first, after)
-        undecided = [first for first, after in most if (first, after) not in certain]
-        self._decided_frame = min([*undecided, horizon])
-        surplus = max(0, self._decided_frame // self.stride_frames - self._around - self._first)
+            self._last_run, self._decided_frame = (first, after), after
+            yield first, after, self._score(first, after)
+        undecided = [first for run in (least, most) for first, after in run if (first, after) not in certain]
+        unsettled = horizon - self._unsettled_outputs * self.stride_frames
+        self._decided_frame = max(self._decided_frame, min([*undecided, unsettled]))
+        around = self._around * self.stride_frames
+        last_first, last_after = self._last_run
+        is_near = last_after + around >= self._decided_frame
+        kept = (last_first if is_near else self._decided_frame) - around
+        surplus = max(0, kept // self.stride_frames - self._first)
         self._framewise, self._clipwise = self._framewise[surplus:], self._clipwise[surplus:]
         self._first += surplus
 
@@ -113,7 +129,7 @@ class ClassStream:
         for first, after in self._runs([], edges):
             if first < frames:
                 after = min(after, frames)
-                yield first, after, mean_probability(self._framewise, edges, first, after)
+                yield first, after, self._score(first, after)
 
 
 class LiveEvents:

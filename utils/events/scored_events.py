@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from utils.dataset.tables import Event
+from utils.events.post_processing import ClassPostProcessing, EventBoxes, PostProcessing
 from utils.events.probabilities import Probabilities
 
 
@@ -16,8 +17,8 @@ class ScoredEvent(Event):
     Attributes
     ----------
     score : float
-        How sure the detector is of it, 0 to 1: the confidence that its post-processing gives, else the mean
-        of the frame probabilities of its class from onset to offset.
+        How sure the detector is of it, 0 to 1: the confidence of its box, where events are boxes, else the
+        mean of the frame probabilities of its class from onset to offset.
     """
 
     score: float
@@ -35,13 +36,12 @@ def cut_events(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
     )
 
 
-def mean_probability(outputs: np.ndarray, edges: np.ndarray, first: float, after: float) -> float:
+def mean_between(outputs: np.ndarray, edges: np.ndarray, first: float, after: float) -> float:
     """Return the mean of a class's probability between two times.
 
     Parameters
     ----------
     outputs : np.ndarray, shape (outputs,)
-        Probability of the class in each output.
     edges : np.ndarray, shape (outputs + 1,)
         At which the outputs begin, and the end of the last one, in any unit of time.
     first, after : float
@@ -52,14 +52,31 @@ def mean_probability(outputs: np.ndarray, edges: np.ndarray, first: float, after
     return float(lengths @ outputs[begin:end].astype(float) / lengths.sum())
 
 
+def score_between(
+    post_processing: ClassPostProcessing,
+    framewise: np.ndarray,
+    clipwise: float | np.ndarray,
+    edges: np.ndarray,
+    first: float,
+    after: float,
+) -> float:
+    """Return the score of an event from `first` to `after`; see `ScoredEvent`, and `mean_between`."""
+    mean = mean_between(framewise, edges, first, after)
+    if not isinstance(post_processing, EventBoxes):
+        return mean
+    of_clip = mean_between(np.broadcast_to(clipwise, framewise.shape), edges, first, after)
+    return float(post_processing.confidence(mean, of_clip))
+
+
 def with_scores(
     events: Iterable[Event],
     probabilities: Probabilities,
     *,
     labels: Sequence[str],
+    post_processing: PostProcessing,
     frames_per_second: float,
 ) -> tuple[ScoredEvent, ...]:
-    """Give each event a score, unless its post-processing has given it one.
+    """Give each event its score.
 
     Parameters
     ----------
@@ -68,6 +85,8 @@ def with_scores(
     probabilities : Probabilities
         Of the recording.
     labels : sequence of str
+    post_processing : PostProcessing
+        By which the events were found.
     frames_per_second : float
 
     Returns
@@ -76,15 +95,14 @@ def with_scores(
         In time order.
     """
     edges = probabilities.edges / frames_per_second
-    of_label = dict(zip(labels, probabilities.framewise.T, strict=True))
+    columns = zip(post_processing, probabilities.framewise.T, probabilities.clipwise.T, strict=True)
+    of_label = dict(zip(labels, columns, strict=True))
     scored = [
-        event
-        if isinstance(event, ScoredEvent)
-        else ScoredEvent(
+        ScoredEvent(
             event.onset,
             event.offset,
             event.label,
-            mean_probability(of_label[event.label], edges, event.onset, event.offset),
+            score_between(*of_label[event.label], edges, event.onset, event.offset),
         )
         for event in events
     ]

@@ -193,9 +193,9 @@ def detect_into_folder(
         if not interrupted:
             require_any(detected, unreadable)
         detected.sort(key=lambda one: one.recording.name)
-        if "csv" in files.formats:
+        if detected and "csv" in files.formats:
             write_csv(paths.table, detected)
-        if "json" in files.formats:
+        if detected and "json" in files.formats:
             write_json(paths.json, detected, unreadable, checkpoint, describe_settings(finder.detector))
         if interrupted:
             logger.info(

@@ -104,7 +104,7 @@ def microphone_blocks(sample_rate: int) -> Iterator[np.ndarray]:
     recorded: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
     def take(block: np.ndarray, *_: Any) -> None:
-        recorded.put(block[:, 0].astype(float))
+        recorded.put(block[:, 0].copy())
 
     try:
         with sounddevice.InputStream(samplerate=sample_rate, channels=1, callback=take):

@@ -34,7 +34,11 @@ def small_checkpoint(path: Path) -> Path:
     """Write a small model with random weights, whose events come and go with the sound."""
     torch.manual_seed(0)
     model = create_model(
-        RUN.model_type, FEATURES.classes_num, LOSSES[RUN.loss_type].clip_output_from, outputs_in_float32=True
+        RUN.model_type,
+        FEATURES.classes_num,
+        LOSSES[RUN.loss_type].clip_output_from,
+        outputs_in_float32=True,
+        mel_bins=FEATURES.mel_bins,
     )
     bands = torch.ones(FEATURES.mel_bins)
     content = detector_state(RUN, Standardizer(-50 * bands, 20 * bands), FEATURES, EVENTS)

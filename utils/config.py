@@ -53,6 +53,7 @@ outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.
 mean_teacher_batch_size = 24  # clips, for runme.sh: 6 weak, 12 unlabelled, 6 synthetic ones
+mean_teacher_iterations = 26_300  # for runme.sh: the baseline's 100 passes over the 1578 weak clips
 teacher_decay = 0.999  # highest share of its own weights that the teacher keeps at a step: it remembers
 # 1 / (1 - teacher_decay) steps, of which a training should have some twenty times as many
 teacher_noise = 0.5  # dB; standard deviation of the noise on the log-mel that the teacher sees
@@ -62,6 +63,10 @@ consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
 
 # The recipe, as measured on HomeMix (appendixes/results.md). Lengths are fractions of the run, so that only
 # `iterations` changes with the size of the data.
+recipe_batch_size = 48  # clips, for runme.sh: as many of each kind that there is
+recipe_iterations = (
+    10_000  # for runme.sh: for the challenge's full set on a GPU; 2000 of 24 clips for a small set
+)
 recipe_learning_rate = 0.002  # of Adam, between warm-up and cosine
 warm_up_fraction = 0.05  # of the iterations: the learning rate rises from 0 ...
 cosine_fraction = 0.5  # ... and falls to 0 along half a cosine in the last ones
@@ -74,7 +79,7 @@ mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
 mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
 frequency_shift_bands = 1.0  # mel bands; clips are shifted by up to this up or down
 filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
-holdout_fraction = 0.2  # of the labelled training clips, not trained on: post-processing is tuned on them
+holdout_fraction = 0.0  # of the labelled training clips, not trained on, so that `tune` can use them
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved
@@ -88,6 +93,14 @@ report_clips = 50  # clips in the results page, where --clips gives no number; o
 
 mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the commands out
 mini_data_seed = 1234  # of the choice of these clips
+
+# --- Import of own recordings -------------------------------------------------------------------------
+import_validation_fraction = 0.2  # of the events, to validate on
+import_overlap = 0.0  # s that two neighbouring clips of a long recording share
+import_shortest_event = 0.1  # s; a shorter piece of an event, cut off by its clip's end, teaches nothing
+import_eventless_fraction = 1.0  # of the clips without events that are taken; they teach what is no event
+import_iterations = 400  # written into the settings file: with import_batch_size, what HomeMix took to learn,
+import_batch_size = 16  # clips; minutes on two cores with bfloat16, an hour without
 
 # --- From frame probabilities to events -------------------------------------------------------------
 cnn_post_processing = "double_threshold"  # of the CNNs; see utils/events/post_processing.py
@@ -110,7 +123,7 @@ box_step = 0.3  # s before and after a place that are compared: onsets and offse
 box_merge_difference = (
     0.0  # neighbours are one event where the gap is less than this below the higher one ...
 )
-box_merge_ratio = 4.5  # ... or more than a so-manieth of it
+box_merge_ratio = 5.0  # ... or more than a so-manieth of it
 box_threshold = 0.5  # events have a confidence above this
 
 # The values that `inference.py tune` tries for each class, in all combinations.

@@ -133,7 +133,7 @@ def test_truncated_recording_is_padded(tmp_path):
     assert not samples[kept + 100 :].any()
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e16])
 def test_samples_that_are_no_numbers_are_refused_by_name(tmp_path, value):
     audio = tone(44100)
     audio[1000] = value

@@ -110,7 +110,7 @@ def events_of(samples: np.ndarray, tmp_path) -> tuple:
 @pytest.mark.parametrize("seconds", [0.7, 1.0, 7.5, 8.3])
 def test_events_of_a_stream_are_those_of_the_recording(tmp_path, seconds):
     samples = tones(seconds, (0.3, 0.6), (1.1, 3.9), (4.0, 4.2), (5.0, 5.2), (6.1, 7.0), (8.1, 8.3))
-    blocks = np.split(samples, range(777, len(samples), 777))
+    blocks = np.split(samples.astype(np.float32), range(777, len(samples), 777))
     found = list(detect_live(LoudnessDetector(), POST_PROCESSING, blocks, RATE))
     expected = events_of(samples, tmp_path)
     assert len(expected) == {0.7: 1, 1.0: 1, 7.5: 4, 8.3: 5}[seconds]

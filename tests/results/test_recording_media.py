@@ -50,7 +50,7 @@ def sound(seconds: float) -> np.ndarray:
 def gathered(samples: np.ndarray, page=PAGE) -> RecordingMedia:
     media = RecordingMedia(FEATURES, page)
     for block in np.split(samples, range(12345, len(samples), 12345)):
-        media.add(block)
+        media.add(block.astype(np.float32))
     return media
 
 

@@ -105,7 +105,7 @@ class FfmpegAudio:
         """Return the number of samples of each channel that were read."""
         return self._samples_read
 
-    def read(self, length: int, dtype: str = "float64", always_2d: bool = True) -> np.ndarray:
+    def read(self, length: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
         """Read the next samples, at most `length`: shape (samples, channels), full scale = 1."""
         content = self._process.stdout.read(length * self.channels * BYTES_PER_SAMPLE)
         if len(content) < length * self.channels * BYTES_PER_SAMPLE and self._process.wait() != 0:

@@ -59,7 +59,7 @@ def cut_windows(
         features.clip_frames, stride_frames=stride_frames, window_overlap=window_overlap
     )
     start_frame = 0
-    samples = np.empty(0)  # of the recording, from `start_frame` on
+    samples = np.empty(0, np.float32)  # of the recording, from `start_frame` on
     shift_frames = 0  # from there to the next window
     for block in blocks:
         samples = np.concatenate([samples, block])

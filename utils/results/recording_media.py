@@ -84,7 +84,7 @@ class RecordingMedia:
         self.page = page
         self.sounds: list[str] = []
         self._features = features
-        self._samples = self._sound = np.empty(0)
+        self._samples = self._sound = np.empty(0, np.float32)
         self._columns = Columns(page.recording_page_columns)
         self._resampler = None
         self._bytes_left = page.recording_page_sound_megabytes * BYTES_PER_MEGABYTE / BASE64_GROWTH
@@ -96,8 +96,8 @@ class RecordingMedia:
 
     def finish(self) -> None:
         """Take in what is left of the samples at the recording's end."""
-        self._add_to_spectrogram(np.empty(0), last=True)
-        self._add_to_sound(np.empty(0), last=True)
+        self._add_to_spectrogram(np.empty(0, np.float32), last=True)
+        self._add_to_sound(np.empty(0, np.float32), last=True)
 
     @property
     def sound_seconds(self) -> float:
@@ -131,7 +131,7 @@ class RecordingMedia:
             return
         rate = self.page.recording_page_sound_rate
         if self._resampler is None:
-            self._resampler = soxr.ResampleStream(self._features.sample_rate, rate, 1, dtype="float64")
+            self._resampler = soxr.ResampleStream(self._features.sample_rate, rate, 1, dtype="float32")
         self._sound = np.concatenate([self._sound, self._resampler.resample_chunk(block, last=last)])
         for chunk in self._chunks(round(self.page.recording_page_chunk_seconds * rate), last=last):
             content = mp3_of(chunk, rate)

@@ -30,7 +30,7 @@ class FeatureSettings(SettingsGroup):
     mel_bins: int = setting(at_least=1, at_most=10_000)
     mel_min_frequency: float = setting(at_least=0)
     mel_max_frequency: float = setting(above=0)
-    log_floor: float = setting(above=0)
+    log_floor: float = setting(at_least=1e-37)  # single precision holds no smaller power
 
     def check_together(self) -> None:
         check_labels(self.labels)
@@ -189,7 +189,7 @@ MEASURED_RECIPE = RecipeSettings(
     mixup_alpha=0.2,
     frequency_shift_bands=1.0,
     filter_augment_gain=4.0,
-    holdout_fraction=0.2,
+    holdout_fraction=0.0,
 )
 
 
@@ -256,6 +256,18 @@ class PageSettings(SettingsGroup):
 
 
 @dataclass(frozen=True)
+class ImportSettings(SettingsGroup):
+    """How own recordings become a data set."""
+
+    import_validation_fraction: float = setting(above=0, below=1)
+    import_overlap: float = setting(at_least=0, at_most=3600)
+    import_shortest_event: float = setting(at_least=0, at_most=3600)
+    import_eventless_fraction: float = setting(at_least=0, at_most=1)
+    import_iterations: int = setting(at_least=1)
+    import_batch_size: int = setting(at_least=1)
+
+
+@dataclass(frozen=True)
 class CommandDefaults(SettingsGroup):
     """What commands do where their options say nothing."""
 
@@ -264,6 +276,9 @@ class CommandDefaults(SettingsGroup):
     iterations: int = setting(at_least=1)
     batch_size: int = setting(at_least=1)
     mean_teacher_batch_size: int = setting(at_least=1)
+    mean_teacher_iterations: int = setting(at_least=1)
+    recipe_batch_size: int = setting(at_least=1)
+    recipe_iterations: int = setting(at_least=1)
     seed: int = setting(at_least=0, below=2**63)
     precision: str = setting(choices=PRECISION_NAMES)
     visualized_clips: int = setting(at_least=1)
@@ -284,6 +299,7 @@ class Settings:
     scoring: ScoringSettings
     tuning: TuningSettings
     page: PageSettings
+    importing: ImportSettings
     defaults: CommandDefaults
 
     @classmethod

@@ -42,24 +42,31 @@ class Run:
         return self.data_type.split(DATA_TYPE_SEPARATOR)
 
     @property
+    def is_recipe(self) -> bool:
+        return isinstance(self.training, RecipeSettings)
+
+    @property
+    def own_settings(self) -> list[str]:
+        """The training settings in which the run differs from the published systems, or from the recipe."""
+        return differences(self.training, MEASURED_RECIPE if self.is_recipe else PUBLISHED_TRAINING)
+
+    @property
     def folder(self) -> Path:
         """Path of the run below a folder of one kind of features; names the settings that are its own."""
-        is_recipe = isinstance(self.training, RecipeSettings)
-        own = differences(self.training, MEASURED_RECIPE if is_recipe else PUBLISHED_TRAINING)
         return Path(
             self.data_type,
             f"holdout_fold={self.holdout_fold}",
             self.model_type,
             self.loss_type,
             f"batch_size={self.batch_size}",
-            *[",".join(own)] * bool(own),
+            *[",".join(self.own_settings)] * bool(self.own_settings),
             f"seed={self.seed}",
         )
 
     @property
     def outputs_in_float32(self) -> bool:
         """Whether the output layers compute in float32 where the rest is in bfloat16."""
-        return isinstance(self.training, RecipeSettings) or self.training.outputs_in_float32
+        return self.is_recipe or self.training.outputs_in_float32
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as `from_json` reads it."""

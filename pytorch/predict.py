@@ -30,7 +30,8 @@ PREDICT_DESCRIPTION = """\
 Detect the events in recordings of any length, in any format that soundfile or, where it is installed, ffmpeg
 reads; - is standard input. All that the events depend on comes from the checkpoint, whatever the
 configuration is. Only how probabilities become events, such as clip_threshold, is taken from the file that
-SED_CONFIG names, where it says so. Each event has a score: the mean of its frame probabilities, 0 to 1.
+SED_CONFIG names, where it says so. Each event has a score: the mean of its frame probabilities,
+or the confidence of its box, 0 to 1.
 
 csv       events.csv: one table of all recordings, as `score` reads it
 json      events.json: all recordings with events and duration (s), and the settings

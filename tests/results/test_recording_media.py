@@ -54,7 +54,13 @@ def gathered(samples: np.ndarray, page=PAGE) -> RecordingMedia:
     return media
 
 
-def write(path: Path, media: RecordingMedia, name: str = "day.wav", seconds: float = SECONDS) -> None:
+def write(
+    path: Path,
+    media: RecordingMedia,
+    name: str = "day.wav",
+    seconds: float = SECONDS,
+    post_processing: str = "double_threshold",
+) -> None:
     outputs = int(seconds * FEATURES.frames_per_second / STRIDE)
     framewise = np.zeros((outputs, 3), np.float32)
     framewise[4:8, 0] = 0.9
@@ -63,7 +69,7 @@ def write(path: Path, media: RecordingMedia, name: str = "day.wav", seconds: flo
         DetectedEvents(AudioFile(Path(name), name), seconds, EVENTS),
         Probabilities(framewise, framewise, STRIDE, outputs * STRIDE),
         media,
-        post_processing_named("double_threshold")[:3],
+        post_processing_named(post_processing)[:3],
         FEATURES,
         detected_by="a model",
     )

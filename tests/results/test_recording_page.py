@@ -91,7 +91,7 @@ def test_nothing_is_wider_than_the_window(browser, page_path, viewport):  # noqa
 
 
 def test_names_are_shown_as_text_and_never_run(browser, tmp_path):  # noqa: F811
-    write(tmp_path / "evil.html", gathered(sound(SECONDS)), EVIL)
+    write(tmp_path / "evil.html", gathered(sound(SECONDS)), EVIL, post_processing="event_boxes")
     page = open_page(browser, tmp_path / "evil.html", DESKTOP)
     assert page.evaluate("window.hacked") is None
     assert EVIL in page.locator("h1").text_content()

@@ -66,6 +66,7 @@ def test_the_losses_are_the_references_and_the_baselines():
         "framewise_binary_crossentropy",
         "weak_and_strong",
         "mean_teacher",
+        "recipe",
     ]
     assert LOSSES["mean_teacher"].has_teacher
     assert not LOSSES["weak_and_strong"].has_teacher

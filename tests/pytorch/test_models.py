@@ -40,7 +40,7 @@ def new_model(
 
 
 def test_the_models_are_the_references():
-    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn"}
+    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn", "Crnn_8layers_AttentionPooling"}
 
 
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])

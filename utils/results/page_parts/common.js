@@ -31,3 +31,10 @@ function plural(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** Let a player play; that it is stopped before it has begun is no error. */
+function start(player) {
+  player.play().catch((error) => {
+    if (error.name !== "AbortError") throw error;
+  });
+}
+

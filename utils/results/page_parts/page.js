@@ -580,7 +580,7 @@ function seek(seconds) {
 function playEvent(event) {
   seek(event.onset);
   stopAt = event.offset;
-  byId("player").play();
+  start(byId("player"));
 }
 
 function eventButton(side, judged) {
@@ -730,7 +730,7 @@ function showEventKeys() {
 function togglePlay() {
   const player = byId("player");
   stopAt = null;
-  if (player.paused) player.play();
+  if (player.paused) start(player);
   else player.pause();
 }
 

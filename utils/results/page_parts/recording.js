@@ -130,7 +130,7 @@ function load(player, index) {
 function playFrom(seconds, end = null) {
   seek(seconds);
   stopAt = end;
-  if (position < soundSeconds) playing.play();
+  if (position < soundSeconds) start(playing);
   showTime();
 }
 
@@ -144,7 +144,7 @@ function seek(seconds) {
     playing = players[piece % 2];
     load(playing, piece);
     playing.currentTime = position - piece * recording.chunk_seconds;
-    if (wasPlaying) playing.play();
+    if (wasPlaying) start(playing);
   }
   showTime();
 }
@@ -174,7 +174,7 @@ function onEnded() {
     load(playing, piece);
     playing.currentTime = 0;
     stopAt = end;
-    playing.play();
+    start(playing);
   }
 }
 

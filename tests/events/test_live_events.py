@@ -55,7 +55,7 @@ def test_events_are_those_of_the_whole_recording_however_it_comes(levels, parts,
         assert score == pytest.approx(framewise[first // STRIDE : after // STRIDE].mean(), rel=1e-5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(levels=st.lists(st.sampled_from([0.1, 0.95]), max_size=60), post_processing=POST_PROCESSINGS)
 def test_no_event_is_found_later_than_the_settling_time_after_its_end(levels, post_processing):
     """Without levels between the thresholds: what begins so after an event may yet become a part of it."""

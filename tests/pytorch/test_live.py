@@ -37,7 +37,8 @@ FEATURES = replace(
 )
 EVENTS = replace(SETTINGS.events, join_gap=0.125, drop_length=0.0, clip_threshold=0.1)
 POST_PROCESSING = (class_post_processing("double_threshold", EVENTS),) * FEATURES.classes_num
-SECONDS_TO_COMPUTE = 0.4  # of a window of the test's model, on a slow and busy machine
+SECONDS_TO_COMPUTE = 1.0  # that a slow and busy machine may take for a window of the test's model
+BLOCK_SECONDS = 0.05  # of what a sender writes at once
 
 
 class LoudnessDetector:
@@ -118,16 +119,37 @@ def test_events_of_a_stream_are_those_of_the_recording(tmp_path, seconds):
     np.testing.assert_allclose([e.score for e in found], [e.score for e in expected], atol=0.01)
 
 
+def test_events_need_no_more_of_the_stream_than_the_stated_latency():
+    """Without a clock: how much of the stream was taken when an event came."""
+    samples = tones(30.0, *((start, start + 0.1 + start / 20) for start in np.arange(0.3, 26, 1.37)))
+    taken = 0
+
+    def blocks():
+        nonlocal taken
+        for block in np.split(samples.astype(np.float32), 600):
+            taken += len(block)
+            yield block
+
+    detector = LoudnessDetector()
+    bound = latency_bound(detector, POST_PROCESSING)
+    latencies = []
+    for event in detect_live(detector, POST_PROCESSING, blocks(), RATE):
+        latencies.append(taken / RATE - event.offset)
+        assert latencies[-1] <= bound + BLOCK_SECONDS
+    assert len(latencies) > 10
+    assert max(latencies) > bound - 0.3, "the bound is not far from what happens"
+
+
 def test_events_of_a_stream_in_real_time_come_within_the_stated_latency():
     """A thread is the sender: it writes 50 ms of sound each 50 ms."""
-    samples = tones(5.0, (0.5, 0.8), (1.9, 2.5), (3.3, 3.4))
+    samples = tones(6.0, (0.5, 0.8), (1.9, 2.5), (3.3, 3.4))
     reader, writer = os.pipe()
     began = time.monotonic()
 
     def send() -> None:
         with os.fdopen(writer, "wb", buffering=0) as file:
-            for number, block in enumerate(np.split(samples, 100)):
-                time.sleep(max(0, began + (number + 1) / 20 - time.monotonic()))
+            for number, block in enumerate(np.split(samples, 120)):
+                time.sleep(max(0, began + (number + 1) * BLOCK_SECONDS - time.monotonic()))
                 file.write(pcm(block))
 
     threading.Thread(target=send).start()
@@ -141,9 +163,9 @@ def test_events_of_a_stream_in_real_time_come_within_the_stated_latency():
             found.append(event)
             latency = time.monotonic() - began - event.offset
             assert latency <= bound + SECONDS_TO_COMPUTE
-            assert time.monotonic() - began < 4.95, "only after the stream has ended"
+            assert time.monotonic() - began < 5.9, "only after the stream has ended"
     assert [round(event.onset, 1) for event in found] == pytest.approx([0.5, 1.9, 3.3], abs=0.13)
-    assert incoming.seconds == pytest.approx(5.0)
+    assert incoming.seconds == pytest.approx(6.0)
 
 
 def test_samples_come_whole_however_the_pipe_cuts_them():

@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -21,6 +23,50 @@ def fork_server() -> subprocess.Popen:
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+PYTHON_THAT_FORKS = """\
+#!{python} -SE
+import json, os, sys
+if sys.argv[1].startswith("-"):
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+request = {{
+    "arguments": [os.path.abspath(sys.argv[1]), *sys.argv[2:]],
+    "environment": dict(os.environ),
+    "folder": os.getcwd(),
+    "stdout": f"/proc/{{os.getpid()}}/fd/1",
+    "stderr": f"/proc/{{os.getpid()}}/fd/2",
+}}
+with open("{folder}/requests", "w") as file:
+    print(json.dumps(request), file=file)
+with open("{folder}/replies") as file:
+    sys.exit(int(file.readline()))
+"""
+
+
+@contextmanager
+def python_that_forks(folder: Path) -> Iterator[Path]:
+    """Give a folder with a `python` for shell commands, which runs scripts in forks, one at a time."""
+    program = folder / "python"
+    program.write_text(PYTHON_THAT_FORKS.format(python=sys.executable, folder=folder))
+    program.chmod(0o755)
+    pipes = {}
+    for name in ("requests", "replies"):
+        os.mkfifo(folder / name)
+        pipes[name] = os.open(folder / name, os.O_RDWR)  # held open here, so that it never ends
+    server = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("fork_server.py")],
+        stdin=pipes["requests"],
+        stdout=pipes["replies"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    try:
+        yield folder
+    finally:
+        server.kill()
+        server.wait()
+        for descriptor in pipes.values():
+            os.close(descriptor)
 
 
 def run_command(*arguments: object, **environment: str) -> subprocess.CompletedProcess:

@@ -1,8 +1,8 @@
 """Runs commands in forks of a process that has their libraries imported, which takes longer than most tests.
 
 Each line of the input asks for one: a JSON object with `arguments` (the script first), `environment`,
-`stdout` and `stderr` (paths). The exit code is printed when it has ended. A command has a process of its own,
-as in a shell.
+`stdout` and `stderr` (paths), and perhaps `folder`, to run it in. The exit code is printed when it has ended.
+A command has a process of its own, as in a shell.
 """
 
 import gc
@@ -46,7 +46,7 @@ def become(request: dict[str, Any]) -> None:
         os.close(file)
     os.environ.clear()
     os.environ.update(request["environment"])
-    os.chdir("/")
+    os.chdir(request.get("folder", "/"))
     sys.argv = request["arguments"]
     sys.path[0] = str(Path(sys.argv[0]).parent)
     sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))

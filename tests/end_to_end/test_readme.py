@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PROJECT
+from tests.commands import PROJECT, python_that_forks
 from utils.settings.overrides import public_values
 
 # The commands run in this order, as a reader would give them; appendixes/own_data.md has test_own_data.py.
@@ -62,23 +62,25 @@ def is_run_elsewhere(line: str) -> bool:
 def test_commands_of_readme_and_pages_run(small, tmp_path):
     for name in ("utils", "pytorch", "metadata"):
         (tmp_path / name).symlink_to(PROJECT / name)
-    environment = {
-        **small.environment,
-        "DATASET_DIR": str(small.dataset_dir),
-        "WORKSPACE": str(tmp_path / "workspace"),
-        "ITERATIONS": "1",
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-    }
     commands = commands_to_run()
     assert commands.count("python ") >= 20
-    result = subprocess.run(
-        ["bash", "-e", "-c", commands],
-        cwd=tmp_path,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    (tmp_path / "bin").mkdir()
+    with python_that_forks(tmp_path / "bin") as folder:
+        environment = {
+            **small.environment,
+            "DATASET_DIR": str(small.dataset_dir),
+            "WORKSPACE": str(tmp_path / "workspace"),
+            "ITERATIONS": "1",
+            "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
+        result = subprocess.run(
+            ["bash", "-e", "-c", commands],
+            cwd=tmp_path,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "F1 of each class" in result.stdout
     assert "Weak audio, clipwise loss" in result.stdout

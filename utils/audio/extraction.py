@@ -31,7 +31,7 @@ Workers = AbstractContextManager[joblib.Parallel]
 def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread:
     """Return the log-mel features of a recording, shape (clip_frames, mel_bins)."""
     keep_freed_memory()  # here, as this may run in a process of a cluster
-    if not path.resolve().is_relative_to(path.parent.resolve()):
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
         return Unread(path, f"{path}: is a link that leads out of the audio folder; put the recording there")
     try:
         return logmel_of_clip(read_clip(path, settings), settings)

@@ -2,54 +2,53 @@
 
 import argparse
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pytorch.compute import choose_compute
-from pytorch.detector import Detector, describe_settings, load_detector, tuned_post_processing
-from pytorch.long_audio import detect_in_streams
+from pytorch.detector import describe_settings, load_detector, tuned_post_processing
+from pytorch.event_finder import EventFiles, EventFinder
+from pytorch.live import LIVE_SOURCES, MICROPHONE, PCM_INPUT, predict_live
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
-from utils.audio.reading import SampleStream
-from utils.audio.recordings import AudioFile, Unread, find_recordings, header_seconds
-from utils.events.event_files import (
-    DetectedEvents,
-    cut_events,
-    print_csv,
-    write_audacity,
-    write_csv,
-    write_json,
-    write_probabilities,
-)
-from utils.events.post_processing import detect_events
-from utils.events.probabilities import Probabilities
+from utils.audio.recordings import AudioFile, Unread, find_recordings
+from utils.events.event_files import DetectedEvents, print_csv, summary_lines, write_csv, write_json
+from utils.events.event_journal import EventJournal
 from utils.settings.current import current_settings
 from utils.settings.groups import CommandDefaults
 from utils.settings.overrides import read_overrides
+from utils.system.command_line import INTERRUPTED, positive_int
 from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
-from utils.system.progress import audio_progress, describe_speed
+from utils.workspace.paths import EventPaths
 
-FORMATS = ("csv", "audacity", "json")
-TABLE_NAME, JSON_NAME = "events.csv", "events.json"
-AUDACITY_SUFFIX, PROBABILITIES_SUFFIX = ".txt", ".probabilities.csv"  # after a recording's whole name
+FORMATS = ("csv", "audacity", "raven", "json")
 SOME_UNREADABLE = 1  # exit code
 
 PREDICT_DESCRIPTION = """\
-Detect the events in recordings of any length, in any format that soundfile reads. All that the events depend
-on comes from the checkpoint, whatever the configuration is. Only how probabilities become events, such as
-clip_threshold, is taken from the file that SED_CONFIG names, where it says so.
+Detect the events in recordings of any length, in any format that soundfile or, where it is installed, ffmpeg
+reads; - is standard input. All that the events depend on comes from the checkpoint, whatever the
+configuration is. Only how probabilities become events, such as clip_threshold, is taken from the file that
+SED_CONFIG names, where it says so. Each event has a score: the mean of its frame probabilities,
+or the confidence of its box, 0 to 1.
 
 csv       events.csv: one table of all recordings, as `score` reads it
-audacity  RECORDING.txt: a label file for each recording, such as a.wav.txt
 json      events.json: all recordings with events and duration (s), and the settings
+audacity  RECORDING.txt: a label file for each recording, such as a.wav.txt; `Dog [0.93]` is label and score
+raven     RECORDING.selections.txt: a selection table for each recording
 
 With --probabilities, RECORDING.probabilities.csv holds the time (s) at which each frame begins and a column
-for each class. Times are seconds from the recording's start.
+for each class. With --page, RECORDING.html shows the recording from start to end: spectrogram, sound, events
+and probabilities. Times are seconds from the recording's start.
+
+When it is stopped, by Ctrl-C or otherwise, the recordings that are finished are not lost: the same command
+goes on with the others.
+
+With --live, the events in a stream are printed as a table, each as soon as it is certain.
 
 Exit code: 0 if all recordings were read; 1 if some could not be, which are listed at the end; 2 if none could
-be, or an argument is wrong."""
+be, or an argument is wrong; 130 if Ctrl-C stopped it."""
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
@@ -62,9 +61,10 @@ def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
     parser.add_argument(
         "audio",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="AUDIO",
-        help="recordings, or folders of recordings, which are searched with all below them",
+        help="recordings, or folders of recordings, which are searched with all below them; - is a recording "
+        "on standard input",
     )
     parser.add_argument(
         "--output_dir",
@@ -83,6 +83,25 @@ def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
         action="store_true",
         help="also write the probability of each class in each frame, a table for each recording",
     )
+    parser.add_argument(
+        "--page",
+        action="store_true",
+        help="also write an HTML page of each recording: spectrogram, sound, events, probabilities",
+    )
+    parser.add_argument(
+        "--live",
+        nargs="?",
+        const=PCM_INPUT,
+        choices=LIVE_SOURCES,
+        help="print the events of a stream as they end: of standard input (-, the default), which has 16-bit "
+        f"samples of one channel and no header, or of a {MICROPHONE}",
+    )
+    parser.add_argument(
+        "--sample_rate",
+        type=positive_int,
+        metavar="HZ",
+        help="of the stream; needed with --live -; default of a microphone: that of the checkpoint",
+    )
     add_weights_argument(parser)
     parser.add_argument(
         "--tuned",
@@ -92,93 +111,125 @@ def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
     add_compute_arguments(parser, defaults)
 
 
+def check_arguments(arguments: argparse.Namespace) -> None:
+    """Raise SedError where options do not go together."""
+    writes_files = arguments.probabilities or arguments.page or arguments.format != FORMATS[:1]
+    if arguments.live is None:
+        if not arguments.audio:
+            raise SedError("there is nothing to detect events in; name recordings or folders, or use --live")
+        if arguments.sample_rate is not None:
+            raise SedError("--sample_rate is for --live only; recordings tell theirs")
+        if arguments.output_dir is None and writes_files:
+            raise SedError(
+                "--format, --probabilities and --page write files; name a folder for them with --output_dir"
+            )
+    elif arguments.audio or arguments.output_dir is not None or writes_files:
+        raise SedError(
+            "--live prints the events of one stream; leave out recordings, --output_dir and what goes there"
+        )
+    elif arguments.live == PCM_INPUT and arguments.sample_rate is None:
+        raise SedError("--live -: samples without a header do not tell their rate; add --sample_rate")
+
+
 def predict(arguments: argparse.Namespace) -> int:
-    """Write or print the events of recordings; return the exit code."""
+    """Write or print the events of recordings or a stream; return the exit code."""
+    check_arguments(arguments)
     output_dir: Path | None = arguments.output_dir
-    if output_dir is None and (arguments.probabilities or arguments.format != FORMATS[:1]):
-        raise SedError("--format and --probabilities write files; name a folder for them with --output_dir")
     start_logging(on_stderr=output_dir is None)
     keep_freed_memory()
+    settings = current_settings()
     detector = load_detector(
         arguments.checkpoint_path,
         arguments.weights,
         choose_compute(arguments.cuda, arguments.precision),
-        batch_size=current_settings().loop.evaluation_batch_size,
+        batch_size=settings.loop.evaluation_batch_size,
         event_values=read_overrides(),
     )
     post_processing = detector.post_processing
     if arguments.tuned:
         post_processing = tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
-    frames_per_second = detector.features.frames_per_second
+    if arguments.live is not None:
+        return predict_live(detector, post_processing, arguments.live, arguments.sample_rate)
     recordings, unreadable = find_recordings(arguments.audio)
+    if output_dir is None:
+        finder = EventFinder(detector, post_processing)
+        detected = list(finder.detect(recordings, unreadable))
+        require_any(detected, unreadable)
+        print_csv(sys.stdout, detected)
+        return closing(detector.labels, detected, unreadable)
+    page = settings.page if arguments.page else None
+    files = EventFiles(EventPaths(output_dir), arguments.format, arguments.probabilities, page)
+    finder = EventFinder(detector, post_processing, files)
+    checkpoint = {
+        "path": str(arguments.checkpoint_path),
+        "model_type": detector.model_type,
+        "iteration": detector.iteration,
+        "weights": arguments.weights,
+    }
+    return detect_into_folder(finder, files, recordings, unreadable, checkpoint)
 
-    detected = []
-    for recording, seconds, probabilities in detect_in_recordings(detector, recordings, unreadable):
-        events = detect_events(
-            probabilities,
-            labels=detector.labels,
-            post_processing=post_processing,
-            frames_per_second=frames_per_second,
-        )
-        events = cut_events(events, seconds)
-        detected.append(DetectedEvents(recording, seconds, events))
-        if output_dir is not None and "audacity" in arguments.format:
-            write_audacity(output_dir / f"{recording.name}{AUDACITY_SUFFIX}", events)
-        if output_dir is not None and arguments.probabilities:
-            write_probabilities(
-                output_dir / f"{recording.name}{PROBABILITIES_SUFFIX}",
-                probabilities.stretched(),
-                seconds,
-                labels=detector.labels,
-                frames_per_second=frames_per_second,
+
+def detect_into_folder(
+    finder: EventFinder,
+    files: EventFiles,
+    recordings: Sequence[AudioFile],
+    unreadable: list[Unread],
+    checkpoint: dict[str, Any],
+) -> int:
+    """Write the events of recordings, but of those only that are not finished yet; return the exit code."""
+    paths = files.paths
+    with EventJournal(paths.journal, finder.work()) as journal:
+        detected = [done for one in recordings if (done := journal.finished(one))]
+        finished = {one.recording for one in detected}
+        if finished:
+            logger.info(f"{len(finished)} of {len(recordings)} recordings were finished before")
+        interrupted = False
+        try:
+            for one in finder.detect([one for one in recordings if one not in finished], unreadable):
+                detected.append(one)
+                journal.add(one)
+        except KeyboardInterrupt:
+            interrupted = True
+        if not interrupted:
+            require_any(detected, unreadable)
+        detected.sort(key=lambda one: one.recording.name)
+        if detected and "csv" in files.formats:
+            write_csv(paths.table, detected)
+        if detected and "json" in files.formats:
+            write_json(paths.json, detected, unreadable, checkpoint, describe_settings(finder.detector))
+        if interrupted:
+            logger.info(
+                f"Interrupted; {len(detected)} of {len(recordings)} recordings are finished and written to "
+                f"{paths.folder}; the same command goes on with the others"
             )
+            return INTERRUPTED
+        journal.remove()
+    return closing(finder.detector.labels, detected, unreadable, paths.folder)
+
+
+def require_any(detected: Sequence[DetectedEvents], unreadable: Sequence[Unread]) -> None:
+    """Raise SedError if no recording could be read."""
     if not detected:
         raise SedError("no recording could be read: " + "; ".join(one.reason for one in unreadable))
 
-    if output_dir is None:
-        print_csv(sys.stdout, detected)
-    else:
-        if "csv" in arguments.format:
-            write_csv(output_dir / TABLE_NAME, detected)
-        if "json" in arguments.format:
-            checkpoint = {
-                "path": str(arguments.checkpoint_path),
-                "model_type": detector.model_type,
-                "iteration": detector.iteration,
-                "weights": arguments.weights,
-            }
-            write_json(output_dir / JSON_NAME, detected, unreadable, checkpoint, describe_settings(detector))
-        count = sum(len(one.events) for one in detected)
-        logger.info(f"{count} events in {len(detected)} recordings, written to {output_dir}")
+
+def closing(
+    labels: Sequence[str],
+    detected: Sequence[DetectedEvents],
+    unreadable: Sequence[Unread],
+    folder: Path | None = None,
+) -> int:
+    """Log what was found and what could not be read; return the exit code."""
+    for line in summary_lines(detected, labels):
+        logger.info(line)
+    if folder is not None:
+        logger.info(f"Written to {folder}")
     if not unreadable:
         return 0
     logger.info(f"Not read: {len(unreadable)} of {len(detected) + len(unreadable)}")
     for one in unreadable:
         logger.info(f"    {one.reason}")
     return SOME_UNREADABLE
-
-
-def detect_in_recordings(
-    detector: Detector, recordings: list[AudioFile], unreadable: list[Unread]
-) -> Iterator[tuple[AudioFile, float, Probabilities]]:
-    """Yield each readable recording, its seconds and its probabilities; note the others as unreadable."""
-    start = time.perf_counter()
-    of_stream = {SampleStream(one.path, detector.features): one for one in recordings}
-    total_seconds = sum(header_seconds(recording.path) for recording in recordings)
-
-    def seconds_read() -> float:
-        return sum(stream.seconds for stream in of_stream)
-
-    steps = detect_in_streams(detector, list(of_stream))
-    for step in audio_progress(steps, "Detecting", total_seconds, seconds_read):
-        if step is not None:
-            stream, probabilities = step
-            yield of_stream[stream], stream.seconds, probabilities
-    unreadable += [Unread(stream.path, str(stream.error)) for stream in of_stream if stream.error is not None]
-    elapsed = time.perf_counter() - start
-    logger.info(
-        f"{seconds_read():.0f} s of audio in {elapsed:.1f} s: {describe_speed(seconds_read(), elapsed)}"
-    )
 
 
 def output_formats(text: str) -> tuple[str, ...]:

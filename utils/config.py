@@ -155,4 +155,10 @@ psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
 psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
 psds_max_false_positive_rate = 100.0  # per hour and class (e_max): up to there the curve counts
 
+# --- Page of a recording ----------------------------------------------------------------------------
+recording_page_columns = 65536  # of its spectrogram, at most; 2 h have 8 a second, 10 s all frames
+recording_page_sound_rate = 16000  # Hz of the MP3: what speech and most sounds need, at about 24 kbit/s
+recording_page_chunk_seconds = 60.0  # s of an MP3; the browser loads one, not hours
+recording_page_sound_megabytes = 32.0  # of the page, for sound: 2 h and a quarter; what comes later is mute
+
 apply_overrides(globals())

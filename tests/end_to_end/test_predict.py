@@ -27,9 +27,10 @@ from utils.audio.reading import SampleStream, read_clip
 from utils.audio.recordings import find_recordings
 from utils.audio.windows import cut_windows, window_hop_frames
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
-from utils.events.event_files import cut_events, write_audacity
+from utils.events.event_files import label_of_audacity, write_audacity
 from utils.events.post_processing import detect_events
 from utils.events.probabilities import Probabilities
+from utils.events.scored_events import ScoredEvent, cut_events
 from utils.system.errors import SedError
 from utils.workspace.paths import Workspace, tuned_beside
 from utils.workspace.run import STUDENT, TEACHER, Run
@@ -227,10 +228,11 @@ def test_outputs_hold_the_same_events(outputs):
         in_json = [Event(e["onset"], e["offset"], e["event_label"]) for e in one["events"]]
         lines = (outputs.folder / f"{one['filename']}.txt").read_text().splitlines()
         in_audacity = [
-            Event(float(onset), float(offset), label)
-            for onset, offset, label in (line.split("\t") for line in lines)
+            Event(float(onset), float(offset), label_of_audacity(text))
+            for onset, offset, text in (line.split("\t") for line in lines)
         ]
-        assert [e.onset for e in in_audacity] == sorted(e.onset for e in in_audacity)
+        for found in (in_json, in_audacity):
+            assert [e.onset for e in found] == sorted(e.onset for e in found)
         for found in (in_json, in_audacity):
             found.sort(key=lambda e: (e.label, e.onset))
             assert [e.label for e in found] == [e.label for e in expected]
@@ -278,19 +280,19 @@ def test_labels_are_those_of_the_checkpoint(outputs, taught, tmp_path):
     torch.save(content, tmp_path / "renamed.pth")
     command = [*PREDICT, "--checkpoint_path", tmp_path / "renamed.pth", outputs.recordings / "long.wav"]
     header, *renamed = run_well(*command, "--precision", "fp32").splitlines()
-    assert header == "filename\tonset\toffset\tevent_label"
+    assert header == "filename\tonset\toffset\tevent_label\tscore"
     table = (outputs.folder / "events.csv").read_text().splitlines()
     original = [line.split("\t") for line in table if line.startswith("long.wav\t")]
     assert len(original) > 3
-    expected = ["\t".join([*cells, labels[LABELS.index(label)]]) for *cells, label in original]
-    assert renamed == expected
+    expected = ["\t".join([*cells, labels[LABELS.index(label)], score]) for *cells, label, score in original]
+    assert sorted(renamed) == sorted(expected)
 
 
 def test_thresholds_can_be_chosen_anew(taught, outputs, tmp_path):
     (tmp_path / "strict.py").write_text("high_threshold = 0.999999\nsample_rate = 44100\n")
     command = [*PREDICT, "--checkpoint_path", taught.checkpoint, outputs.recordings / "long.wav"]
     printed = run_well(*command, SED_CONFIG=str(tmp_path / "strict.py"))
-    assert printed == "filename\tonset\toffset\tevent_label\nlong.wav\t\t\t\n"
+    assert printed == "filename\tonset\toffset\tevent_label\tscore\nlong.wav\t\t\t\t\n"
 
 
 def test_tuned_post_processing_lies_beside_the_checkpoint(taught, outputs, tmp_path):
@@ -303,8 +305,8 @@ def test_tuned_post_processing_lies_beside_the_checkpoint(taught, outputs, tmp_p
     content = {"start": start, "post_processing": "double_threshold", "classes": classes}
     path = tuned_beside(tmp_path / "model.pth", STUDENT)
     path.write_text(json.dumps(content))
-    printed = run_well(*command, "--tuned").splitlines()
-    assert printed[1:] == [f"long.wav\t0\t{len(outputs.long) / RATE:.6g}\t{LABELS[4]}"]
+    (printed,) = run_well(*command, "--tuned").splitlines()[1:]
+    assert printed.rpartition("\t")[0] == f"long.wav\t0\t{len(outputs.long) / RATE:.6g}\t{LABELS[4]}"
 
     path.write_text(json.dumps(content | {"start": "another"}))
     assert_user_error(run_command(*command, "--tuned"), path, "was tuned for an earlier training of this run")
@@ -330,8 +332,16 @@ def test_nothing_to_read_is_a_user_error(taught, tmp_path):
 
 
 def test_files_need_a_folder():
-    for options in ({"format": ("json",)}, {"probabilities": True}):
-        arguments = {"output_dir": None, "probabilities": False, "format": ("csv",)} | options
+    for options in ({"format": ("json",)}, {"probabilities": True}, {"page": True}):
+        arguments = {
+            "audio": ["a.wav"],
+            "output_dir": None,
+            "probabilities": False,
+            "page": False,
+            "format": ("csv",),
+            "live": None,
+            "sample_rate": None,
+        } | options
         with pytest.raises(SedError, match="name a folder for them with --output_dir"):
             predict(SimpleNamespace(**arguments))
 
@@ -604,13 +614,15 @@ def test_events_end_with_the_recording():
 
 
 def test_times_in_long_recordings_keep_their_milliseconds(tmp_path):
-    events = (Event(9.984375, 10.0, LABELS[0]), Event(86399.984375, 86400.5, LABELS[0]))
+    first = ScoredEvent(9.984375, 10.0, LABELS[0], 0.934)
+    events = (first, ScoredEvent(86399.984375, 86400.5, LABELS[0], 1.0))
     write_strong_table(tmp_path / "events.csv", [Clip("day.wav", events=events)])
     short, long = (tmp_path / "events.csv").read_text().splitlines()[1:]
     assert short.split("\t")[1:3] == ["9.98438", "10"]
     assert long.split("\t")[1:3] == ["86399.984", "86400.500"]
     write_audacity(tmp_path / "day.txt", events)
-    expected = f"9.984375\t10.000000\t{LABELS[0]}\n86399.984375\t86400.500000\t{LABELS[0]}\n"
+    first, second = f"{LABELS[0]} [0.93]", f"{LABELS[0]} [1.00]"
+    expected = f"9.984375\t10.000000\t{first}\n86399.984375\t86400.500000\t{second}\n"
     assert (tmp_path / "day.txt").read_text() == expected
 
 

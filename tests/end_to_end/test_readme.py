@@ -20,7 +20,8 @@ README = IN_ORDER[0].read_text(encoding="utf-8")
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
 # tests/run.sh is what runs this one, and HomeMix is made of recordings that have to be downloaded. torchrun
-# and Dask are run by test_distributed.py and test_cluster.py. TensorBoard would never end.
+# and Dask are run by test_distributed.py and test_cluster.py. TensorBoard would never end. arecord needs a
+# microphone; test_live.py sends a stream instead.
 SET_UP = ("source .venv/bin/activate", "export ")
 RUN_ELSEWHERE = (
     "bash runme.sh",
@@ -31,6 +32,7 @@ RUN_ELSEWHERE = (
     "dask",
     "requirements-",
     "tensorboard --logdir",
+    "arecord",
     "benchmarks",
 )
 

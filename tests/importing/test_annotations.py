@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from utils.events.event_files import write_audacity, write_raven
+from utils.events.scored_events import ScoredEvent
 from utils.importing.annotations import AnnotationFile, ReadingOptions, parse_time, read_annotations
 
 AUDACITY = "1.500000\t2.250000\tRobin\n\\\t1000.000000\t2000.000000\n30.000000\t41.500000\tGreat tit\n"
@@ -159,3 +161,12 @@ def test_no_content_whatever_raises_another_error(tmp_path_factory, content):
         if isinstance(file, AnnotationFile):
             for one in file.annotations:
                 assert one.onset is None or 0 <= one.onset < one.offset
+
+
+def test_events_that_predict_has_written_can_be_corrected_and_imported(tmp_path):
+    detected = (ScoredEvent(0.5, 1.25, "Robin", 0.93), ScoredEvent(2.0, 3.0, "Great tit", 1.0))
+    write_audacity(tmp_path / "a.wav.txt", detected)
+    write_raven(tmp_path / "a.wav.selections.txt", detected, low_hz=50, high_hz=14000)
+    for path in tmp_path.iterdir():
+        file = read_annotations(path, ReadingOptions())
+        assert events(file) == [(None, one.onset, one.offset, one.label) for one in detected]

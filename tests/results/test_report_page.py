@@ -1,5 +1,6 @@
 """The results page in a real browser: it loads, filters, seeks, plays, and obeys the keyboard."""
 
+import csv
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ pytestmark = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SECONDS_APART = 0.05  # that the player may be from where it was sent
+SECONDS_TO_STOP = 0.3  # that it may play on after an event's end
 LOOKS, MILLISECONDS_BETWEEN_LOOKS = 500, 20
 EVIL = "</script><script>window.hacked = true</script><img src=x onerror='window.hacked = true'>"
 
@@ -141,15 +143,47 @@ def test_clips_are_sorted_by_f1(page, verdicts):
     assert listed(page) == sorted(listed(page))
 
 
-def test_click_on_an_event_moves_player_and_cursor_there(page, verdicts, every_verdict):  # noqa: F811
+def test_verdict_comes_first_and_clips_second(page, every_verdict):  # noqa: F811
+    sections = page.locator("main > section").evaluate_all("sections => sections.map(one => one.id)")
+    assert sections[:3] == ["verdict", "clips", "results"]
+    data = page_data(every_verdict[0])
+    f1 = dict(zip(data["class_labels"], data["class_scores"][0]["event_f1"], strict=True))
+    scored = {label: value for label, value in f1.items() if value is not None}
+    event_f1, weakest, confusion = page.locator("#verdict-list dd").all_inner_texts()
+    assert event_f1 == f"{100 * data['event_f1']:.1f} %"
+    assert scored[weakest.split(",")[0]] == min(scored.values())
+    missed, predicted = confusion.split(",")[0].split(" taken for ")
+    counts = data["clips"]["confusion"]
+    labels = data["clips"]["labels"]
+    most = max(counts[i][j] for i in range(len(labels)) for j in range(len(labels)) if i != j)
+    assert counts[labels.index(missed)][labels.index(predicted)] == most
+    assert data["date"] in page.locator("#verdict-note").inner_text()
+    assert ["model_type", "Cnn_9layers_MaxPooling"] in data["settings"]
+    page.locator("#verdict summary").click()
+    assert page.locator("#settings-table tr").count() == len(data["settings"]) > 20
+
+
+def test_results_can_be_downloaded_as_csv(page, every_verdict):  # noqa: F811
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    rows = list(csv.reader(download.value.path().read_text().splitlines()))
+    data = page_data(every_verdict[0])
+    assert download.value.suggested_filename == "results.csv"
+    assert rows == [["run", *data["columns"]], ["1", *data["rows"][0]["cells"]]]
+
+
+def test_click_on_an_event_plays_it(page, verdicts, every_verdict):  # noqa: F811
     name = clip_with(verdicts, {WRONG_BOUNDARY})
     show(page, name)
     clip = next(c for c in page_data(every_verdict[0])["clips"]["clips"] if c["name"] == name)
     last = max(clip["reference"], key=lambda judged: judged["event"]["onset"])["event"]
     lane = page.locator(f'.lane[data-label="{last["label"]}"]')
     lane.locator(".reference .event").last.click()
-    assert player_time(page) == pytest.approx(last["onset"], abs=SECONDS_APART)
-    assert cursor_fraction(page) == pytest.approx(last["onset"] / 10, abs=SECONDS_APART / 10)
+    assert last["onset"] - SECONDS_APART <= player_time(page) <= last["offset"] + SECONDS_APART
+    wait_until(page, "!document.getElementById('player').paused")
+    wait_until(page, "document.getElementById('player').paused")
+    assert player_time(page) == pytest.approx(last["offset"], abs=SECONDS_TO_STOP)
+    assert cursor_fraction(page) == pytest.approx(last["offset"] / 10, abs=SECONDS_TO_STOP / 10)
     text = page.locator("#event-line").inner_text()
     assert text.startswith(f"Reference {last['label']}, {last['onset']:.2f} to ")
     assert text.endswith(": wrong boundary")
@@ -223,6 +257,17 @@ def test_nothing_is_wider_than_the_window(browser, every_verdict, viewport):  # 
     page = open_page(browser, every_verdict[0], viewport)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert page.locator(".event, .lane").count() > 0
+    page.close()
+
+
+def test_all_scores_are_within_the_window_of_a_phone(browser, every_verdict):  # noqa: F811
+    page = open_page(browser, every_verdict[0], PHONE)
+    cells = page.locator("#results-table tbody td")
+    boxes = [cell.bounding_box() for cell in cells.all()]
+    assert len(boxes) > 8
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"] for box in boxes)
+    names = cells.evaluate_all("cells => cells.map(cell => getComputedStyle(cell, '::before').content)")
+    assert '"event F1"' in names
     page.close()
 
 

@@ -184,6 +184,11 @@ WRONG_LINES = {
     "tuned_drop_lengths = (-1,)": "tuned_drop_lengths must be at least 0",
     "tuned_frame_thresholds = ('a',)": "tuned_frame_thresholds must be float",
     "tuned_median_filter_outputs = (1, 2.5)": "tuned_median_filter_outputs must be int, but is 2.5",
+    # Page of a recording
+    "recording_page_columns = 0": "recording_page_columns must be at least 1",
+    "recording_page_sound_rate = 10000": "recording_page_sound_rate 10000 Hz is none of MP3: 8000, 11025",
+    "recording_page_chunk_seconds = 0.5": "recording_page_chunk_seconds must be at least 1",
+    "recording_page_sound_megabytes = -1": "recording_page_sound_megabytes must be at least 0",
     # Scores
     "onset_collar = -0.2": "onset_collar must be at least 0",
     "offset_collar_fraction = -1": "offset_collar_fraction must be at least 0",

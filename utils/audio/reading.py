@@ -1,6 +1,8 @@
 """From a recording to the samples that the features are computed from."""
 
-from collections.abc import Iterator
+import io
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,6 +10,8 @@ import numpy as np
 import soundfile
 import soxr
 
+from utils.audio.ffmpeg import FfmpegAudio, has_ffmpeg
+from utils.audio.recordings import AUDIO_SUFFIXES, STANDARD_INPUT
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 
@@ -26,6 +30,37 @@ def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
         raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
 
 
+@contextmanager
+def open_any_recording(path: Path) -> Iterator[soundfile.SoundFile | FfmpegAudio]:
+    """Open what soundfile reads, else what ffmpeg reads where it is installed; `-` is standard input.
+
+    What goes wrong while it is open is a SedError with its path, as with `open_recording`. Without ffmpeg,
+    all of standard input is read into memory first.
+    """
+    if path == STANDARD_INPUT and not has_ffmpeg():
+        source: Path | io.BytesIO = io.BytesIO(sys.stdin.buffer.read())
+    else:
+        source = path
+    try:
+        with FfmpegAudio(path) if needs_ffmpeg(source) else soundfile.SoundFile(source) as file:
+            yield file
+    except (soundfile.SoundFileError, OSError) as error:
+        hint = "replace or remove the file"
+        if not has_ffmpeg() and path.suffix.lower() not in AUDIO_SUFFIXES:
+            hint = "install ffmpeg, which reads more formats, or convert it to WAV"
+        raise SedError(f"{path}: cannot be read as audio: {error}; {hint}") from error
+
+
+def needs_ffmpeg(source: Path | io.BytesIO) -> bool:
+    """Tell whether ffmpeg must read a recording, as soundfile does not, and is there to do it."""
+    if not has_ffmpeg() or not isinstance(source, Path):
+        return False
+    try:
+        return source == STANDARD_INPUT or not soundfile.info(source)
+    except (soundfile.SoundFileError, OSError):
+        return True
+
+
 def clip_duration(path: Path, clip_seconds: float) -> float:
     """Return the duration of a recording in s by its header, at most that of a clip.
 
@@ -38,14 +73,14 @@ def clip_duration(path: Path, clip_seconds: float) -> float:
         return min(file.frames / file.samplerate, clip_seconds)
 
 
-def read_block(path: Path, file: soundfile.SoundFile, length: int) -> np.ndarray:
+def read_block(path: Path, file: soundfile.SoundFile | FfmpegAudio, length: int) -> np.ndarray:
     """Read the next samples of an open recording.
 
     Parameters
     ----------
     path : Path
         Of the recording, for error messages.
-    file : soundfile.SoundFile
+    file : soundfile.SoundFile or FfmpegAudio
     length : int
         Samples to read at most.
 
@@ -136,6 +171,29 @@ def read_clip(path: Path, features: FeatureSettings) -> np.ndarray:
     return fit_clip(audio, sample_rate, features)
 
 
+def resampled(
+    blocks: Iterable[np.ndarray], sample_rate: int, features: FeatureSettings
+) -> Iterator[np.ndarray]:
+    """Resample a stream of samples of one channel; the last block is what the resampler has left at the end.
+
+    Parameters
+    ----------
+    blocks : iterable of np.ndarray, shape (samples,)
+    sample_rate : int
+        Of the blocks, in Hz.
+    features : FeatureSettings
+    """
+    if sample_rate == features.sample_rate:
+        yield from blocks
+        return
+    resampler = soxr.ResampleStream(
+        sample_rate, features.sample_rate, 1, dtype="float32", quality=RESAMPLING_QUALITY
+    )
+    for block in blocks:
+        yield resampler.resample_chunk(block)
+    yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+
+
 class SampleStream:
     """A recording of any length as a stream of samples: one channel, resampled.
 
@@ -144,8 +202,10 @@ class SampleStream:
     Parameters
     ----------
     path : Path
-        Any file that soundfile reads.
+        Any file that soundfile or, where it is installed, ffmpeg reads; `-` is standard input.
     features : FeatureSettings
+    on_block : callable or None
+        Called with each block of samples as it is read.
 
     Attributes
     ----------
@@ -155,9 +215,15 @@ class SampleStream:
         Why the stream ended before the recording did.
     """
 
-    def __init__(self, path: Path, features: FeatureSettings) -> None:
+    def __init__(
+        self,
+        path: Path,
+        features: FeatureSettings,
+        on_block: Callable[[np.ndarray], None] | None = None,
+    ) -> None:
         self.path = path
         self.features = features
+        self.on_block = on_block
         self.seconds = 0.0
         self.error: SedError | None = None
 
@@ -167,24 +233,18 @@ class SampleStream:
         Where the recording cannot be read, or only in part, the stream ends and has an `error`.
         """
         try:
-            yield from self._read_blocks()
+            with open_any_recording(self.path) as file:
+                for block in resampled(self._read(file), file.samplerate, self.features):
+                    if self.on_block is not None:
+                        self.on_block(block)
+                    yield block
         except SedError as error:
             self.error = error
 
-    def _read_blocks(self) -> Iterator[np.ndarray]:
-        with open_recording(self.path) as file:
-            resampler = None
-            if file.samplerate != self.features.sample_rate:
-                resampler = soxr.ResampleStream(
-                    file.samplerate, self.features.sample_rate, 1, dtype="float32", quality=RESAMPLING_QUALITY
-                )
-            length = max(1, int(self.features.clip_seconds * file.samplerate))
-            samples_read = 0
-            while True:
-                mono = mean_of_channels(read_block(self.path, file, length))
-                samples_read += len(mono)
-                self.seconds = samples_read / file.samplerate
-                at_end = len(mono) == 0
-                yield resampler.resample_chunk(mono, last=at_end) if resampler else mono
-                if at_end:
-                    return
+    def _read(self, file: soundfile.SoundFile | FfmpegAudio) -> Iterator[np.ndarray]:
+        length = max(1, int(self.features.clip_seconds * file.samplerate))
+        samples_read = 0
+        while len(audio := read_block(self.path, file, length)):
+            samples_read += len(audio)
+            self.seconds = samples_read / file.samplerate
+            yield mean_of_channels(audio)

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import soundfile
 
+from utils.audio.ffmpeg import FFMPEG_SUFFIXES, ffmpeg_seconds
+
+STANDARD_INPUT = Path("-")  # instead of a file
+STANDARD_INPUT_NAME = "stdin"
+
 # The names of most formats are file suffixes too; some formats have further ones. A RAW file has no
 # header, and so no sample rate.
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
 AUDIO_SUFFIXES |= {".aif", ".aifc", ".oga", ".opus", ".snd"}
+RECORDING_SUFFIXES = AUDIO_SUFFIXES | FFMPEG_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,11 @@ class Unread:
 
 
 def audio_files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder with the suffix of a format of soundfile, without hidden ones."""
+    """Return the files below a folder with the suffix of a format of audio or video, without hidden ones."""
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in RECORDING_SUFFIXES and not path.name.startswith(".") and path.is_file()
     )
 
 
@@ -51,7 +57,7 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
     Parameters
     ----------
     paths : sequence of Path
-        Files are taken as they are. Folders are searched recursively.
+        Files are taken as they are. Folders are searched recursively. `STANDARD_INPUT` is taken too.
 
     Returns
     -------
@@ -64,7 +70,9 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
     found: dict[str, AudioFile] = {}
     unreadable = []
     for path in paths:
-        if path.is_dir():
+        if path == STANDARD_INPUT:
+            recordings = [AudioFile(path, STANDARD_INPUT_NAME)]
+        elif path.is_dir():
             files = audio_files_below(path)
             if not files:
                 unreadable.append(Unread(path, f"{path}: there are no recordings in this folder"))
@@ -86,9 +94,11 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
 
 
 def header_seconds(path: Path) -> float:
-    """Return the duration in the header of a recording, in s; 0 where it cannot be read."""
+    """Return the duration in the header of a recording, in s; 0 where it cannot be read, or not yet."""
+    if path == STANDARD_INPUT:
+        return 0.0
     try:
         info = soundfile.info(path)
     except (soundfile.SoundFileError, OSError):
-        return 0.0
+        return ffmpeg_seconds(path)
     return info.frames / info.samplerate

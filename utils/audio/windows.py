@@ -37,7 +37,9 @@ def window_hop_frames(clip_frames: int, *, stride_frames: int, window_overlap: f
 def cut_windows(
     blocks: Iterable[np.ndarray], features: FeatureSettings, *, stride_frames: int, window_overlap: float
 ) -> Iterator[Window]:
-    """Cut a stream of samples into windows, with little more than one of them in memory.
+    """Cut a stream of samples into windows, each as soon as its last sample is there.
+
+    Little more than one window is in memory.
 
     A recording of n samples has n // hop_size frames, as a clip has, and each is in at least one window.
     Where the last window would not reach the recording's last frame, one more is put as near to the end as
@@ -56,18 +58,18 @@ def cut_windows(
     hop_frames = window_hop_frames(
         features.clip_frames, stride_frames=stride_frames, window_overlap=window_overlap
     )
-    hop_samples = hop_frames * features.hop_size
     start_frame = 0
     samples = np.empty(0, np.float32)  # of the recording, from `start_frame` on
+    shift_frames = 0  # from there to the next window
     for block in blocks:
         samples = np.concatenate([samples, block])
-        while len(samples) >= hop_samples + features.clip_samples:
+        while len(samples) >= shift_frames * features.hop_size + features.clip_samples:
+            samples = samples[shift_frames * features.hop_size :]
+            start_frame += shift_frames
             yield Window(start_frame, samples[: features.clip_samples])
-            start_frame += hop_frames
-            samples = samples[hop_samples:]
-    if start_frame == 0 and len(samples) == 0:
-        return
-    yield Window(start_frame, fit_length(samples, features.clip_samples))
+            shift_frames = hop_frames
+    if shift_frames == 0 and len(samples) > 0:
+        yield Window(0, fit_length(samples, features.clip_samples))
     frames_left = len(samples) // features.hop_size - features.clip_frames
     if frames_left > 0:
         shift_frames = math.ceil(frames_left / stride_frames) * stride_frames

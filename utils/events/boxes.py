@@ -68,18 +68,20 @@ def sound_event_boxes(
     def mean(first: int, after: int) -> float:
         return (sums[after] - sums[first]) / max(after - first, 1)
 
+    def depth(left: tuple[int, int, float], right: tuple[int, int, float]) -> float:
+        """Return how deep the gap between two boxes is; infinite if it is too deep to merge them."""
+        gap, peak = mean(left[1], right[0]), max(left[2], right[2])
+        return peak - gap if peak - gap < merge_difference or gap * merge_ratio > peak else np.inf
+
     boxes = [(*box, mean(*box)) for box in change_points(probability, step_outputs).tolist()]
     boxes = [box for box in boxes if box[2] > SMALLEST_MEAN]
-    while len(boxes) > 1:
-        depths = {}
-        for index, (left, right) in enumerate(zip(boxes, boxes[1:], strict=False)):
-            gap, peak = mean(left[1], right[0]), max(left[2], right[2])
-            if peak - gap < merge_difference or gap * merge_ratio > peak:
-                depths[index] = peak - gap
-        if not depths:
-            break
-        index = min(depths, key=depths.__getitem__)
+    depths = np.array([depth(left, right) for left, right in zip(boxes, boxes[1:], strict=False)])
+    while len(depths) and depths.min() < np.inf:
+        index = int(depths.argmin())
         first, after = boxes[index][0], boxes[index + 1][1]
         boxes[index : index + 2] = [(first, after, mean(first, after))]
+        depths = np.delete(depths, index)
+        for pair in range(max(index - 1, 0), min(index + 1, len(depths))):  # hours have thousands of others
+            depths[pair] = depth(*boxes[pair : pair + 2])
     rows = np.array(boxes, float).reshape(-1, 3)
     return rows[:, :2].astype(int), rows[:, 2]

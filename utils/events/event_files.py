@@ -1,6 +1,7 @@
-"""Events in recordings as files: a table, labels for Audacity, JSON; and a table of frame probabilities."""
+"""Events in recordings as files: a table, labels for Audacity and Raven, JSON; and frame probabilities."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,58 +10,93 @@ from typing import Any, TextIO
 import numpy as np
 
 from utils.audio.recordings import AudioFile, Unread
-from utils.dataset.tables import (
-    STRONG_COLUMNS,
-    Clip,
-    Event,
-    seconds_cell,
-    strong_rows,
-    write_rows,
-    write_strong_table,
-    write_table,
-)
+from utils.dataset.tables import STRONG_COLUMNS, seconds_cell, write_rows, write_table
+from utils.events.scored_events import ScoredEvent
 from utils.system.files import written_whole
+
+EVENT_COLUMNS = (*STRONG_COLUMNS, "score")
+RAVEN_COLUMNS = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Annotation",
+    "Score",
+)
+AUDACITY_SCORE = re.compile(r" \[[01]\.\d\d\]$")
 
 
 @dataclass(frozen=True)
 class DetectedEvents:
-    """The events of a recording, and its duration in seconds."""
+    """The events of a recording in time order, and its duration in seconds."""
 
     recording: AudioFile
     seconds: float
-    events: tuple[Event, ...]
+    events: tuple[ScoredEvent, ...]
 
 
-def cut_events(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
-    """Return the events in a recording of so many seconds: cut at its end, without those that begin later."""
-    return tuple(
-        Event(event.onset, min(event.offset, seconds), event.label)
-        for event in events
-        if event.onset < seconds
-    )
+def event_row(name: str, event: ScoredEvent) -> tuple[str, ...]:
+    """Return the row of an event in a table whose columns are `EVENT_COLUMNS`."""
+    times = seconds_cell(event.onset), seconds_cell(event.offset)
+    return name, *times, event.label, f"{event.score:.3f}"
 
 
-def clips_of(detected: Iterable[DetectedEvents]) -> list[Clip]:
-    """Return the recordings as the clips of a table."""
-    return [Clip(one.recording.name, events=one.events) for one in detected]
+def event_rows(detected: Iterable[DetectedEvents]) -> list[tuple[str, ...]]:
+    """Return the rows of all recordings; one without events has a row of empty cells."""
+    rows: list[tuple[str, ...]] = []
+    for one in detected:
+        name = one.recording.name
+        rows += [event_row(name, event) for event in one.events] or [(name, "", "", "", "")]
+    return rows
 
 
 def write_csv(path: Path, detected: Iterable[DetectedEvents]) -> None:
-    """Write one table of all recordings, as `score` reads it; one without events is a row of empty cells."""
-    write_strong_table(path, clips_of(detected))
+    """Write one table of all recordings, as `score` reads it."""
+    write_table(path, EVENT_COLUMNS, event_rows(detected))
 
 
 def print_csv(file: TextIO, detected: Iterable[DetectedEvents]) -> None:
     """Write the same table to an open file."""
-    write_rows(file, STRONG_COLUMNS, strong_rows(clips_of(detected)))
+    write_rows(file, EVENT_COLUMNS, event_rows(detected))
 
 
-def write_audacity(path: Path, events: Sequence[Event]) -> None:
-    """Write a label file for Audacity: onset, offset (s, six decimals) and label, separated by tabs."""
-    in_order = sorted(events, key=lambda event: (event.onset, event.offset, event.label))
-    lines = [f"{event.onset:.6f}\t{event.offset:.6f}\t{event.label}\n" for event in in_order]
+def write_audacity(path: Path, events: Iterable[ScoredEvent]) -> None:
+    """Write a label file for Audacity: onset, offset (s, six decimals) and text, separated by tabs.
+
+    The text is the label and, in brackets, the score: `Dog [0.93]`. See `label_of_audacity`.
+    """
+    lines = [
+        f"{event.onset:.6f}\t{event.offset:.6f}\t{event.label} [{event.score:.2f}]\n" for event in events
+    ]
     with written_whole(path) as unfinished:
         unfinished.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def label_of_audacity(text: str) -> str:
+    """Return the label in a text of a label file, without the score that `write_audacity` has added."""
+    return AUDACITY_SCORE.sub("", text)
+
+
+def write_raven(path: Path, events: Iterable[ScoredEvent], *, low_hz: float, high_hz: float) -> None:
+    """Write a selection table for Raven; a selection spans the band from `low_hz` to `high_hz`."""
+    band = f"{low_hz:.1f}", f"{high_hz:.1f}"
+    rows = (
+        (
+            str(number),
+            "Spectrogram 1",
+            "1",
+            f"{event.onset:.6f}",
+            f"{event.offset:.6f}",
+            *band,
+            event.label,
+            f"{event.score:.3f}",
+        )
+        for number, event in enumerate(events, start=1)
+    )
+    write_table(path, RAVEN_COLUMNS, rows)
 
 
 def write_json(
@@ -80,7 +116,12 @@ def write_json(
                 "path": str(one.recording.path),
                 "duration": one.seconds,
                 "events": [
-                    {"onset": event.onset, "offset": event.offset, "event_label": event.label}
+                    {
+                        "onset": event.onset,
+                        "offset": event.offset,
+                        "event_label": event.label,
+                        "score": round(event.score, 4),
+                    }
                     for event in one.events
                 ],
             }
@@ -113,3 +154,24 @@ def write_probabilities(
         if index / frames_per_second < seconds
     )
     write_table(path, ("time", *labels), rows)
+
+
+def summary_lines(detected: Sequence[DetectedEvents], labels: Sequence[str]) -> list[str]:
+    """Return a table of the number of events and their seconds, of each class that has any and of all."""
+    events = [event for one in detected for event in one.events]
+    recordings = f"{len(detected)} recording{'s' * (len(detected) != 1)}"
+    title = f"{recordings}, {sum(one.seconds for one in detected):.1f} s of audio"
+    rows = []
+    for label in labels:
+        lengths = [event.offset - event.onset for event in events if event.label == label]
+        if lengths:
+            rows.append((label, str(len(lengths)), f"{sum(lengths):.1f}"))
+    if not rows:
+        return [f"{title}: no events"]
+    rows.sort(key=lambda row: -float(row[2]))
+    total = ("all", str(len(events)), f"{sum(float(row[2]) for row in rows):.1f}")
+    width = max(len(row[0]) for row in [*rows, total])
+    header = ("", "events", "seconds")
+    return [title] + [
+        f"{name:<{width}}  {count:>7}  {seconds:>9}" for name, count, seconds in [header, *rows, total]
+    ]

@@ -211,7 +211,12 @@ class EventBoxes:
         )
         of_clip = np.broadcast_to(clipwise, framewise.shape)
         clip_means = np.array([of_clip[first:after].mean() for first, after in boxes], float)
-        return boxes, np.sqrt(means * clip_means)
+        return boxes, self.confidence(means, clip_means)
+
+    @staticmethod
+    def confidence(means: np.ndarray, clip_means: np.ndarray) -> np.ndarray:
+        """Return the confidence of boxes of such mean probabilities in frames and in the clip."""
+        return np.sqrt(means * clip_means)
 
     def find_runs(
         self,

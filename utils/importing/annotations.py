@@ -9,6 +9,7 @@ from pathlib import Path
 
 from utils.dataset.encodings import decode
 from utils.dataset.tables import PLAIN_NUMBER
+from utils.events.event_files import label_of_audacity
 
 ANNOTATION_SUFFIXES = {".txt", ".csv", ".tsv"}
 DELIMITERS = "\t;,|"
@@ -146,10 +147,14 @@ def is_audacity_line(line: str) -> bool:
 
 
 def read_audacity(file: AnnotationFile, lines: list[str], options: ReadingOptions) -> AnnotationFile:
-    """Read lines of onset, offset and label, separated by tabs; lines of frequencies are skipped."""
+    """Read lines of onset, offset and label, separated by tabs; lines of frequencies are skipped.
+
+    A score that `predict` has added to a label is left out.
+    """
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith(SPECTRAL_LINE):
             cells = dict(zip((ONSET, OFFSET, LABEL), line.split("\t"), strict=False))
+            cells[LABEL] = label_of_audacity(cells.get(LABEL, ""))
             add(file, number, cells, {}, options)
     return file
 

@@ -25,11 +25,25 @@ def content_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def write_page(path: Path, title: str, data: dict[str, Any]) -> None:
-    """Write the page that shows `data`; the file appears at `path` only when it is whole."""
-    style, script, page = (
-        (PARTS / name).read_text(encoding="utf-8") for name in ("page.css", "page.js", "page.html")
-    )
+def read_parts(*names: str) -> str:
+    """Return the files of the page parts one after the other."""
+    return "".join((PARTS / name).read_text(encoding="utf-8") for name in names)
+
+
+def write_page(path: Path, title: str, data: dict[str, Any], *, parts: str = "page") -> None:
+    """Write the page that shows `data`; the file appears at `path` only when it is whole.
+
+    Parameters
+    ----------
+    path : Path
+    title : str
+    data : dict
+        As JSON holds it.
+    parts : {"page", "recording"}
+        The results page, or the page of a recording.
+    """
+    style = read_parts("page.css", *["recording.css"] * (parts == "recording"))
+    script, page = read_parts("common.js", f"{parts}.js"), read_parts(f"{parts}.html")
     text = Template(page).substitute(
         title=html.escape(title),
         style=style,

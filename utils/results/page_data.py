@@ -1,13 +1,14 @@
 """The data of the results page: scores and curves of all runs, errors and clips of one model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from utils.audio.reading import read_clip
-from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, PostProcessing
+from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, MedianFilter, PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.results.figures import curve_scores, value_at
 from utils.results.page_media import data_uri, frequency_ticks, mp3, probability_text, spectrogram_png
@@ -33,7 +34,9 @@ def thresholds_of(post_processing: ClassPostProcessing) -> Thresholds:
     if isinstance(post_processing, DoubleThreshold):
         frames = (post_processing.low_threshold, post_processing.high_threshold)
         return Thresholds(frames, post_processing.clip_threshold)
-    return Thresholds((post_processing.frame_threshold,), None)
+    if isinstance(post_processing, MedianFilter):
+        return Thresholds((post_processing.frame_threshold,), None)
+    return Thresholds((), None)  # the threshold of a box is on its confidence
 
 
 @dataclass(frozen=True)
@@ -145,10 +148,16 @@ class ClipReport:
 
 @dataclass(frozen=True)
 class Report:
-    """All that the page shows; without a data set there are no clips."""
+    """All that the page shows; without a data set there are no clips.
+
+    `date` is when the page was made; `event_f1` (macro average) and `settings` are of the shown model.
+    """
 
     workspace: str
+    date: str
     shown_title: str
+    event_f1: float
+    settings: list[tuple[str, str]]
     columns: list[str]
     rows: list[TableRow]
     run_titles: list[str]
@@ -344,6 +353,18 @@ def make_clip_report(
     )
 
 
+def settings_of(model: ScoredModel) -> list[tuple[str, str]]:
+    """Return name and value of the settings that a model was trained and scored with."""
+    run = model.results.run
+    flags = {name: value for name, value in vars(run).items() if name != "training"}
+    values = flags | {"iteration": model.record["iteration"]} | asdict(run.training)
+    values |= asdict(model.results.features)
+    return [
+        (name, ", ".join(map(str, value)) if isinstance(value, tuple) else str(value))
+        for name, value in values.items()
+    ]
+
+
 def make_report(
     workspace_name: str,
     runs: list[RunResults],
@@ -358,7 +379,10 @@ def make_report(
     models = [shown, *(model for model in scored_models(runs) if model != shown)]
     return Report(
         workspace=workspace_name,
+        date=datetime.now().strftime("%Y-%m-%d %H:%M"),
         shown_title=shown.title,
+        event_f1=value_at(shown.scores, ("event", "macro", "f1")),
+        settings=settings_of(shown),
         columns=columns,
         rows=rows,
         run_titles=[run.title for run in runs],

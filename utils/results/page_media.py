@@ -25,14 +25,16 @@ def data_uri(media_type: str, content: bytes) -> str:
     return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
-def spectrogram_png(logmel: np.ndarray) -> bytes:
+def spectrogram_png(logmel: np.ndarray, *, top: float | None = None) -> bytes:
     """Draw a log-mel as PNG, a pixel for each frame and band, the lowest band at the bottom.
 
     Parameters
     ----------
     logmel : np.ndarray, shape (frames, mel_bins), dB
+    top : float or None
+        Level of the lightest colour, in dB; the maximum if left out.
     """
-    level = (logmel - logmel.max()) / SPECTROGRAM_RANGE + 1
+    level = (logmel - (logmel.max() if top is None else top)) / SPECTROGRAM_RANGE + 1
     image = Image.fromarray(np.round((COLOURS - 1) * level.clip(0, 1)).astype(np.uint8).T[::-1])
     colours = matplotlib.colormaps[SPECTROGRAM_COLOURS](np.arange(COLOURS), bytes=True)[:, :3]
     image.putpalette(colours.tobytes())

@@ -13,6 +13,7 @@ POST_PROCESSING_NAMES = (
     "median_filter",
     "event_boxes",
 )  # see utils/events/post_processing.py
+MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 PRECISION_NAMES = ("auto", "fp32", "tf32", "bf16")  # see pytorch/compute.py
 
 
@@ -238,6 +239,23 @@ class TuningSettings(SettingsGroup):
 
 
 @dataclass(frozen=True)
+class PageSettings(SettingsGroup):
+    """What the page of a recording may take, however long the recording is."""
+
+    recording_page_columns: int = setting(at_least=1)
+    recording_page_sound_rate: int = setting(at_least=8000, at_most=48000)
+    recording_page_chunk_seconds: float = setting(at_least=1, at_most=3600)
+    recording_page_sound_megabytes: float = setting(at_least=0)
+
+    def check_together(self) -> None:
+        if self.recording_page_sound_rate not in MP3_RATES:
+            rates = ", ".join(map(str, MP3_RATES))
+            raise SedError(
+                f"recording_page_sound_rate {self.recording_page_sound_rate} Hz is none of MP3: {rates}"
+            )
+
+
+@dataclass(frozen=True)
 class ImportSettings(SettingsGroup):
     """How own recordings become a data set."""
 
@@ -280,6 +298,7 @@ class Settings:
     loop: LoopSettings
     scoring: ScoringSettings
     tuning: TuningSettings
+    page: PageSettings
     importing: ImportSettings
     defaults: CommandDefaults
 

@@ -160,3 +160,35 @@ class Workspace:
     @property
     def results_table(self) -> Path:
         return self.statistics / "results.tsv"
+
+
+@dataclass(frozen=True)
+class EventPaths:
+    """The paths below a folder of `predict`. Names of recordings may hold `/`."""
+
+    folder: Path
+
+    @property
+    def table(self) -> Path:
+        return self.folder / "events.csv"
+
+    @property
+    def json(self) -> Path:
+        return self.folder / "events.json"
+
+    @property
+    def journal(self) -> Path:
+        """Return the path of what has been detected so far."""
+        return hidden(self.json, ".journal")
+
+    def audacity(self, recording: str) -> Path:
+        return self.folder / f"{recording}.txt"
+
+    def raven(self, recording: str) -> Path:
+        return self.folder / f"{recording}.selections.txt"
+
+    def probabilities(self, recording: str) -> Path:
+        return self.folder / f"{recording}.probabilities.csv"
+
+    def page(self, recording: str) -> Path:
+        return self.folder / f"{recording}.html"

@@ -1,37 +1,48 @@
-"use strict";
-
 // The data of the page; see utils/results/page_data.py. Strings in it are inserted as text only, never as HTML.
 const report = JSON.parse(document.getElementById("report-data").textContent);
 
-// --- Small helpers ----------------------------------------------------------------------------------
+// --- Verdict ------------------------------------------------------------------------------------------
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function byId(id) {
-  return document.getElementById(id);
+function showVerdict() {
+  const scores = report.class_scores[0];
+  const scored = report.class_labels
+    .map((label, index) => ({ label, f1: scores.event_f1[index] }))
+    .filter((one) => one.f1 !== null);
+  const weakest = scored.reduce((low, one) => (low === null || one.f1 < low.f1 ? one : low), null);
+  const parts = [
+    ["Event F1", `${percent(report.event_f1)} %`],
+    ["Weakest class", weakest ? `${weakest.label}, ${percent(weakest.f1)} %` : "–"],
+  ];
+  if (report.clips) parts.push(["Most frequent confusion", describeConfusion(report.clips)]);
+  byId("verdict-list").append(
+    ...parts.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))),
+  );
+  byId("verdict-note").textContent =
+    `Of ${report.shown_title}. F1 is the mean over the classes. Page of ${report.date}.`;
+  byId("settings-table").append(
+    ...report.settings.map(([name, value]) =>
+      element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)),
+    ),
+  );
 }
 
-function filled(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
+/** Name the pair of classes that were taken for each other most often. */
+function describeConfusion(clips) {
+  let most = { count: 0 };
+  clips.labels.forEach((missed, row) => {
+    clips.labels.forEach((predicted, column) => {
+      const count = clips.confusion[row][column];
+      if (row !== column && count > most.count) most = { count, missed, predicted };
+    });
+  });
+  return most.count ? `${most.missed} taken for ${most.predicted}, ${plural(most.count, "time")}` : "none";
 }
 
-/** Make an HTML element; children are elements or texts. */
-function element(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svgElement(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS(SVG, tag), attributes, children);
-}
-
-function percent(value) {
-  return value === null ? "–" : (100 * value).toFixed(1);
-}
-
-function plural(count, noun) {
-  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+/** Return the results table as CSV, with quotes where a cell needs them. */
+function resultsCsv() {
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const rows = [["run", ...report.columns], ...report.rows.map((row) => [row.run_number ?? "", ...row.cells])];
+  return rows.map((cells) => `${cells.map((cell) => quoted(String(cell))).join(",")}\n`).join("");
 }
 
 // --- Results table ----------------------------------------------------------------------------------
@@ -50,7 +61,7 @@ function showResults() {
     const [title, ...scores] = row.cells;
     const name = element("th", { scope: "row" }, title);
     if (row.is_best) name.append(element("span", { class: "mark" }, " ★ best"));
-    if (row.is_shown && report.clips) name.append(element("span", { class: "mark" }, " (shown below)"));
+    if (row.is_shown && report.clips) name.append(element("span", { class: "mark" }, " (shown above)"));
     const cells = scores.map((text, index) => {
       const column = index + 1;
       const isTop =
@@ -58,12 +69,12 @@ function showResults() {
         column >= TEXT_COLUMNS &&
         parseFloat(text) === top[column] &&
         top[column] > 0;
-      return element("td", isTop ? { class: "top" } : {}, text);
+      return element("td", { "data-column": report.columns[column], ...(isTop ? { class: "top" } : {}) }, text);
     });
     return element(
       "tr",
       row.is_best ? { class: "best" } : {},
-      element("td", { class: "text" }, String(row.run_number ?? "")),
+      element("td", { class: "text", "data-column": "run" }, String(row.run_number ?? "")),
       name,
       ...cells,
     );
@@ -72,6 +83,7 @@ function showResults() {
     element("thead", {}, element("tr", {}, ...header)),
     element("tbody", {}, ...body),
   );
+  byId("download").href = `data:text/csv;charset=utf-8,${encodeURIComponent(resultsCsv())}`;
 }
 
 // --- Training curves --------------------------------------------------------------------------------
@@ -550,15 +562,25 @@ function showClip(clip) {
     `${plural(clip.predicted.length, "predicted event")}; ${errorSummary(clip)}`;
   byId("spectrogram-image").src = clip.spectrogram;
   byId("spectrogram-image").alt = `Log-mel spectrogram of ${clip.name}`;
+  stopAt = null;
   byId("player").src = clip.audio;
   byId("event-line").textContent = "";
   showLanes(clip);
   moveCursor(0);
 }
 
+let stopAt = null; // s, where a chosen event ends
+
 function seek(seconds) {
+  stopAt = null;
   byId("player").currentTime = seconds;
   moveCursor(seconds);
+}
+
+function playEvent(event) {
+  seek(event.onset);
+  stopAt = event.offset;
+  start(byId("player"));
 }
 
 function eventButton(side, judged) {
@@ -576,7 +598,7 @@ function eventButton(side, judged) {
     for (const other of document.querySelectorAll(".event.chosen")) other.classList.remove("chosen");
     button.classList.add("chosen");
     byId("event-line").textContent = text;
-    seek(event.onset);
+    playEvent(event);
   });
   return button;
 }
@@ -667,6 +689,10 @@ function moveCursor(seconds) {
 function followPlayer() {
   const player = byId("player");
   moveCursor(player.currentTime);
+  if (stopAt !== null && player.currentTime >= stopAt) {
+    stopAt = null;
+    player.pause();
+  }
   if (!player.paused) requestAnimationFrame(followPlayer);
 }
 
@@ -694,7 +720,7 @@ function showEventKeys() {
   );
   const thresholds = texts.every((text) => text === texts[0]) ? texts[0] : "different for each class";
   const curve = hasProbabilities
-    ? `Probability: of each frame, 0 to 100 %. Dashed: thresholds, ${thresholds}.`
+    ? `Probability: of each frame, 0 to 100 %.${thresholds ? ` Dashed: thresholds, ${thresholds}.` : ""}`
     : "There is no checkpoint of that iteration, so frame probabilities are not shown.";
   byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
 }
@@ -703,7 +729,8 @@ function showEventKeys() {
 
 function togglePlay() {
   const player = byId("player");
-  if (player.paused) player.play();
+  stopAt = null;
+  if (player.paused) start(player);
   else player.pause();
 }
 
@@ -769,6 +796,7 @@ function showClips(clips) {
 
 // --- The page ---------------------------------------------------------------------------------------
 
+showVerdict();
 showResults();
 showLegend();
 showPanels();

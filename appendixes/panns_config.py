@@ -1,7 +1,4 @@
-"""The features of the published PANNs of 32 kHz, for --initial_checkpoint Cnn14….pth; see elsewhere.md.
-
-SED_CONFIG=appendixes/panns_config.py bash runme.sh
-"""
+"""The features of the published PANNs of 32 kHz, for --initial_checkpoint; see appendixes/elsewhere.md."""
 
 sample_rate = 32000  # Hz
 window_size = 1024  # samples

@@ -13,7 +13,7 @@ from torch.onnx.operators import shape_as_tensor
 
 from pytorch.detector import Detector, StoredDetector
 from utils.audio.logmel import logmel_of_clip, mel_filters
-from utils.audio.reading import fit_clip, fit_length
+from utils.audio.reading import fit_clip
 from utils.events.post_processing import PostProcessing
 from utils.synthesis.demo_clips import make_recording
 from utils.synthesis.demo_sounds import SAMPLE_RATE
@@ -155,14 +155,17 @@ def metadata_of(detector: StoredDetector, post_processing: PostProcessing, weigh
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
-def checked_waveforms(detector: Detector, clips: float) -> np.ndarray:
-    """Return three synthetic waveforms, (3, samples), float32: a loud one, a quiet one, and silence."""
+def checked_waveforms(detector: Detector) -> list[np.ndarray]:
+    """Return for each length a loud, a quiet and a silent waveform, synthetic: (3, samples), float32."""
     features = detector.features
-    samples = max(round(clips * features.clip_samples) + 1, shortest_waveform(detector))
     audio = make_recording("check.wav", "strong", np.random.default_rng(0), stereo=False).audio
-    one = fit_clip(audio, SAMPLE_RATE, features)
-    loud = fit_length(np.tile(one, int(clips) + 1), samples)
-    return np.stack([loud, QUIET * loud[::-1], np.zeros(samples)]).astype(np.float32)
+    clip = fit_clip(audio, SAMPLE_RATE, features)
+    waveforms = []
+    for clips in CHECKED_LENGTHS:
+        samples = max(round(clips * features.clip_samples) + 1, shortest_waveform(detector))
+        loud = np.resize(clip, samples)  # repeated
+        waveforms.append(np.stack([loud, QUIET * loud[::-1], np.zeros(samples)]).astype(np.float32))
+    return waveforms
 
 
 def largest_difference(content: bytes, detector: Detector) -> float:
@@ -181,8 +184,7 @@ def largest_difference(content: bytes, detector: Detector) -> float:
         raise missing_package() from error
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     differences = []
-    for clips in CHECKED_LENGTHS:
-        waveforms = checked_waveforms(detector, clips)
+    for waveforms in checked_waveforms(detector):
         logmel = np.stack([logmel_of_clip(one.astype(float), detector.features) for one in waveforms])
         expected = detector.probabilities(logmel)
         outputs = session.run(OUTPUT_NAMES, {INPUT_NAME: waveforms})

@@ -49,7 +49,7 @@ def test_scores_are_those_of_the_last_inference(card, paths):
     assert f"On {scores['clips']} validation clips" in card
     assert f"| mAP | {in_percent(scores['mean_average_precision'])} |" in card
     assert f"| event-based F1, macro | {in_percent(scores['event']['macro']['f1'])} |" in card
-    assert f"| segment 1s F1, micro | {in_percent(scores['segment']['1s']['micro']['f1'])} |" in card
+    assert f"| segment-based (1s) F1, micro | {in_percent(scores['segment']['1s']['micro']['f1'])} |" in card
 
 
 @pytest.mark.parametrize("nest", [dict, lambda intervals: {"bootstrap": intervals}])
@@ -60,7 +60,7 @@ def test_intervals_stand_beside_their_scores(paths, nest):
     record["validation"] |= nest({"intervals": intervals})
     text = "\n".join(score_lines(replace(results, inferences=[record]), ITERATIONS, "student", False))
     assert re.search(r"\| event-based F1, macro \| [\d.]+ \| 12.0 to 34.5 \|", text)
-    assert re.search(r"\| segment 1s F1, macro \| [\d.]+ \|  \|", text)
+    assert re.search(r"\| segment-based \(1s\) F1, macro \| [\d.]+ \|  \|", text)
 
 
 def test_checkpoint_alone_has_a_card_without_scores(small, paths, tmp_path):
@@ -70,10 +70,6 @@ def test_checkpoint_alone_has_a_card_without_scores(small, paths, tmp_path):
     assert "- Data: *(to fill in)*" in card
     assert "Not measured" in card
     assert "| mAP |" not in card
-
-    (tmp_path / "detector.md").write_text("License of the detector: CC BY")
-    assert "is kept as it is" in run_well(*CARD, tmp_path / "birds.pth", **small.environment)
-    assert (tmp_path / "detector.md").read_text() == "License of the detector: CC BY"
 
 
 def test_statistics_of_another_training_do_not_count(paths):

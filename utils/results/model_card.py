@@ -150,7 +150,8 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
     metrics = {"event": scores["event"]} | {f"segment/{k}": m for k, m in scores["segment"].items()}
     paths = {"mAP": "mean_average_precision"}
     for name in metrics:
-        words = name.replace("/", " ").replace("event", "event-based")
+        kind, _, length = name.partition("/")
+        words = f"{kind}-based" + f" ({length})" * bool(length)
         paths |= {f"{words} F1, {average}": f"{name}/{average}/f1" for average in ("macro", "micro")}
     paths |= {name.upper(): f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})}
     intervals = intervals_in(scores)

@@ -28,7 +28,7 @@ def detector_state(
     return {
         "model_type": run.model_type,
         "loss_type": run.loss_type,
-        "outputs_in_float32": run.training.outputs_in_float32,
+        "outputs_in_float32": run.outputs_in_float32,
         "features": asdict(features),
         "events": asdict(events),
         "scalar": {"mean": standardize.mean, "std": standardize.std},
@@ -38,7 +38,7 @@ def detector_state(
 def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, Any]:
     """Return what `restore_training` takes up again. All ranks of a training take part."""
     state = {
-        WEIGHTS_KEYS[STUDENT]: training.model.state_dict(),
+        WEIGHTS_KEYS[STUDENT]: training.models[STUDENT].state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "scheduler": training.scheduler.state_dict(),
         "meter": meter.state(),
@@ -48,13 +48,19 @@ def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, 
     if training.teacher is not None:
         state[WEIGHTS_KEYS[TEACHER]] = training.teacher.model.state_dict()
         state["teacher_step"] = training.teacher.step
+    if training.recipe is not None:  # the weights that detect are the average
+        state["learning_model"] = training.model.state_dict()
+        state["average_step"] = training.recipe.average.step
     return state
 
 
 def restore_training(state: dict[str, Any], training: Training, meter: Meter, ranks: Ranks) -> None:
     """Take up the state that `training_state` returned, perhaps on another kind of device."""
     device_type = training.compute.device.type
-    training.model.load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
+    training.models[STUDENT].load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
+    if training.recipe is not None:
+        training.model.load_state_dict(state["learning_model"])
+        training.recipe.average.step = state["average_step"]
     for group in state["optimizer"]["param_groups"]:  # loading takes over the saved choice otherwise
         group["fused"] = device_type == "cuda"
     training.optimizer.load_state_dict(state["optimizer"])

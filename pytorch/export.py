@@ -7,6 +7,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from pytorch.chosen_model import add_model_arguments, prepare_prediction
 from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
 from pytorch.onnx_file import write_onnx
@@ -25,6 +26,7 @@ CARD_NAME = f"detector{CARD_SUFFIX}"
 
 def chosen_detector(arguments: argparse.Namespace) -> tuple[StoredDetector, PostProcessing]:
     """Load the detector and the post-processing that the command line tells, in float32 on the processor."""
+    prepare_prediction(arguments)
     detector = load_detector(
         arguments.checkpoint_path,
         arguments.weights,
@@ -50,8 +52,9 @@ def export_onnx(arguments: argparse.Namespace) -> None:
 def export_card(arguments: argparse.Namespace) -> None:
     """Write a model card."""
     start_logging()
+    chosen = chosen_detector(arguments)
     path = arguments.output or arguments.checkpoint_path.with_name(CARD_NAME)
-    write_card(path, arguments, *chosen_detector(arguments))
+    write_card(path, arguments, *chosen)
 
 
 def write_card(
@@ -96,7 +99,9 @@ def main() -> None:
         example="python pytorch/export.py card --checkpoint_path md_5000_iters.pth",
     )
     for command in (onnx, card):
-        command.add_argument("--checkpoint_path", type=Path, required=True, help="a checkpoint")
+        command.add_argument("--checkpoint_path", type=Path, help="a checkpoint")
+        add_model_arguments(command)
+        command.set_defaults(output_dir=None)  # of `predict`, whose way of naming a model this is
         add_weights_argument(command)
         command.add_argument(
             "--tuned",

@@ -160,7 +160,7 @@ def pann_weights(
     filters = content.get("logmel_extractor.melW")
     if isinstance(filters, Tensor):
         own = torch.from_numpy(mel_filters(features).toarray().T)
-        if filters.shape != own.shape or not torch.allclose(filters.double(), own, atol=MEL_TOLERANCE):
+        if filters.shape != own.shape or not torch.allclose(filters.float(), own, atol=MEL_TOLERANCE):
             raise SedError(f"{path}: has other mel filters than PANNs of 32 kHz have; take one of 32 kHz")
     design = DESIGNS[model_type]
     assert isinstance(design, CnnDesign)

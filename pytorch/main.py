@@ -35,7 +35,14 @@ from pytorch.training_data import (
     load_training_subsets,
 )
 from utils.audio.inputs import load_features, load_scalar
-from utils.results.statistics import append_record, forget_records, read_run_settings, write_run_settings
+from utils.results.choice import predict_command
+from utils.results.statistics import (
+    append_record,
+    forget_records,
+    keep_longer_curve,
+    read_run_settings,
+    write_run_settings,
+)
 from utils.scoring.validation import ValidationSet, read_reference
 from utils.settings.current import current_settings
 from utils.settings.groups import FeatureSettings
@@ -67,7 +74,7 @@ def train(arguments: argparse.Namespace) -> None:
     # Data
     load_start = time.perf_counter()
     of_initial = initial.scalar if initial is not None else None
-    scalar = of_initial or load_scalar(workspace, settings.features.mel_bins)
+    scalar = of_initial or load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
     validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
     reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
@@ -82,7 +89,7 @@ def train(arguments: argparse.Namespace) -> None:
     # Model
     training = new_training(
         run,
-        settings.features.classes_num,
+        settings.features,
         iterations=iterations,
         standardize=standardize,
         compute=compute,
@@ -106,6 +113,9 @@ def train(arguments: argparse.Namespace) -> None:
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
     if ranks.is_first:
+        for curve in (paths.loss_statistics, paths.training_statistics) if not arguments.resume else ():
+            if kept := keep_longer_curve(curve, iterations):
+                logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
         forget_records(paths.loss_statistics, after=done)
         forget_records(paths.training_statistics, after=done - 1)  # that of this iteration is made again
         evaluation = Evaluation(
@@ -185,6 +195,8 @@ def train(arguments: argparse.Namespace) -> None:
     board.close()
     if is_stopped:
         stop.leave(iteration)
+    if ranks.is_first:
+        logger.info(f"Detect events with: {predict_command(paths.checkpoint(iterations))}")
 
 
 def is_due(iteration: int, interval: int, iterations: int) -> bool:

@@ -26,14 +26,14 @@ LARGEST_DIFFERENCE = (
     1e-4  # of a probability from the pipeline's; a hundredth of a step of the tuned thresholds
 )
 CHECKED_LENGTHS = (1.0, 0.31, 1.57)  # in clips: the usual one, and two that are no multiple of a hop
+CHECKED_SECONDS = 10.0  # of a synthetic clip at most; a longer one ends with silence
 QUIET = 0.01  # full scale of the second clip of the check
 
 
 class WaveformDetector(nn.Module):
     """A detector that takes waveforms: the log-mel of `utils/audio/logmel.py`, the scalar and the model.
 
-    The log-mel is computed in double precision, as there. In recordings with a low sample rate, the upper
-    bands hold little but rounding error.
+    The log-mel is computed in double precision, which the pipeline does where single precision would show.
 
     Parameters
     ----------
@@ -49,10 +49,11 @@ class WaveformDetector(nn.Module):
         self.standardize = detector.standardize
         self.shortest = shortest_waveform(detector)
         self.register_buffer("window", torch.from_numpy(np.hanning(features.window_size)))
-        self.register_buffer("filters", torch.from_numpy(mel_filters(features).toarray().T.copy()))
+        filters = mel_filters(features).toarray().T.astype(np.float64)
+        self.register_buffer("filters", torch.from_numpy(filters))
 
-    def logmel(self, waveform: Tensor) -> Tensor:
-        """Return the log-mel (batch, samples // hop_size, mel_bins), dB, of waveform (batch, samples).
+    def mel_power(self, waveform: Tensor) -> Tensor:
+        """Return the power (batch, samples // hop_size, mel_bins), float64, of waveform (batch, samples).
 
         A waveform that is too short for one output of the model is padded with zeros.
         """
@@ -70,14 +71,14 @@ class WaveformDetector(nn.Module):
             return_complex=False,  # the exporter knows no complex numbers
         )
         power = spectrum.square().sum(dim=-1).transpose(1, 2) @ self.filters
-        logmel = 10 * power.clamp(min=self.features.log_floor).log10()
-        return logmel[:, : samples // hop_size].float()
+        return power[:, : samples // hop_size]
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
         """Return framewise (batch, outputs, classes) and clipwise (batch, classes) probabilities."""
-        logmel = self.logmel(waveform)
+        power, log_floor = self.mel_power(waveform), self.features.log_floor
+        logmel = (10 * power.clamp(min=log_floor).log10()).float()
         framewise, clipwise, _ = self.model(self.standardize(logmel))
-        is_sound = (logmel.amax(dim=(1, 2)) > 10 * np.log10(self.features.log_floor)).float()
+        is_sound = (power.amax(dim=(1, 2)) > log_floor).float()
         return framewise * is_sound[:, None, None], clipwise * is_sound[:, None]
 
 
@@ -158,7 +159,8 @@ def metadata_of(detector: StoredDetector, post_processing: PostProcessing, weigh
 def checked_waveforms(detector: Detector) -> list[np.ndarray]:
     """Return for each length a loud, a quiet and a silent waveform, synthetic: (3, samples), float32."""
     features = detector.features
-    audio = make_recording("check.wav", "strong", np.random.default_rng(0), stereo=False).audio
+    generator, seconds = np.random.default_rng(0), min(features.clip_seconds, CHECKED_SECONDS)
+    audio = make_recording("", "strong", generator, stereo=False, clip_seconds=seconds).audio
     clip = fit_clip(audio, SAMPLE_RATE, features)
     waveforms = []
     for clips in CHECKED_LENGTHS:
@@ -185,7 +187,7 @@ def largest_difference(content: bytes, detector: Detector) -> float:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     differences = []
     for waveforms in checked_waveforms(detector):
-        logmel = np.stack([logmel_of_clip(one.astype(float), detector.features) for one in waveforms])
+        logmel = np.stack([logmel_of_clip(one, detector.features) for one in waveforms])
         expected = detector.probabilities(logmel)
         outputs = session.run(OUTPUT_NAMES, {INPUT_NAME: waveforms})
         for output, array in zip(outputs, (expected.framewise, expected.clipwise), strict=True):

@@ -35,7 +35,9 @@ TINY_CHANNELS = (2, 3, 4, 5, 6, 7)
 
 
 def new_model(model_type: str, classes_num: int) -> torch.nn.Module:
-    return create_model(model_type, classes_num, "frame_outputs", outputs_in_float32=True)
+    return create_model(
+        model_type, classes_num, "frame_outputs", outputs_in_float32=True, mel_bins=FEATURES.mel_bins
+    )
 
 
 def made_checkpoint(path: Path, model_type: str, features: FeatureSettings) -> dict[str, Tensor]:
@@ -61,7 +63,7 @@ def test_output_layers_are_those_with_a_row_for_each_class(model_type, monkeypat
     assert all((three[name].shape[0], seven[name].shape[0]) == (3, 7) for name in differing)
 
 
-@pytest.mark.parametrize("model_type", ["Cnn_5layers_AvgPooling", "Crnn"])
+@pytest.mark.parametrize("model_type", ["Cnn_5layers_AvgPooling", "Crnn", "Crnn_8layers_AttentionPooling"])
 def test_all_but_the_rows_of_new_classes_comes_from_the_other_model(model_type, tmp_path):
     path = tmp_path / "other.pth"
     other = made_checkpoint(path, model_type, replace(FEATURES, labels=("Dog", "Cat", "Owl"), clip_seconds=4))

@@ -47,7 +47,9 @@ def new_detector(model_type: str, monkeypatch: pytest.MonkeyPatch) -> StoredDete
         channels = tuple(channels // CHANNELS_LEFT for channels in design.channels)
         monkeypatch.setitem(DESIGNS, model_type, replace(design, channels=channels))
     torch.manual_seed(1)
-    model = create_model(model_type, 3, "frame_outputs", outputs_in_float32=True).train()
+    model = create_model(
+        model_type, 3, "frame_outputs", outputs_in_float32=True, mel_bins=FEATURES.mel_bins
+    ).train()
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.running_mean)
@@ -86,10 +88,10 @@ def test_every_model_gives_the_probabilities_of_the_pipeline_for_any_length(
         waveforms = generator.normal(size=(3, samples)).astype(np.float32)
         waveforms[1] *= np.sin(np.arange(samples) / 3000) ** 4 / 50
         waveforms[2] = 0
-        logmel = np.stack([logmel_of_clip(one.astype(float), FEATURES) for one in waveforms])
+        logmel = np.stack([logmel_of_clip(one, FEATURES) for one in waveforms])
         expected = detector.probabilities(logmel)
         framewise, clipwise = run_session(session, waveforms)
-        assert framewise.shape == (3, samples // 250 // stride, 3)
+        assert framewise.shape[:2] == expected.framewise.shape[:2]
         np.testing.assert_allclose(framewise, expected.framewise, atol=1e-4)
         np.testing.assert_allclose(clipwise, expected.clipwise, atol=1e-4)
         assert not framewise[2].any() and not clipwise[2].any()  # digital silence

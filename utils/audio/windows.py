@@ -58,7 +58,7 @@ def cut_windows(
     )
     hop_samples = hop_frames * features.hop_size
     start_frame = 0
-    samples = np.empty(0)  # of the recording, from `start_frame` on
+    samples = np.empty(0, np.float32)  # of the recording, from `start_frame` on
     for block in blocks:
         samples = np.concatenate([samples, block])
         while len(samples) >= hop_samples + features.clip_samples:

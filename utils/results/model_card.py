@@ -8,7 +8,7 @@ from typing import Any
 from utils.events.post_processing import PostProcessing
 from utils.results.statistics import validation_key
 from utils.results.table import RunResults, percent
-from utils.settings.groups import PUBLISHED_TRAINING, FeatureSettings
+from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
 
 TO_FILL_IN = "*(to fill in)*"
@@ -129,8 +129,8 @@ def training_lines(results: RunResults | None, iteration: int) -> list[str]:
         lines.append(
             "- It was trained on the validation clips too: the scores say nothing about other clips."
         )
-    if differences := run.training.differences(PUBLISHED_TRAINING):
-        lines.append(f"- Settings that are not the published ones: {', '.join(differences)}")
+    if run.own_settings:
+        lines.append(f"- Settings that are not the published or the recipe's: {', '.join(run.own_settings)}")
     if run.initial_checkpoint:
         lines.append(f"- Started from the checkpoint whose SHA-256 begins with {run.initial_checkpoint}")
     if reached and reached[-1]["iteration"] == iteration:

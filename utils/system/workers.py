@@ -1,4 +1,4 @@
-"""Pools of processes: on this machine, or on a Dask cluster."""
+"""Pools of workers: threads of this machine, or processes of a Dask cluster."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,8 +14,12 @@ CONNECTION_SECONDS = 10.0  # to wait for the scheduler's answer
 
 @contextmanager
 def local_workers(count: int) -> Iterator[joblib.Parallel]:
-    """Give a pool of `count` processes of this machine; -1 is one for each processor."""
-    yield joblib.Parallel(n_jobs=count, **IN_ORDER_AND_FEW_WAITING)
+    """Give a pool of `count` threads of this machine; -1 is one for each processor.
+
+    They suit work that is done outside of Python, such as in numpy, soxr and scipy. Processes would have to
+    start, import and send back what they computed.
+    """
+    yield joblib.Parallel(n_jobs=count, backend="threading", **IN_ORDER_AND_FEW_WAITING)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
 from pytorch.distributed import Ranks, join_ranks
 from pytorch.evaluation import Evaluation
+from pytorch.initial_weights import read_initial_weights
 from pytorch.interruption import StopRequest
 from pytorch.losses import LOSSES
 from pytorch.meter import Meter
@@ -65,11 +66,15 @@ def train(arguments: argparse.Namespace) -> None:
     if ranks.is_first:
         start_logging(paths.new_log("train"))
     keep_freed_memory()
+    initial = None
+    if arguments.initial_checkpoint:
+        initial = read_initial_weights(arguments.initial_checkpoint, run.model_type, settings.features)
     make_repeatable(run.seed, loop.gpu_repeatable)
 
     # Data
     load_start = time.perf_counter()
-    scalar = load_scalar(workspace, settings.features.mel_bins, run.data_types)
+    of_initial = initial.scalar if initial is not None else None
+    scalar = of_initial or load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
     validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
     reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
@@ -91,6 +96,8 @@ def train(arguments: argparse.Namespace) -> None:
         ranks=ranks,
         compile_model=arguments.compile,
     )
+    if initial is not None:
+        initial.put_into([training.model, *training.models.values()], settings.features.labels)
     meter = Meter(iterations, loop.log_interval, ranks, compute.device)
 
     # Start or resume

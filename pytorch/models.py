@@ -284,7 +284,8 @@ class GatedBlock(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         x = super().forward(x)
         frames, bands = self.pooling
-        return F.avg_pool2d(x, (frames, min(bands, x.shape[-1])))  # few mel bands are used up before the end
+        bands_left = int(x.shape[-1])  # few are used up before the end; int, as an exporter traces shapes
+        return F.avg_pool2d(x, (frames, min(bands, bands_left)))
 
 
 def initialize_baseline_linear(layer: nn.Linear) -> None:

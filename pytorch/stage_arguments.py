@@ -1,6 +1,8 @@
 """The arguments that tell a run, shared by training and inference."""
 
 import argparse
+import hashlib
+from pathlib import Path
 
 from pytorch.compute import PRECISIONS
 from pytorch.losses import LOSSES
@@ -15,6 +17,7 @@ from utils.workspace.run import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 TUNING_DATA_TYPES = [name for name in TRAINING_DATA_TYPES if SUBSETS[name].annotation == "strong"]
 HOLDOUT_FOLDS = ("1", "none")
+DIGEST_LENGTH = 12  # hexadecimal digits of a file's SHA-256 that tell it from others
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
@@ -56,6 +59,12 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults
         type=seed_number,
         default=defaults.seed,
         help=f"of the initialization and the shuffling; default {defaults.seed}",
+    )
+    parser.add_argument(
+        "--initial_checkpoint",
+        type=Path,
+        help="the run starts from the weights in this checkpoint, which may be of other classes, or a "
+        "published Cnn14; without it, from random weights",
     )
     command_line.add_mini_data(parser, defaults.mini_data_clips)
     add_compute_arguments(parser, defaults)
@@ -127,7 +136,8 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
     Raises
     ------
     SedError
-        If a default in the settings is unknown; options have been checked already.
+        If a default in the settings is unknown, or the initial checkpoint cannot be read; options have been
+        checked already.
     """
     for name, known in (("model_type", DESIGNS), ("loss_type", LOSSES)):
         value = getattr(arguments, name)
@@ -142,7 +152,23 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         arguments.seed,
         arguments.mini_data,
         settings.recipe if LOSSES[arguments.loss_type].is_recipe else settings.training,
+        file_digest(arguments.initial_checkpoint) if arguments.initial_checkpoint else "",
     )
+
+
+def file_digest(path: Path) -> str:
+    """Return what tells a file from others: the start of the SHA-256 of its content.
+
+    Raises
+    ------
+    SedError
+        If it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
+    except OSError as error:
+        raise SedError(f"{path}: cannot be read: {error.strerror}; name a file that is there") from error
 
 
 def workspace_of(arguments: argparse.Namespace, settings: Settings) -> Workspace:

@@ -6,6 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../utils/environment.sh"
 packages=(requirements.txt tests/requirements.txt requirements-cluster.txt requirements-tensorboard.txt)
 (prepare_python "${packages[@]}" requirements-psds.txt) ||
     echo "requirements-psds.txt cannot be installed, perhaps for want of a C++ compiler: no tests of PSDS"
+(prepare_python "${packages[@]}" requirements-onnx.txt) ||
+    echo "requirements-onnx.txt cannot be installed: no tests of ONNX files"
 prepare_python "${packages[@]}" || exit
 cd "$project" || exit
 

@@ -69,7 +69,7 @@ class Small:
     def of_run(self, workspace: Path, run: Run) -> list[object]:
         """Return the arguments that tell a run."""
         values = vars(run) | {"dataset_dir": self.dataset_dir, "workspace": workspace}
-        del values["mini_data"], values["training"]
+        del values["mini_data"], values["training"], values["initial_checkpoint"]
         return [word for name, value in values.items() for word in (f"--{name}", value)]
 
     def train(self, workspace: Path, run: Run, iterations: int) -> list[object]:

@@ -120,6 +120,7 @@ class RunResults:
         extras = [] if run.model_type == usual_model() else [run.model_type]
         extras += [f"batch {run.batch_size}", f"seed {run.seed}"]
         extras += run.own_settings
+        extras += [f"from {run.initial_checkpoint}"] * bool(run.initial_checkpoint)
         extras += ["validation clips trained on"] * (run.holdout_fold == "none")
         extras += ["mini data"] * run.mini_data
         return f"{audio.capitalize()} audio, {way} ({', '.join(extras)})"

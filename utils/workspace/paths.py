@@ -88,6 +88,15 @@ class RunPaths:
         return self.root / "tensorboard" / self.folder
 
 
+def run_paths_of_checkpoint(path: Path) -> RunPaths | None:
+    """Return the paths of the run that a checkpoint is of; None where it does not lie in a workspace."""
+    folder = path.absolute().parent
+    for root in folder.parents:
+        if folder.is_relative_to(root / "checkpoints"):
+            return RunPaths(root, folder.relative_to(root / "checkpoints"))
+    return None
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The paths below a workspace.

@@ -25,7 +25,10 @@ def variant(weights: str, tuned: bool) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A training: its flags, and its settings beyond them."""
+    """A training: its flags, its settings beyond them, and what it starts from.
+
+    `initial_checkpoint` is the digest of the file with the initial weights; without one they are random.
+    """
 
     data_type: str
     holdout_fold: str
@@ -35,6 +38,7 @@ class Run:
     seed: int
     mini_data: bool = False
     training: TrainingSettings | RecipeSettings = PUBLISHED_TRAINING
+    initial_checkpoint: str = ""
 
     @property
     def data_types(self) -> list[str]:
@@ -60,6 +64,7 @@ class Run:
             self.loss_type,
             f"batch_size={self.batch_size}",
             *[",".join(self.own_settings)] * bool(self.own_settings),
+            *[f"initial={self.initial_checkpoint}"] * bool(self.initial_checkpoint),
             f"seed={self.seed}",
         )
 

@@ -1,0 +1,194 @@
+"""The model card of a detector: what it is, what it was trained on, and how good it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from utils.events.post_processing import PostProcessing
+from utils.results.statistics import validation_key
+from utils.results.table import RunResults, percent
+from utils.settings.groups import FeatureSettings
+from utils.workspace.paths import run_paths_of_checkpoint
+
+TO_FILL_IN = "*(to fill in)*"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |" for cells in lines]
+
+
+def model_card(
+    checkpoint: Path,
+    *,
+    model_type: str,
+    features: FeatureSettings,
+    post_processing: PostProcessing,
+    iteration: int,
+    start: str,
+    weights: str,
+    tuned: bool,
+    parameters: int,
+    stride_frames: int,
+) -> str:
+    """Return the card as Markdown, with what the statistics of the run say where they lie beside.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        Below the `checkpoints` of a workspace, or alone: then the card has no data and no scores.
+    model_type : str
+    features : FeatureSettings
+    post_processing : PostProcessing
+        Of each class.
+    iteration, start
+        Of the checkpoint; statistics of another training do not count.
+    weights, tuned
+        Whose weights, and whether the post-processing is tuned.
+    parameters : int
+        How many the model has.
+    stride_frames : int
+        Frames of an output.
+    """
+    results = results_beside(checkpoint, start)
+    outputs_per_second = features.frames_per_second / stride_frames
+    what = [
+        [
+            "input",
+            f"one channel, {features.sample_rate} Hz; clips of {features.clip_seconds:g} s in training",
+        ],
+        [
+            "output",
+            f"probability of each class, {outputs_per_second:g} times a second and for the whole clip",
+        ],
+        ["model", f"{model_type}, {parameters:,} parameters; {weights}'s weights of iteration {iteration}"],
+        [
+            "log-mel",
+            f"{features.mel_bins} bands, {features.mel_min_frequency:g} to {features.mel_max_frequency:g} "
+            f"Hz; window {features.window_size}, hop {features.hop_size} samples",
+        ],
+    ]
+    rules = [of_class.name for of_class in post_processing]
+    values = [asdict(of_class) for of_class in post_processing]
+    names = list(dict.fromkeys(name for of_class in values for name in of_class))
+    rows = [
+        [label, rule, *(f"{of_class[name]:g}" if name in of_class else "" for name in names)]
+        for label, rule, of_class in zip(features.labels, rules, values, strict=True)
+    ]
+    return "\n".join(
+        [
+            f"# Sound event detector: {', '.join(features.labels)}",
+            "",
+            *table(["", ""], what),
+            "",
+            "## Data and training",
+            "",
+            *training_lines(results, iteration),
+            "",
+            "## Scores",
+            "",
+            *score_lines(results, iteration, weights, tuned),
+            "",
+            "## From probabilities to events",
+            "",
+            *table(["class", "post-processing", *names], rows),
+            "",
+            "## To fill in",
+            "",
+            f"- License of the detector: {TO_FILL_IN}",
+            f"- Source and license of the recordings: {TO_FILL_IN}",
+            f"- Intended use, and where it fails: {TO_FILL_IN}",
+            f"- Contact: {TO_FILL_IN}",
+            "",
+        ]
+    )
+
+
+def results_beside(checkpoint: Path, start: str) -> RunResults | None:
+    """Return the statistics of the training that a checkpoint is from; None where they are not there."""
+    paths = run_paths_of_checkpoint(checkpoint)
+    if paths is None or not paths.settings.is_file():
+        return None
+    results = RunResults.read(paths)
+    return results if results.start == start else None
+
+
+def training_lines(results: RunResults | None, iteration: int) -> list[str]:
+    """Return what the detector was trained on, how, and how long."""
+    if results is None:
+        return [f"- Data: {TO_FILL_IN}", f"- Training: {TO_FILL_IN}"]
+    run = results.run
+    reached = [record for record in results.evaluations if record["iteration"] <= iteration]
+    lines = [
+        f"- Data: {' + '.join(run.data_types)}; name and number of recordings: {TO_FILL_IN}",
+        f"- Training: {iteration} iterations of {run.batch_size} clips, {run.loss_type}, seed {run.seed}",
+    ]
+    if run.holdout_fold == "none":
+        lines.append(
+            "- It was trained on the validation clips too: the scores say nothing about other clips."
+        )
+    if run.own_settings:
+        lines.append(f"- Settings that are not the published or the recipe's: {', '.join(run.own_settings)}")
+    if run.initial_checkpoint:
+        lines.append(f"- Started from the checkpoint whose SHA-256 begins with {run.initial_checkpoint}")
+    if reached and reached[-1]["iteration"] == iteration:
+        minutes = sum(record["train_seconds"] for record in reached) / 60
+        lines.append(f"- Time: {minutes:.1f} minutes, without evaluations; machine and energy: {TO_FILL_IN}")
+    return lines
+
+
+def score_lines(results: RunResults | None, iteration: int, weights: str, tuned: bool) -> list[str]:
+    """Return the scores on the validation clips, with the intervals that the statistics have."""
+    key = validation_key(weights, tuned)
+    records = [] if results is None else [*results.evaluations, *results.inferences]
+    scored = [record[key] for record in records if record["iteration"] == iteration and key in record]
+    if not scored:
+        return [f"Not measured: run inference_validation, then make this card again, or {TO_FILL_IN}."]
+    scores = scored[-1]
+    metrics = {"event": scores["event"]} | {f"segment/{k}": m for k, m in scores["segment"].items()}
+    paths = {"mAP": "mean_average_precision"}
+    for name in metrics:
+        kind, _, length = name.partition("/")
+        words = f"{kind}-based" + f" ({length})" * bool(length)
+        paths |= {f"{words} F1, {average}": f"{name}/{average}/f1" for average in ("macro", "micro")}
+    paths |= {name.upper(): f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})}
+    intervals = intervals_in(scores)
+    rows = [
+        [name, percent(value_at(scores, path)), interval_text(intervals, path)]
+        for name, path in paths.items()
+    ]
+    classwise = [
+        [label, percent(rates["f1"])] for label, rates in scores["event"].get("classwise", {}).items()
+    ]
+    return [
+        f"On {scores['clips']} validation clips, in percent.",
+        "",
+        *table(["score", "value", "interval"], rows),
+        "",
+        *table(["class", "event-based F1"], classwise),
+    ]
+
+
+def value_at(scores: Mapping[str, Any], path: str) -> float | None:
+    """Return the score at a path such as `event/macro/f1`."""
+    value: Any = scores
+    for key in path.split("/"):
+        value = value[key]
+    return value
+
+
+def intervals_in(scores: Mapping[str, Any]) -> Mapping[str, Sequence[float | None]]:
+    """Return the intervals of scores by their paths; none where the statistics have none."""
+    found = [
+        part["intervals"]
+        for part in (scores, *scores.values())
+        if isinstance(part, dict) and "intervals" in part
+    ]
+    return found[0] if found else {}
+
+
+def interval_text(intervals: Mapping[str, Sequence[float | None]], path: str) -> str:
+    low, high = intervals.get(path, (None, None))
+    return "" if low is None else f"{percent(low)} to {percent(high)}"

@@ -30,6 +30,7 @@ from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.progress import audio_progress, describe_speed
+from utils.workspace.paths import result_of_recording
 
 FORMATS = ("csv", "audacity", "json")
 TABLE_NAME, JSON_NAME = "events.csv", "events.json"
@@ -124,10 +125,10 @@ def predict(arguments: argparse.Namespace) -> int:
         events = cut_events(events, seconds)
         detected.append(DetectedEvents(recording, seconds, events))
         if output_dir is not None and "audacity" in arguments.format:
-            write_audacity(output_dir / f"{recording.name}{AUDACITY_SUFFIX}", events)
+            write_audacity(result_of_recording(output_dir, recording.name, AUDACITY_SUFFIX), events)
         if output_dir is not None and arguments.probabilities:
             write_probabilities(
-                output_dir / f"{recording.name}{PROBABILITIES_SUFFIX}",
+                result_of_recording(output_dir, recording.name, PROBABILITIES_SUFFIX),
                 probabilities.stretched(),
                 seconds,
                 labels=detector.labels,

@@ -8,18 +8,31 @@ import numpy as np
 import soundfile
 import soxr
 
+from utils.settings.group import limits_of
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 
 INT16_FULL_SCALE = 2.0**15  # what libsndfile divides 16-bit samples by
 RESAMPLING_QUALITY = "HQ"  # soxr's name
+SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
 
 
 @contextmanager
 def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path."""
+    """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path.
+
+    Pipes and devices are not opened, as reading them might never end. A sample rate that no recording has comes
+    of a damaged header.
+    """
     try:
+        if path.exists() and not path.is_file():
+            raise SedError(f"{path}: is not a regular file; replace or remove it")
         with soundfile.SoundFile(path) as file:
+            if not SAMPLE_RATES.allow(file.samplerate):
+                raise SedError(
+                    f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATES}; "
+                    "replace or remove the file"
+                )
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import soundfile
 
+from utils.audio.reading import open_recording
+from utils.dataset.tables import cell_problem
+from utils.system.errors import SedError
+
 # The names of most formats are file suffixes too; some formats have further ones. A RAW file has no
 # header, and so no sample rate.
 AUDIO_SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} - {".raw"}
@@ -59,17 +63,22 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
         Sorted by name, no file twice, no two with the same name: where two would have the same, the names of
         all are their paths below the deepest folder that holds all of them.
     unreadable : list of Unread
-        Paths that do not exist, and folders without a recording.
+        Paths that do not exist, folders without a recording, and recordings whose names no table can hold.
     """
     found: dict[str, AudioFile] = {}
     unreadable = []
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder, exists = path.is_dir(), path.exists()
+        except OSError as error:
+            unreadable.append(Unread(path, f"{path}: cannot be read: {error.strerror}"))
+            continue
+        if is_folder:
             files = audio_files_below(path)
             if not files:
                 unreadable.append(Unread(path, f"{path}: there are no recordings in this folder"))
             recordings = [AudioFile(file, file.relative_to(path).as_posix()) for file in files]
-        elif path.exists():
+        elif exists:
             recordings = [AudioFile(path, path.name)]
         else:
             unreadable.append(Unread(path, f"{path}: there is no such file or folder"))
@@ -82,13 +91,20 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
             place: AudioFile(recording.path, Path(place).relative_to(common).as_posix())
             for place, recording in found.items()
         }
-    return sorted(found.values(), key=lambda recording: recording.name), unreadable
+    recordings = []
+    for recording in sorted(found.values(), key=lambda recording: recording.name):
+        if problem := cell_problem(recording.name):
+            reason = f"{recording.path}: its name cannot stand in a table, as {problem}; rename it"
+            unreadable.append(Unread(recording.path, reason))
+        else:
+            recordings.append(recording)
+    return recordings, unreadable
 
 
 def header_seconds(path: Path) -> float:
     """Return the duration in the header of a recording, in s; 0 where it cannot be read."""
     try:
-        info = soundfile.info(path)
-    except (soundfile.SoundFileError, OSError):
+        with open_recording(path) as file:
+            return file.frames / file.samplerate
+    except SedError:
         return 0.0
-    return info.frames / info.samplerate

@@ -46,7 +46,8 @@ def cut_windows(
     Parameters
     ----------
     blocks : iterable of np.ndarray, shape (samples,)
-        The samples of a recording, one block after the other. Without samples there is no window.
+        The samples of a recording, one block after the other; without a block there is no window. Of a
+        recording so short that resampling leaves no sample of it, the window is silent.
     features : FeatureSettings
     stride_frames : int
         Frames from one output of the model to the next.
@@ -59,13 +60,15 @@ def cut_windows(
     hop_samples = hop_frames * features.hop_size
     start_frame = 0
     samples = np.empty(0)  # of the recording, from `start_frame` on
+    has_blocks = False
     for block in blocks:
+        has_blocks = True
         samples = np.concatenate([samples, block])
         while len(samples) >= hop_samples + features.clip_samples:
             yield Window(start_frame, samples[: features.clip_samples])
             start_frame += hop_frames
             samples = samples[hop_samples:]
-    if start_frame == 0 and len(samples) == 0:
+    if not has_blocks:
         return
     yield Window(start_frame, fit_length(samples, features.clip_samples))
     frames_left = len(samples) // features.hop_size - features.clip_frames

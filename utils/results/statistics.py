@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +11,7 @@ from typing import Any, BinaryIO, Self
 
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
-from utils.system.files import make_folder, written_whole
+from utils.system.files import LONGEST_WAIT_SECONDS, claim, written_whole
 from utils.workspace.run import STUDENT, Run
 
 
@@ -33,10 +34,10 @@ def finite_or_none(value: Any) -> Any:
 
 def append_record(path: Path, record: dict[str, Any]) -> None:
     """Append a record as one JSON line, in place of an incomplete last line that a killed process left."""
-    make_folder(path.parent)
+    descriptor = claim(path, path, wait_seconds=LONGEST_WAIT_SECONDS)
     try:
-        with path.open("a+b") as file:
-            file.truncate(complete_lines_end(file))
+        with os.fdopen(descriptor, "r+b") as file:
+            file.seek(file.truncate(complete_lines_end(file)))
             file.write((json.dumps(finite_or_none(record)) + "\n").encode())
     except OSError as error:
         raise SedError(f"{path}: cannot be written: {error}") from error

@@ -17,6 +17,7 @@ from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, s
 from utils.system.files import make_folder
 from utils.system.log import logger
 from utils.system.progress import progress
+from utils.system.workers import local_workers
 
 CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
 CLIP_SECONDS = 10.0
@@ -99,9 +100,9 @@ def make_clip(audio_folder: Path, subset: Subset, index: int, seed: int) -> Clip
 def make_subset(output_dir: Path, subset: Subset, clips_num: int, seed: int) -> None:
     """Write the recordings and the table of a subset."""
     audio_folder = make_folder(output_dir / subset.audio_folder)
-    pool = joblib.Parallel(n_jobs=-1, return_as="generator")
-    made = pool(joblib.delayed(make_clip)(audio_folder, subset, index, seed) for index in range(clips_num))
-    clips = list(progress(made, f"Making {subset.data_type}", clips_num))
+    with local_workers(-1) as pool:
+        made = pool(joblib.delayed(make_clip)(audio_folder, subset, index, seed) for index in range(clips_num))
+        clips = list(progress(made, f"Making {subset.data_type}", clips_num))
     path = output_dir / f"{subset.table}{TABLE_SUFFIXES[0]}"
     if subset.annotation == "weak":
         write_weak_table(path, clips)

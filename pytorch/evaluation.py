@@ -107,9 +107,7 @@ class Evaluation:
         self.scoring = scoring
         # One worker, or more where there are processors that training leaves idle.
         workers = min(max(1, joblib.cpu_count() // 2), loop.scoring_workers)
-        self.workers = ProcessPoolExecutor(
-            workers, initializer=start_worker, initargs=(os.getpid(),)
-        )
+        self.workers = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
         self.board = board
         self.pending: deque[PendingEvaluation] = deque()
 

@@ -73,7 +73,9 @@ def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> N
         return
     if strict:
         raise SedError(next(iter(unreadable.values())))
-    write_table(path, ("filename", "reason"), [(name, one_line(reason)) for name, reason in unreadable.items()])
+    write_table(
+        path, ("filename", "reason"), [(name, one_line(reason)) for name, reason in unreadable.items()]
+    )
     logger.info(f"Unreadable recordings: {len(unreadable)}, skipped and listed with their reasons in {path}")
 
 

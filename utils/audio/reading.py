@@ -21,8 +21,8 @@ SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
 def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path.
 
-    Pipes and devices are not opened, as reading them might never end. A sample rate that no recording has comes
-    of a damaged header.
+    Pipes and devices are not opened, as reading them might never end. A sample rate that no recording has
+    comes from a damaged header.
     """
     try:
         if path.exists() and not path.is_file():

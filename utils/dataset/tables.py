@@ -12,7 +12,7 @@ from utils.system.errors import SedError
 from utils.system.files import written_whole
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-DAY_SECONDS = 24 * 3600  # a later time is taken for a mistake: scores are computed on grids up to the last event
+DAY_SECONDS = 24 * 3600  # later times are mistakes: scores are computed on grids up to the last event
 LONG_RECORDING_SECONDS = 1000  # from here on, six digits of a time do not resolve milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
@@ -46,8 +46,8 @@ class Clip:
     events: tuple[Event, ...] | None = None
 
 
-# The dialect of all tables, read and written: cells between tabs, as they are. Nothing is quoted or escaped, so
-# a cell can hold quotation marks, but no tab and no line end; spaces around it do not belong to it.
+# The dialect of all tables, read and written: cells between tabs, as they are. Nothing is quoted or escaped,
+# so a cell can hold quotation marks, but no tab and no line end; spaces around it do not belong to it.
 DIALECT = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
 LINE_ENDS = "\n\r"
 
@@ -141,7 +141,7 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
 
 
 def parse_seconds(path: Path, row: Row, column: str) -> float:
-    """Return the time in a cell, which must be a number of seconds that is not negative, and at most a day."""
+    """Return the time in a cell, which must be a number of seconds from 0 to a day."""
     text = row.cells[column]
     seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else float("nan")
     if not 0 <= seconds < float("inf"):
@@ -276,7 +276,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def write_rows(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a tab-separated table with a header to an open file; the cells are such as `cell_problem` allows."""
+    """Write a tab-separated table with a header to an open file; `cell_problem` allows the cells."""
     writer = csv.writer(file, lineterminator="\n", **DIALECT)
     writer.writerow(columns)
     writer.writerows(rows)

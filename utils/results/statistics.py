@@ -5,7 +5,7 @@ import math
 import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -13,6 +13,8 @@ from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 from utils.system.files import LONGEST_WAIT_SECONDS, claim, written_whole
 from utils.workspace.run import STUDENT, Run
+
+MOST_ITERATIONS = 2**53  # whole numbers up to here are exact in JSON readers
 
 
 def validation_key(weights: str, tuned: bool = False) -> str:
@@ -70,16 +72,21 @@ def parsed_record(line: bytes, where: str) -> dict[str, Any]:
     """Return the record in a JSON line; `where` it stands goes into the message if there is none."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get("iteration"), int):
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if type(iteration) is not int or not 0 <= iteration <= MOST_ITERATIONS:
         raise SedError(f"{where}: not a JSON object with an iteration; remove the line")
     return record
 
 
-def forget_records(path: Path, *, after: int) -> None:
-    """Remove the records of later iterations, which a resumed training makes again."""
-    records = [record for record in read_records(path) if record["iteration"] <= after]
+def forget_records(path: Path, *, after: int, kept_from: float = math.inf) -> None:
+    """Remove the records of later iterations, which a resumed training makes again, and sort the others.
+
+    Those from `kept_from` on stay: the training has come that far before, and goes on from there later.
+    """
+    records = [record for record in read_records(path) if not after < record["iteration"] < kept_from]
+    records.sort(key=lambda record: record["iteration"])
     with written_whole(path) as unfinished:
         unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
@@ -96,12 +103,15 @@ class RunSettings:
         One of `utils.settings.groups.PRECISION_NAMES`.
     start : str
         Differs between trainings of the same run; a resumed training keeps it.
+    inputs : dict of str to str
+        What tells the features and the scalar that it learns from apart from others, by what they are of.
     """
 
     run: Run
     features: FeatureSettings
     precision: str
     start: str
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as `from_json` reads them."""
@@ -116,11 +126,11 @@ class RunSettings:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        precision, start = content["precision"], content["start"]
-        if not isinstance(precision, str) or not isinstance(start, str):
-            raise TypeError("precision and start must be strings")
+        precision, start, inputs = content["precision"], content["start"], content.get("inputs", {})
+        if not isinstance(precision, str) or not isinstance(start, str) or not isinstance(inputs, dict):
+            raise TypeError("precision and start must be strings, and inputs an object")
         features = FeatureSettings.of(content["features"], "features")
-        return cls(Run.from_json(content["run"]), features, precision, start)
+        return cls(Run.from_json(content["run"]), features, precision, start, inputs)
 
     def by_name(self) -> dict[str, Any]:
         """Return the values of all settings."""
@@ -137,7 +147,13 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str |
 
 
 def write_run_settings(
-    path: Path, run: Run, *, features: FeatureSettings, precision: str, resume: bool
+    path: Path,
+    run: Run,
+    *,
+    features: FeatureSettings,
+    precision: str,
+    resume: bool,
+    inputs: Mapping[str, str] | None = None,
 ) -> str:
     """Write what a training depends on, and return its start.
 
@@ -145,7 +161,7 @@ def write_run_settings(
     ----------
     path : Path
         The JSON file. An earlier one is overwritten.
-    run, features, precision
+    run, features, precision, inputs
         See `RunSettings`.
     resume : bool
         Whether the training goes on where an earlier one has stopped. Then it keeps the start in the file.
@@ -153,15 +169,21 @@ def write_run_settings(
     Raises
     ------
     SedError
-        If the training to resume had other settings, or its file is not valid.
+        If the training to resume had other settings or inputs, or its file is not valid.
     """
-    settings = RunSettings(run, features, precision, uuid.uuid4().hex)
+    settings = RunSettings(run, features, precision, uuid.uuid4().hex, dict(inputs or {}))
     if resume and path.is_file():
         earlier = read_run_settings(path)
         if difference := first_difference(earlier.by_name(), settings.by_name()):
             raise SedError(
                 f"{path.parent}: the training to resume has {difference}; set it back, or leave out --resume "
                 "to train anew"
+            )
+        changed = [name for name, value in settings.inputs.items() if earlier.inputs.get(name) != value]
+        if changed:
+            raise SedError(
+                f"{path.parent}: the {' and the '.join(changed)} are not those that the training to resume "
+                "began with; set them back, or leave out --resume to train anew"
             )
         return earlier.start
     with written_whole(path) as unfinished:
@@ -179,7 +201,7 @@ def read_run_settings(path: Path) -> RunSettings:
     """
     try:
         return RunSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, LookupError, TypeError, SedError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SedError) as error:
         raise SedError(
             f"{path}: not a valid settings file of a run: {error}; remove it, or train that run again"
         ) from error

@@ -9,6 +9,9 @@ from utils.system.errors import SedError
 
 LABEL_SEPARATORS = set(",\t\n\r")
 POST_PROCESSING_NAMES = ("double_threshold", "median_filter")  # see utils/events/post_processing.py
+# Of a clip: 52 minutes at 32 kHz, and 49 times the features of the published clips. Settings beyond are taken
+# for those of a damaged file rather than for ones that need hundreds of gigabytes.
+MOST_CLIP_SAMPLES, MOST_CLIP_FEATURES = 100_000_000, 2_000_000
 PRECISION_NAMES = ("auto", "fp32", "tf32", "bf16")  # see pytorch/compute.py
 
 
@@ -32,6 +35,12 @@ class FeatureSettings(SettingsGroup):
         if self.clip_samples < max(self.window_size, self.hop_size):
             raise SedError(
                 f"clip_seconds {self.clip_seconds:g} s is shorter than window_size or hop_size; raise it"
+            )
+        if self.clip_samples > MOST_CLIP_SAMPLES or self.clip_frames * self.mel_bins > MOST_CLIP_FEATURES:
+            raise SedError(
+                f"clip_seconds {self.clip_seconds:g} s makes clips of {self.clip_samples} samples and "
+                f"{self.clip_frames} × {self.mel_bins} features, at most {MOST_CLIP_SAMPLES} and "
+                f"{MOST_CLIP_FEATURES} of which are possible; lower it, or raise hop_size"
             )
         if not self.mel_min_frequency < self.mel_max_frequency <= self.sample_rate / 2:
             raise SedError(

@@ -101,7 +101,8 @@ def make_subset(output_dir: Path, subset: Subset, clips_num: int, seed: int) -> 
     """Write the recordings and the table of a subset."""
     audio_folder = make_folder(output_dir / subset.audio_folder)
     with local_workers(-1) as pool:
-        made = pool(joblib.delayed(make_clip)(audio_folder, subset, index, seed) for index in range(clips_num))
+        tasks = (joblib.delayed(make_clip)(audio_folder, subset, index, seed) for index in range(clips_num))
+        made = pool(tasks)
         clips = list(progress(made, f"Making {subset.data_type}", clips_num))
     path = output_dir / f"{subset.table}{TABLE_SUFFIXES[0]}"
     if subset.annotation == "weak":

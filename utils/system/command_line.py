@@ -8,10 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from utils.system.errors import SedError, exit_with_error
+from utils.system.log import screen_error
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 STYLE = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-# Exit codes of a command that Ctrl-C, or the end of the program that reads its output, ended, as shells have it
+# Exit codes, as shells have them, of a command that Ctrl-C or the end of its output's reader ended
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
@@ -26,6 +27,8 @@ def run(parser: argparse.ArgumentParser) -> None:
             code = arguments.function(arguments)
         finally:
             sys.stdout.flush()
+        if error := screen_error():
+            raise error
     except SedError as error:
         exit_with_error(error)
     except KeyboardInterrupt:
@@ -43,7 +46,7 @@ def run(parser: argparse.ArgumentParser) -> None:
 def output_is_broken() -> bool:
     """Tell whether standard output cannot be written; then Python is kept from trying it again at the end."""
     try:
-        sys.stdout.flush()
+        print(flush=True)
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return True

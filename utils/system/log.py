@@ -25,14 +25,22 @@ class ScreenHandler(logging.Handler):
     def __init__(self, on_stderr: bool) -> None:
         super().__init__()
         self.on_stderr = on_stderr
+        self.error: OSError | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         screen = sys.stderr if self.on_stderr else sys.stdout
         try:
             tqdm.write(self.format(record), file=screen)
             screen.flush()
-        except OSError:
+        except OSError as error:
+            self.error = error
             self.setLevel(NEVER)
+
+
+def screen_error() -> OSError | None:
+    """Return why log lines could not be printed, if so."""
+    errors = (handler.error for handler in logger.handlers if isinstance(handler, ScreenHandler))
+    return next(filter(None, errors), None)
 
 
 class LogFileHandler(logging.FileHandler):
@@ -40,7 +48,8 @@ class LogFileHandler(logging.FileHandler):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the library's name)
         self.setLevel(NEVER)
-        print(f"{self.baseFilename}: cannot be written: {sys.exception()}; the log ends here", file=sys.stderr)
+        problem = f"cannot be written: {sys.exception()}; the log ends here"
+        print(f"{self.baseFilename}: {problem}", file=sys.stderr)
 
 
 def start_logging(path: Path | None = None, *, on_stderr: bool = False) -> None:

@@ -24,7 +24,7 @@ def tuned_beside(checkpoint: Path, weights: str) -> Path:
 
 
 def result_of_recording(folder: Path, name: str, suffix: str) -> Path:
-    """Return where a result of a recording goes: its name with a suffix, shortened where it would be too long."""
+    """Return where a result of a recording goes: its name with a suffix, shortened where it is too long."""
     path = folder / f"{name}{suffix}"
     if len(path.name.encode()) <= LONGEST_NAME_BYTES:
         return path

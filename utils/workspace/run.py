@@ -1,11 +1,12 @@
 """What tells one training from another, and what its models are called."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from utils.dataset.subsets import SUBSETS
+from utils.dataset.tables import cell_problem
 from utils.settings.groups import PUBLISHED_TRAINING, TrainingSettings
 
 DATA_TYPE_SEPARATOR = "+"
@@ -67,4 +68,11 @@ class Run:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        return cls(**{**content, "training": TrainingSettings.of(content["training"], "training")})
+        run = cls(**{**content, "training": TrainingSettings.of(content["training"], "training")})
+        for one in fields(cls):
+            value = getattr(run, one.name)
+            if type(value) is not one.type or (one.type is str and cell_problem(value)):
+                raise TypeError(f"{one.name} is not valid")
+        if unknown := {*run.data_types} - {*SUBSETS}:
+            raise LookupError(f"there are no subsets {', '.join(sorted(unknown))}")
+        return run

@@ -68,9 +68,10 @@ def restore_training(state: dict[str, Any], training: Training, meter: Meter, ra
     require_tensors(state[WEIGHTS_KEYS[STUDENT]], training.model.state_dict())
     training.model.load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
     restore_optimizer(state["optimizer"], training.optimizer)
-    schedule = {name: state["scheduler"][name] for name in ("last_epoch", "_step_count", "_last_lr")}
-    require_number(schedule["last_epoch"], schedule["_step_count"], *schedule["_last_lr"])
-    training.scheduler.load_state_dict(schedule)
+    schedule = {name: state["scheduler"][name] for name in ("last_epoch", "_step_count")}
+    require_number(*schedule.values())
+    rates = [group["lr"] for group in training.optimizer.param_groups]
+    training.scheduler.load_state_dict(schedule | {"_last_lr": rates})
     if training.teacher is not None:
         require_tensors(state[WEIGHTS_KEYS[TEACHER]], training.teacher.model.state_dict())
         training.teacher.model.load_state_dict(state[WEIGHTS_KEYS[TEACHER]])
@@ -88,13 +89,14 @@ def restore_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
         require_number(saved["lr"], saved["initial_lr"])
         saved |= {name: value for name, value in own.items() if name not in ("params", "lr", "initial_lr")}
-    optimizer.load_state_dict(state)
-    if not optimizer.state:
+    parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
+    if not state["state"]:
         raise ValueError("the optimizer has no averages")
-    for weights, averages in optimizer.state.items():  # loading has not compared their shapes
+    for index, averages in state["state"].items():  # loading does not compare their shapes
         for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"):
-            require_tensor(name, averages[name], weights.shape)
+            require_tensor(name, averages[name], parameters[index].shape)
         require_tensor("step", averages["step"], ())
+    optimizer.load_state_dict(state)
 
 
 def require_number(*values: Any) -> None:

@@ -11,6 +11,7 @@ import soxr
 from utils.settings.group import limits_of
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
+from utils.system.files import require_regular
 
 INT16_FULL_SCALE = 2.0**15  # what libsndfile divides 16-bit samples by
 RESAMPLING_QUALITY = "HQ"  # soxr's name
@@ -21,12 +22,10 @@ SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
 def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
     """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path.
 
-    Pipes and devices are not opened, as reading them might never end. A sample rate that no recording has
-    comes from a damaged header.
+    A sample rate that no recording has comes from a damaged header.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise SedError(f"{path}: is not a regular file; replace or remove it")
+        require_regular(path)
         with soundfile.SoundFile(path) as file:
             if not SAMPLE_RATES.allow(file.samplerate):
                 raise SedError(

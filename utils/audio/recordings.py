@@ -7,9 +7,9 @@ from pathlib import Path
 
 import soundfile
 
-from utils.audio.reading import open_recording
 from utils.dataset.tables import cell_problem
 from utils.system.errors import SedError
+from utils.system.files import require_regular
 
 # The names of most formats are file suffixes too; some formats have further ones. A RAW file has no
 # header, and so no sample rate.
@@ -104,7 +104,8 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
 def header_seconds(path: Path) -> float:
     """Return the duration in the header of a recording, in s; 0 where it cannot be read."""
     try:
-        with open_recording(path) as file:
-            return file.frames / file.samplerate
-    except SedError:
+        require_regular(path)
+        info = soundfile.info(path)
+    except (soundfile.SoundFileError, OSError, SedError):
         return 0.0
+    return info.frames / info.samplerate

@@ -33,6 +33,17 @@ def remove_file(path: Path) -> None:
         raise SedError(f"{path}: cannot be removed: {error.strerror}") from error
 
 
+def require_regular(path: Path) -> None:
+    """Raise SedError where the path is a pipe, a device or the like, as reading one might never end."""
+    if path.exists() and not path.is_file():
+        raise SedError(f"{path}: is not a regular file; replace or remove it")
+
+
+def file_digest(path: Path) -> str:
+    """Return a text that differs with the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def is_same_file(descriptor: int, path: Path) -> bool:
     """Tell whether the open file still is the one at the path."""
     try:

@@ -88,7 +88,7 @@ STRANGE = {
     ("features", "resampling_margin"): [HUGE, NAN, 1e9],
     ("features", "mel_max_frequency"): [HUGE, NAN, 0],
     ("features",): [GONE, None, [], {}, torch.ones(3)],
-    ("events", "join_gap"): [NAN, INF, -1.0, HUGE],
+    ("events", "join_gap"): [NAN, INF, -1.0, HUGE, 1e308],
     ("events", "median_filter_outputs"): [HUGE, 0],
     ("events", "window_overlap"): [1.0, NAN],
     ("events", "low_threshold"): [1.0, NAN, "x"],

@@ -3,7 +3,18 @@
 #
 #   bash runme.sh                                        a small demonstration data set, made on the spot
 #   DATASET_DIR=... WORKSPACE=... bash runme.sh          a real data set, with the settings of utils/config.py
+#   DATASET_DIR=birds bash runme.sh                      an imported one, with its settings: birds/settings.py
+#
+# Variables: DATASET_DIR WORKSPACE ITERATIONS BATCH_SIZE MODEL_TYPE SEED MEAN_TEACHER_BATCH_SIZE HOLDOUT_FOLD GPU_ID
+# NUM_WORKERS RESUME MINI_DATA VISUALIZE SED_CONFIG PYTHON; appendixes/commands.md explains them.
 set -u -o pipefail
+
+if [ $# -gt 0 ]; then # --help: the comment above
+    sed -n '2,/^set /{/^#/s/^# \{0,1\}//p;}' "${BASH_SOURCE[0]}"
+    [ "$1" = --help ] || [ "$1" = -h ] && exit
+    echo "error: runme.sh takes no arguments, but variables as shown above" >&2
+    exit 2
+fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/utils/environment.sh"
 
@@ -25,19 +36,31 @@ config_value() { # config_value NAME   prints a value of utils/config.py
 
 stage "set-up" prepare_python requirements.txt
 
+# A settings file holds in whatever folder a stage runs; an imported data set has one of its own.
+OWN_DATA=
+if [ -z "${SED_CONFIG:-}" ] && [ -f "${DATASET_DIR:-}/settings.py" ]; then
+    OWN_DATA=1
+    SED_CONFIG="$DATASET_DIR/settings.py"
+    WORKSPACE=${WORKSPACE:-"$project/workspace/$(basename "$DATASET_DIR")"}
+    echo "Settings of the data set: $SED_CONFIG"
+fi
+case ${SED_CONFIG:-} in "" | /*) ;; *) SED_CONFIG=$PWD/$SED_CONFIG ;; esac
+export SED_CONFIG="${SED_CONFIG:-}"
+
 # --- Settings ---------------------------------------------------------------------------------------
 if [ -z "${DATASET_DIR:-}" ]; then
     DEMO=1
     DATASET_DIR="$project/demo_dataset"
     WORKSPACE=${WORKSPACE:-"$project/workspace/demo"}
-    BATCH_SIZE=${BATCH_SIZE:-8}     # small, as the demonstration has few clips ...
-    ITERATIONS=${ITERATIONS:-120}   # ... and few, so that two processor cores are enough
-    MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-8}
+    SED_CONFIG=${SED_CONFIG:-"$project/appendixes/demo_settings.py"}
 fi
 WORKSPACE=${WORKSPACE:-"$project/workspace/full"}
 MODEL_TYPE=${MODEL_TYPE:-$(config_value model_type)} || exit
 BATCH_SIZE=${BATCH_SIZE:-$(config_value batch_size)} || exit
 MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-$(config_value mean_teacher_batch_size)} || exit
+RECIPE_BATCH_SIZE=${RECIPE_BATCH_SIZE:-$(config_value recipe_batch_size)} || exit
+MEAN_TEACHER_ITERATIONS=${MEAN_TEACHER_ITERATIONS:-${ITERATIONS:-$(config_value mean_teacher_iterations)}} || exit
+RECIPE_ITERATIONS=${RECIPE_ITERATIONS:-${ITERATIONS:-$(config_value recipe_iterations)}} || exit
 ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
@@ -56,7 +79,8 @@ run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDO
 # --- Stages -----------------------------------------------------------------------------------------
 if [ -n "${DEMO:-}" ] && [ ! -f "$DATASET_DIR/metadata/validation/validation.csv" ]; then
     stage "make the demonstration data set" \
-        "$PYTHON" "$project/utils/demo_dataset.py" make --output_dir "$DATASET_DIR"
+        "$PYTHON" "$project/utils/demo_dataset.py" make --output_dir "$DATASET_DIR" \
+        --clip_seconds "$(config_value clip_seconds)"
 fi
 
 stage "check the data set" "$PYTHON" "$project/utils/metadata.py" check --dataset_dir "$DATASET_DIR"
@@ -93,27 +117,35 @@ done
 stage "scalar" \
     "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type "$scalar_data_type"
 
-experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
+experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
     stage "train $1 $2" \
-        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS" ${RESUME:+--resume}
+        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$5" ${RESUME:+--resume}
     stage "inference $1 $2" \
         "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
-        --iteration "$ITERATIONS" --visualize "$VISUALIZE"
+        --iteration "$5" --visualize "$VISUALIZE"
 }
-if takes train_weak; then
-    experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+recipe_clips=()
+for data_type in train_weak train_synthetic train_unlabel_in_domain; do
+    takes "$data_type" && recipe_clips+=("$data_type")
+done
+experiment "$(IFS=+ && echo "${recipe_clips[*]}")" recipe Crnn_8layers_AttentionPooling \
+    "$RECIPE_BATCH_SIZE" "$RECIPE_ITERATIONS"
+
+# The published systems, for comparison; an imported data set is trained by the recipe alone.
+if [ -z "$OWN_DATA" ] && takes train_weak; then
+    experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
 fi
-if takes train_synthetic; then
-    experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
-    experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"
+if [ -z "$OWN_DATA" ] && takes train_synthetic; then
+    experiment train_synthetic clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
+    experiment train_synthetic framewise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE" "$ITERATIONS"
 fi
-if takes "${mean_teacher_clips[@]}"; then
-    [ -n "${DEMO:-}" ] && echo "
-The baseline needs thousands of iterations to learn; in the demonstration it only shows that it runs."
-    experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn "$MEAN_TEACHER_BATCH_SIZE"
+if [ -z "$OWN_DATA" ] && takes "${mean_teacher_clips[@]}"; then
+    experiment train_weak+train_synthetic+train_unlabel_in_domain mean_teacher Crnn \
+        "$MEAN_TEACHER_BATCH_SIZE" "$MEAN_TEACHER_ITERATIONS"
 fi
 
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
 stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"
 stage "results page" "$PYTHON" "$project/utils/report.py" --workspace "$WORKSPACE" --dataset_dir "$DATASET_DIR"
+stage "best model" "$PYTHON" "$project/utils/plot_results.py" best --workspace "$WORKSPACE"

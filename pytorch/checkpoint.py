@@ -33,7 +33,7 @@ def detector_state(
     return {
         "model_type": run.model_type,
         "loss_type": run.loss_type,
-        "outputs_in_float32": run.training.outputs_in_float32,
+        "outputs_in_float32": run.outputs_in_float32,
         "features": asdict(features),
         "events": asdict(events),
         "scalar": {"mean": standardize.mean, "std": standardize.std},
@@ -43,7 +43,7 @@ def detector_state(
 def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, Any]:
     """Return what `restore_training` takes up again. All ranks of a training take part."""
     state = {
-        WEIGHTS_KEYS[STUDENT]: training.model.state_dict(),
+        WEIGHTS_KEYS[STUDENT]: training.models[STUDENT].state_dict(),
         "optimizer": training.optimizer.state_dict(),
         "scheduler": training.scheduler.state_dict(),
         "meter": meter.state(),
@@ -53,6 +53,9 @@ def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, 
     if training.teacher is not None:
         state[WEIGHTS_KEYS[TEACHER]] = training.teacher.model.state_dict()
         state["teacher_step"] = training.teacher.step
+    if training.recipe is not None:  # the weights that detect are the average
+        state["learning_model"] = training.model.state_dict()
+        state["average_step"] = training.recipe.average.step
     return state
 
 
@@ -65,8 +68,13 @@ def restore_training(state: dict[str, Any], training: Training, meter: Meter, ra
         If it is not such a state; see `valid_content`.
     """
     device_type = training.compute.device.type
-    require_tensors(state[WEIGHTS_KEYS[STUDENT]], training.model.state_dict())
-    training.model.load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
+    require_tensors(state[WEIGHTS_KEYS[STUDENT]], training.models[STUDENT].state_dict())
+    training.models[STUDENT].load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
+    if training.recipe is not None:
+        require_tensors(state["learning_model"], training.model.state_dict())
+        training.model.load_state_dict(state["learning_model"])
+        require_number(state["average_step"])
+        training.recipe.average.step = state["average_step"]
     restore_optimizer(state["optimizer"], training.optimizer)
     schedule = {name: state["scheduler"][name] for name in ("last_epoch", "_step_count")}
     require_number(*schedule.values())

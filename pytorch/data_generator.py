@@ -54,6 +54,8 @@ class Batch:
         Of the clips in `strong_rows`: the S clips whose events' times it may look at.
     weak_rows, strong_rows : slice
         Which clips these are; all of them where the batch is of one kind.
+    unlabelled_rows : slice
+        The clips without annotation, where the batch is mixed of several kinds.
     clips_counted : ClipCounts
         How many clips a mean over the batch is one of.
     """
@@ -64,6 +66,7 @@ class Batch:
     strong_target: Tensor | None
     weak_rows: slice
     strong_rows: slice
+    unlabelled_rows: slice
     clips_counted: ClipCounts
 
 
@@ -89,6 +92,10 @@ class Standardizer:
     def __call__(self, logmel: Tensor) -> Tensor:
         """Send log-mel features to the device and return (logmel - mean) / std as float32."""
         return ((send(logmel, self.mean.device) - self.mean) / self.std).float()
+
+    def undone(self, standardized: Tensor) -> Tensor:
+        """Return the log-mel in dB of which this is the standardized one."""
+        return (standardized * self.std + self.mean).float()
 
 
 @dataclass(frozen=True)
@@ -158,6 +165,7 @@ def gather(clips: HeldClips, indexes: np.ndarray, shard: Shard) -> Batch:
         clips.batch_target(clips.strong_target, rows),
         ALL_ROWS,
         ALL_ROWS,
+        NO_ROWS,
         ClipCounts(count, count, count),
     )
 
@@ -179,14 +187,6 @@ def concatenate(parts: list[Features]) -> Features:
         join([part.strong_target for part in parts]),
         sum(part.clips_listed for part in parts),
     )
-
-
-def evenly_chosen(features: Features, count: int) -> Features:
-    """Return at most `count` clips of a subset, always the same ones, evenly spread over it."""
-    total = len(features.names)
-    if total <= count:
-        return features
-    return chosen(features, np.arange(count) * total // count)
 
 
 def chosen(features: Features, indexes: np.ndarray) -> Features:
@@ -321,6 +321,7 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
         of_annotation["strong"].strong_target if "strong" in rows else None,
         rows.get("weak", NO_ROWS),
         rows.get("strong", NO_ROWS),
+        rows.get("none", NO_ROWS),
         ClipCounts(
             sum(counts.all for annotation, counts in counted if annotation == "weak"),
             sum(counts.all for annotation, counts in counted if annotation == "strong"),

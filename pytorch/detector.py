@@ -12,7 +12,7 @@ from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint, require_tensor, re
 from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.losses import LOSSES
-from pytorch.models import DESIGNS, Cnn, Crnn, CrnnDesign, create_model
+from pytorch.models import DESIGNS, CnnDesign, CrnnDesign, Model, StridedCrnnDesign, create_model
 from utils.audio.logmel import decibels
 from utils.events.post_processing import PostProcessing, class_post_processing
 from utils.events.probabilities import Probabilities
@@ -41,7 +41,7 @@ class Detector:
 
     Attributes
     ----------
-    model : Cnn or Crnn
+    model : Model
     model_type : str
     standardize : Standardizer
         What the log-mel is standardized by.
@@ -55,7 +55,7 @@ class Detector:
         Clips in one forward pass.
     """
 
-    model: Cnn | Crnn
+    model: Model
     model_type: str
     standardize: Standardizer
     features: FeatureSettings
@@ -69,8 +69,13 @@ class Detector:
 
     @property
     def post_processing_name(self) -> str:
-        is_crnn = isinstance(DESIGNS[self.model_type], CrnnDesign)
-        return self.events.crnn_post_processing if is_crnn else self.events.cnn_post_processing
+        """The post-processing of the model's kind, one of `POST_PROCESSINGS`."""
+        by_design = {
+            CnnDesign: self.events.cnn_post_processing,
+            CrnnDesign: self.events.crnn_post_processing,
+            StridedCrnnDesign: self.events.recipe_post_processing,
+        }
+        return by_design[type(DESIGNS[self.model_type])]
 
     @property
     def post_processing(self) -> PostProcessing:
@@ -166,7 +171,7 @@ def load_detector(
             raise SedError(f"{path}: has no '{key}', as it is of an earlier version; train again")
     for key, expected in TYPES.items():
         if type(content[key]) is not expected:
-            raise SedError(f"{path}: its {key} is not valid; take another file, or train again")
+            raise SedError(f"{path}: '{key}' is not valid; take another file, or train again")
     model_type, loss_type = content["model_type"], content["loss_type"]
     if model_type not in DESIGNS or loss_type not in LOSSES:
         raise SedError(f"{path}: is of the unknown model '{model_type}' or loss '{loss_type}'; train again")
@@ -179,6 +184,7 @@ def load_detector(
         features.classes_num,
         LOSSES[loss_type].clip_output_from,
         outputs_in_float32=content["outputs_in_float32"],
+        mel_bins=features.mel_bins,
     )
     try:
         require_tensors(content[WEIGHTS_KEYS[weights]], model.state_dict())

@@ -89,6 +89,9 @@ class Ranks:
             distributed.destroy_process_group()
 
 
+ALONE = Ranks(0, 1, 0)
+
+
 def join_ranks(cuda: bool) -> Ranks:
     """Join the processes that torchrun has started; where it was not used, this one is alone.
 
@@ -98,7 +101,7 @@ def join_ranks(cuda: bool) -> Ranks:
         If the ranks cannot work together on GPUs.
     """
     if not distributed.is_torchelastic_launched():
-        return Ranks(0, 1, 0)
+        return ALONE
     ranks = Ranks(*(int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK")))
     if ranks.count > 1:
         if cuda:

@@ -14,7 +14,7 @@ from loky import ProcessPoolExecutor
 from pytorch.data_generator import fits_on_gpu
 from pytorch.detector import Detector
 from pytorch.interruption import start_worker
-from pytorch.models import Cnn, Crnn
+from pytorch.models import Model
 from pytorch.tensorboard_log import TensorBoardLog
 from utils.audio.feature_file import Features
 from utils.results.statistics import append_record, validation_key
@@ -111,9 +111,7 @@ class Evaluation:
         self.board = board
         self.pending: deque[PendingEvaluation] = deque()
 
-    def evaluate(
-        self, models: dict[str, Cnn | Crnn], iteration: int, loss: float, train_seconds: float
-    ) -> None:
+    def evaluate(self, models: dict[str, Model], iteration: int, loss: float, train_seconds: float) -> None:
         """Run the models as they are, and let workers score their probabilities.
 
         Parameters

@@ -10,6 +10,7 @@ from typing import Any
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from pytorch.chosen_model import add_model_arguments, prepare_prediction
 from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
 from pytorch.predict import PREDICT_DESCRIPTION, add_predict_arguments, predict
@@ -157,7 +158,7 @@ def psds_of(
     try:
         scores = score_psds(
             reference,
-            frame_scores(probabilities.framewise, post_processing),
+            frame_scores(probabilities, post_processing, frames_per_second=features.frames_per_second),
             labels=detector.labels,
             scoring=scoring,
             edges_seconds=probabilities.edges / features.frames_per_second,
@@ -329,13 +330,14 @@ def main() -> None:
     prediction = command_line.add_command(
         commands,
         "predict",
-        predict,
+        lambda arguments: predict(prepare_prediction(arguments)),
         summary="checkpoint and recordings of any length -> events",
         description=PREDICT_DESCRIPTION,
         example="python pytorch/inference.py predict --checkpoint_path md_5000_iters.pth recordings a.mp3 "
         "--output_dir events --format csv,audacity",
     )
     add_predict_arguments(prediction, defaults)
+    add_model_arguments(prediction)
 
     scoring = command_line.add_command(
         commands,

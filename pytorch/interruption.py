@@ -6,6 +6,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from utils.settings.overrides import with_settings
 from utils.system.log import logger
 from utils.system.workers import end_with
 
@@ -34,7 +35,9 @@ class StopRequest:
 
     def leave(self, iteration: int) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
-        command = shlex.join(["python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv)])
+        command = with_settings(
+            shlex.join(["python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv)])
+        )
         name = "the stop of another rank" if self.signal is None else self.signal.name
         logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))

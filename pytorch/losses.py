@@ -13,6 +13,7 @@ from utils.dataset.subsets import SUBSETS
 from utils.system.errors import SedError
 from utils.workspace.run import Run, join_data_types
 
+RECIPE = "recipe"
 WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 
 
@@ -65,12 +66,15 @@ class Loss:
         any subsets are shuffled together.
     has_teacher : bool
         Whether consistency with a mean teacher is added.
+    is_recipe : bool
+        Whether the training goes by the recipe, which has losses of its own; see pytorch/recipe.py.
     """
 
     terms: dict[str, Callable[[ModelOutput, Batch], Tensor]]
     clip_output_from: Literal["frame_vectors", "frame_outputs"]
     batch_fractions: dict[str, float] | None = None
     has_teacher: bool = False
+    is_recipe: bool = False
 
     @property
     def compares_frames(self) -> bool:
@@ -81,6 +85,12 @@ class Loss:
         """Raise SedError where the run's clips lack what the loss compares with, or its batches cannot be."""
         annotations = {data_type: SUBSETS[data_type].annotation for data_type in run.data_types}
         needed = f"--loss_type {run.loss_type} needs"
+        if self.is_recipe:
+            if set(annotations.values()) == {"none"}:
+                raise SedError(f"{needed} labels, which {run.data_type} does not have; add other clips")
+            if run.batch_size < len(annotations):
+                raise SedError(f"{needed} a --batch_size of at least {len(annotations)}")
+            return
         if self.batch_fractions is not None:
             if set(annotations) != set(self.batch_fractions):
                 data_type = join_data_types(self.batch_fractions)
@@ -117,4 +127,5 @@ LOSSES = {
         batch_fractions={WEAK: 1 / 4, UNLABELLED: 1 / 2, SYNTHETIC: 1 / 4},
         has_teacher=True,
     ),
+    RECIPE: Loss({}, "frame_vectors", is_recipe=True),
 }

@@ -36,7 +36,14 @@ from pytorch.training_data import (
     load_training_subsets,
 )
 from utils.audio.inputs import input_digests, load_features, load_scalar
-from utils.results.statistics import append_record, forget_records, read_run_settings, write_run_settings
+from utils.results.choice import predict_command
+from utils.results.statistics import (
+    append_record,
+    forget_records,
+    keep_longer_curve,
+    read_run_settings,
+    write_run_settings,
+)
 from utils.scoring.validation import ValidationSet, read_reference
 from utils.settings.current import current_settings
 from utils.settings.groups import FeatureSettings
@@ -64,7 +71,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Data
     load_start = time.perf_counter()
-    scalar = load_scalar(workspace, settings.features.mel_bins)
+    scalar = load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
     validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
     reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
@@ -79,7 +86,7 @@ def train(arguments: argparse.Namespace) -> None:
     # Model
     training = new_training(
         run,
-        settings.features.classes_num,
+        settings.features,
         iterations=iterations,
         standardize=standardize,
         compute=compute,
@@ -95,6 +102,7 @@ def train(arguments: argparse.Namespace) -> None:
         settings.features,
         arguments.precision,
         input_digests(workspace, [*run.data_types, "validation"], scalar),
+        iterations,
         resume=arguments.resume,
         ranks=ranks,
     )
@@ -189,6 +197,8 @@ def train(arguments: argparse.Namespace) -> None:
     board.close()
     if is_stopped:
         stop.leave(iteration)
+    if ranks.is_first:
+        logger.info(f"Detect events with: {predict_command(paths.checkpoint(iterations))}")
 
 
 def is_due(iteration: int, interval: int, iterations: int) -> bool:
@@ -202,6 +212,7 @@ def begin_run(
     features: FeatureSettings,
     precision: str,
     inputs: dict[str, str],
+    iterations: int,
     *,
     resume: bool,
     ranks: Ranks,
@@ -211,6 +222,9 @@ def begin_run(
         claim(paths.lock, paths.statistics)
         # First, so that statistics of an earlier training never stand beside a new start
         if not (resume and paths.settings.is_file()):
+            for curve in (paths.loss_statistics, paths.training_statistics):
+                if kept := keep_longer_curve(curve, iterations):
+                    logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
             remove_file(paths.loss_statistics)
             remove_file(paths.training_statistics)
         write_run_settings(

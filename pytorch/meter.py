@@ -10,7 +10,7 @@ from tqdm import tqdm
 from pytorch.distributed import Ranks
 from utils.system.errors import SedError
 from utils.system.log import logger
-from utils.system.progress import on_terminal
+from utils.system.progress import describe_seconds, on_terminal
 
 
 class Meter:
@@ -32,6 +32,8 @@ class Meter:
         self.device = device
         self.log_interval = log_interval
         self.ranks = ranks
+        self.iterations = iterations
+        self.is_estimated = False
         is_hidden = not (ranks.is_first and on_terminal())
         self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=is_hidden)
         self.losses: list[torch.Tensor] = []
@@ -91,6 +93,10 @@ class Meter:
         if self.bar.disable:
             values = ", ".join(f"{name}: {value:.4f}" for name, value in means.items())
             logger.info(f"iteration: {iteration}, {values}, {milliseconds:.0f} ms/iteration")
+        if not self.is_estimated and self.ranks.is_first:
+            self.is_estimated = True
+            left = describe_seconds(milliseconds / 1000 * (self.iterations - iteration))
+            logger.info(f"This training takes about {left} more, evaluations not counted")
         return means
 
     def seconds(self) -> float:

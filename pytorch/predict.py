@@ -58,7 +58,6 @@ def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
     parser.add_argument(
         "--checkpoint_path",
         type=Path,
-        required=True,
         help="a checkpoint; nothing else of the training is needed",
     )
     parser.add_argument(

@@ -96,8 +96,8 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
 
 def seed_number(text: str) -> int:
     """Return the seed that an argument holds, which must not be negative."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 0")
+    if not text.isdecimal() or int(text) >= 2**63:  # what torch takes
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 to 2**63 - 1")
     return int(text)
 
 
@@ -141,7 +141,7 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         arguments.batch_size,
         arguments.seed,
         arguments.mini_data,
-        settings.training,
+        settings.recipe if LOSSES[arguments.loss_type].is_recipe else settings.training,
     )
 
 

@@ -10,7 +10,9 @@ from pytorch.data_generator import Batch, Standardizer
 from pytorch.distributed import Ranks
 from pytorch.losses import LOSSES, Loss
 from pytorch.mean_teacher import MeanTeacher
-from pytorch.models import create_model
+from pytorch.models import Model, create_model
+from pytorch.recipe import MovingAverage, Recipe, learning_rate_factor
+from utils.settings.groups import FeatureSettings
 from utils.workspace.run import STUDENT, TEACHER, Run
 
 
@@ -26,6 +28,8 @@ class Training:
         The same weights, run so that gradients are averaged over the ranks; perhaps compiled.
     loss : Loss
     teacher : MeanTeacher or None
+    recipe : Recipe or None
+        Where the training goes by the recipe.
     optimizer, scheduler
         Of the student.
     compute : Compute
@@ -36,6 +40,7 @@ class Training:
     parallel_model: nn.Module
     loss: Loss
     teacher: MeanTeacher | None
+    recipe: Recipe | None
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     compute: Compute
@@ -44,12 +49,14 @@ class Training:
     @property
     def models(self) -> dict[str, nn.Module]:
         """The models that can be evaluated, by whose weights they have."""
+        if self.recipe is not None:
+            return {STUDENT: self.recipe.average.model}
         return {STUDENT: self.model} | ({TEACHER: self.teacher.model} if self.teacher is not None else {})
 
 
 def new_training(
     run: Run,
-    classes_num: int,
+    features: FeatureSettings,
     *,
     iterations: int,
     standardize: Standardizer,
@@ -60,12 +67,20 @@ def new_training(
     """Create the model, the teacher, the optimizer and the schedule of a run."""
     settings, loss = run.training, LOSSES[run.loss_type]
     model = create_model(
-        run.model_type, classes_num, loss.clip_output_from, outputs_in_float32=settings.outputs_in_float32
+        run.model_type,
+        features.classes_num,
+        loss.clip_output_from,
+        outputs_in_float32=run.outputs_in_float32,
+        mel_bins=features.mel_bins,
     ).to(compute.device)
     parallel_model = ranks.distribute(model)
     if compile_model:
         parallel_model = compiled(parallel_model, compute.device)
     teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
+    if loss.is_recipe:
+        return recipe_training(
+            run, model, parallel_model, features, iterations, standardize, compute, compile_model
+        )
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=settings.learning_rate,
@@ -79,8 +94,38 @@ def new_training(
         optimizer, settings.learning_rate_decay_interval, settings.learning_rate_decay
     )
     return Training(
-        model, parallel_model, loss, teacher, optimizer, scheduler, compute, is_compiled=compile_model
+        model, parallel_model, loss, teacher, None, optimizer, scheduler, compute, is_compiled=compile_model
     )
+
+
+def recipe_training(
+    run: Run,
+    model: Model,
+    parallel_model: nn.Module,
+    features: FeatureSettings,
+    iterations: int,
+    standardize: Standardizer,
+    compute: Compute,
+    is_compiled: bool,
+) -> Training:
+    """Create what a training by the recipe needs besides its model."""
+    settings = run.training
+    recipe = Recipe(
+        settings,
+        MovingAverage(model, settings.average_memory_fraction * iterations),
+        iterations,
+        standardize,
+        compute,
+        features.frames_per_second / model.stride_frames,
+        features.classes_num,
+    )
+    is_gpu = compute.device.type == "cuda"
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe_learning_rate, fused=is_gpu)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: learning_rate_factor((step + 1) / (iterations + 1), settings)
+    )
+    loss = LOSSES[run.loss_type]
+    return Training(model, parallel_model, loss, None, recipe, optimizer, scheduler, compute, is_compiled)
 
 
 def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -89,6 +134,24 @@ def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, T
     # The last batch of a pass may be smaller: a compiled model is not to be compiled again for it.
     if training.is_compiled:
         torch._dynamo.maybe_mark_dynamic(batch.logmel, 0)
+    if training.recipe is not None:
+        terms = training.recipe.terms(training.parallel_model, batch)
+        loss = sum(terms.values())
+    else:
+        loss, terms = published_loss(training, batch)
+    training.optimizer.zero_grad()
+    loss.backward()
+    training.optimizer.step()
+    training.scheduler.step()
+    if training.teacher is not None:
+        training.teacher.follow(training.model)
+    if training.recipe is not None:
+        training.recipe.average.follow(training.model)
+    return loss, terms
+
+
+def published_loss(training: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the loss of the published systems and its terms."""
     with training.compute.autocast():
         output = training.parallel_model(batch.logmel)
     if training.loss.compares_frames:
@@ -99,10 +162,4 @@ def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, T
         consistency = training.teacher.consistency(batch, output)
         loss += training.teacher.weight * sum(consistency.values())
         terms |= consistency
-    training.optimizer.zero_grad()
-    loss.backward()
-    training.optimizer.step()
-    training.scheduler.step()
-    if training.teacher is not None:
-        training.teacher.follow(training.model)
     return loss, terms

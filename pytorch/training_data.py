@@ -1,13 +1,17 @@
 """The clips that a run trains on, and the batches that it draws of them."""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from pytorch.data_generator import (
     Batch,
     BatchPart,
     Shard,
     Standardizer,
+    chosen,
     concatenate,
     hold,
     mixed_batches,
@@ -30,10 +34,28 @@ def load_training_subsets(
     Where the run holds nothing out, the validation clips join the subset that is annotated most like them.
     """
     subsets = {name: load_features(workspace, dataset_dir, name, settings) for name in run.data_types}
+    if LOSSES[run.loss_type].is_recipe:
+        subsets = {
+            name: without_held_out(features, run.training.holdout_fraction)
+            if features.weak_target is not None
+            else features
+            for name, features in subsets.items()
+        }
     if run.holdout_fold == "none":
         host = SYNTHETIC if SYNTHETIC in subsets else run.data_types[0]
         subsets[host] = concatenate([subsets[host], validation])
     return subsets
+
+
+def held_out(names: Sequence[str], fraction: float) -> np.ndarray:
+    """Return the ascending indexes of the clips that a recipe does not train on: always the same ones."""
+    order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names])
+    return np.sort(order[: int(fraction * len(names))])
+
+
+def without_held_out(features: Features, fraction: float) -> Features:
+    """Return the clips that a recipe trains on."""
+    return chosen(features, np.delete(np.arange(len(features.names)), held_out(features.names, fraction)))
 
 
 def labelled_clips(subsets: dict[str, Features]) -> Features:
@@ -55,14 +77,17 @@ def batches_of(
     The first `skip` batches are left out, as the run has seen them before.
     """
     order = {"seed": run.seed, "shard": shard, "skip": skip}
-    fractions = LOSSES[run.loss_type].batch_fractions
+    loss = LOSSES[run.loss_type]
+    fractions = loss.batch_fractions
+    if loss.is_recipe:
+        fractions = dict.fromkeys(subsets, 1 / len(subsets))
     if fractions is None:
         clips = hold(concatenate(list(subsets.values())), standardize, gpu_data_fraction)
         return training_batches(clips, batch_size=run.batch_size, **order)
     parts = [
         BatchPart(
             hold(subsets[name], standardize, gpu_data_fraction),
-            round(fraction * run.batch_size),
+            max(round(fraction * run.batch_size), 1),
             SUBSETS[name].annotation,
         )
         for name, fraction in fractions.items()

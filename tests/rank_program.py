@@ -5,7 +5,7 @@ import copy
 import torch
 from torch import distributed, nn
 
-from pytorch.distributed import Ranks, join_ranks
+from pytorch.distributed import ALONE, Ranks, join_ranks
 
 CLIPS, STEPS = 5, 3
 
@@ -27,7 +27,7 @@ def main() -> None:
     alone = nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.Conv2d(3, 2, 3))
     together = copy.deepcopy(alone)
     batches = torch.randn(STEPS, CLIPS, 1, 8, 8)
-    train(alone, alone, batches, Ranks(0, 1, 0))
+    train(alone, alone, batches, ALONE)
     train(together, ranks.distribute(together), batches, ranks)
     for name, value in together.state_dict().items():
         values = [torch.empty_like(value) for _ in range(ranks.count)]

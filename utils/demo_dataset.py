@@ -10,7 +10,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils.synthesis.demo_clips import CLIPS, make_demo_dataset
+from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, make_demo_dataset
 from utils.system import command_line
 from utils.system.log import start_logging
 
@@ -18,7 +18,9 @@ from utils.system.log import start_logging
 def make_command(arguments: argparse.Namespace) -> None:
     start_logging()
     clips = {data_type: getattr(arguments, data_type) for data_type in CLIPS}
-    make_demo_dataset(arguments.output_dir, clips=clips, seed=arguments.seed)
+    make_demo_dataset(
+        arguments.output_dir, clips=clips, clip_seconds=arguments.clip_seconds, seed=arguments.seed
+    )
 
 
 def main() -> None:
@@ -40,6 +42,9 @@ def main() -> None:
             metavar="CLIPS",
             help=f"clips of {data_type}; default {clips_num}",
         )
+    make.add_argument(
+        "--clip_seconds", type=float, default=CLIP_SECONDS, help=f"length of a clip; default {CLIP_SECONDS}"
+    )
     make.add_argument("--seed", type=int, default=0, help="of the random generators; default 0")
     command_line.run(parser)
 

@@ -54,7 +54,7 @@ def scalar_command(arguments: argparse.Namespace) -> None:
 
 
 def worker_count(text: str) -> int:
-    """Return the number of processes that an argument holds; -1 stands for one for each processor."""
+    """Return the number of threads that an argument holds; -1 stands for one for each processor."""
     return -1 if text == "-1" else command_line.positive_int(text)
 
 
@@ -79,7 +79,7 @@ def main() -> None:
         "--num_workers",
         type=worker_count,
         default=-1,
-        help="processes; default -1: one for each processor",
+        help="threads; default -1: one for each processor",
     )
     extract.add_argument(
         "--dask_scheduler",

@@ -1,20 +1,181 @@
-"""Checks the tables of a data set: what they list, and which of the recordings are there."""
+"""The data set: brings own recordings and annotations in, and checks tables and recordings."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from utils.dataset.check import print_report
+from utils.importing.annotations import COLUMN_NAMES, ReadingOptions
+from utils.importing.importer import SPLIT_UNITS, UNANNOTATED, ImportOptions, import_annotations
 from utils.settings.current import current_settings
+from utils.settings.groups import Settings
 from utils.system import command_line
+from utils.system.log import start_logging
+
+IMPORT_DESCRIPTION = """\
+Make a data set of recordings and annotations as they are: Audacity label files (a.txt beside a.wav), Raven
+selection tables, tables of file name, onset, offset and label in any dialect, or one folder for each class.
+
+Times may be 62.5, 62,5 or 1:02.5; separators tabs, commas or semicolons. Long recordings are cut into clips.
+The sources are only read. The folder then holds clips, tables, a split into training and validation, and
+settings.py with the labels and what else fits the recordings."""
 
 
 def check_command(arguments: argparse.Namespace) -> None:
     features = current_settings().features
     print_report(arguments.dataset_dir, features.labels, features.clip_seconds)
+
+
+def import_command(arguments: argparse.Namespace) -> None:
+    start_logging()
+    settings = current_settings()
+    options = ImportOptions(
+        ReadingOptions(
+            dict(arguments.columns or ()),
+            arguments.default_label,
+            arguments.point_seconds,
+            dict(arguments.rename or ()),
+        ),
+        arguments.labels,
+        arguments.clip_seconds,
+        arguments.overlap,
+        settings.importing.import_shortest_event,
+        arguments.eventless_fraction,
+        arguments.validation_fraction,
+        arguments.split_by,
+        arguments.unannotated,
+        arguments.seed,
+        settings.importing.import_iterations,
+        settings.importing.import_batch_size,
+    )
+    import_annotations(arguments.sources, arguments.output_dir, options, settings.features)
+
+
+def number_between(low: float, high: float, *, low_is_allowed: bool = True) -> Callable[[str], float]:
+    """Return what parses an argument that must be a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high or (number == low and not low_is_allowed):
+            words = "from" if low_is_allowed else "more than"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number {words} {low:g} to {high:g}")
+        return number
+
+    return parse
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Return the words that an argument holds, joined by commas."""
+    found = tuple(dict.fromkeys(word.strip() for word in text.split(",") if word.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' names nothing")
+    return found
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Return the two sides of an argument such as `dog=Dog`."""
+    left, sign, right = text.partition("=")
+    if not sign or not left.strip() or not right.strip():
+        raise argparse.ArgumentTypeError(f"'{text}' is not of the form OLD=NEW")
+    return left.strip(), right.strip()
+
+
+def column(text: str) -> tuple[str, str]:
+    """Return the two sides of an argument such as `onset=Beginn`."""
+    name, header = pair(text)
+    if name not in COLUMN_NAMES:
+        raise argparse.ArgumentTypeError(f"'{name}' is not one of {', '.join(COLUMN_NAMES)}")
+    return name, header
+
+
+def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) -> None:
+    """Add the arguments of the import."""
+    defaults, clip_seconds = settings.importing, settings.features.clip_seconds
+    parser.add_argument(
+        "sources",
+        type=Path,
+        nargs="+",
+        metavar="SOURCE",
+        help="folders of recordings and annotations, which are searched with all below them, or such files",
+    )
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
+    parser.add_argument(
+        "--labels", type=words, help="labels to take, joined by commas; without it all that occur"
+    )
+    parser.add_argument(
+        "--rename", type=pair, nargs="+", metavar="OLD=NEW", help="labels to replace, such as dog=Dog"
+    )
+    parser.add_argument(
+        "--default_label", metavar="LABEL", help="of events without one, as of a table about one species"
+    )
+    parser.add_argument(
+        "--columns",
+        type=column,
+        nargs="+",
+        metavar="NAME=HEADER",
+        help=f"headers that are not understood, such as onset=Beginn; NAME is {', '.join(COLUMN_NAMES)}",
+    )
+    parser.add_argument(
+        "--point_seconds",
+        type=number_between(0, 3600, low_is_allowed=False),
+        metavar="SECONDS",
+        help="length given to labels of an instant, whose onset is their offset",
+    )
+    parser.add_argument(
+        "--clip_seconds",
+        type=number_between(0, 3600, low_is_allowed=False),
+        default=clip_seconds,
+        metavar="SECONDS",
+        help=f"length of the clips; default {clip_seconds}",
+    )
+    parser.add_argument(
+        "--overlap",
+        type=number_between(0, 3600),
+        default=defaults.import_overlap,
+        metavar="SECONDS",
+        help=f"what two neighbouring clips share; default {defaults.import_overlap}",
+    )
+    parser.add_argument(
+        "--eventless_fraction",
+        type=number_between(0, 1),
+        default=defaults.import_eventless_fraction,
+        metavar="FRACTION",
+        help="of the clips without events, how many to take, in training and validation; default "
+        f"{defaults.import_eventless_fraction}",
+    )
+    parser.add_argument(
+        "--validation_fraction",
+        type=number_between(0, 0.9, low_is_allowed=False),
+        default=defaults.import_validation_fraction,
+        metavar="FRACTION",
+        help=f"of the events, how many to validate on; default {defaults.import_validation_fraction}",
+    )
+    parser.add_argument(
+        "--split_by",
+        choices=SPLIT_UNITS,
+        default=SPLIT_UNITS[0],
+        help="what is either in training or in validation as a whole; clips of one recording sound alike, so "
+        f"scores of a split by clip are too good; default {SPLIT_UNITS[0]}",
+    )
+    parser.add_argument(
+        "--unannotated",
+        choices=UNANNOTATED,
+        default=UNANNOTATED[0],
+        help=f"what becomes of recordings that no annotation mentions; default {UNANNOTATED[0]}",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=settings.defaults.seed,
+        help=f"of the split and of the choice of clips without events; default {settings.defaults.seed}",
+    )
 
 
 def main() -> None:
@@ -24,10 +185,19 @@ def main() -> None:
         commands,
         "check",
         check_command,
-        summary="compare a data set's tables with its audio and the challenge",
+        summary="compare a data set's tables with its audio and the challenge; list all errors",
         example="python utils/metadata.py check --dataset_dir demo_dataset",
     )
     command_line.add_dataset_dir(check)
+    importing = command_line.add_command(
+        commands,
+        "import_annotations",
+        import_command,
+        summary="recordings with labels of Audacity, Raven, any table or folders of classes -> data set",
+        description=IMPORT_DESCRIPTION,
+        example="python utils/metadata.py import_annotations field_recordings --output_dir birds",
+    )
+    add_import_arguments(importing, current_settings())
     command_line.run(parser)
 
 

@@ -8,6 +8,7 @@ if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from utils.dataset.tables import write_table
+from utils.results.choice import BEST, checkpoint_of, choose_model, options_of, predict_command
 from utils.results.figures import plot_training_curves
 from utils.results.table import format_table, read_evaluated_runs, results_rows
 from utils.settings.current import current_settings
@@ -38,11 +39,21 @@ def draw_training_curves(arguments: argparse.Namespace) -> None:
     print(f"Training curves: {workspace.training_curves}")
 
 
+def show_best_model(arguments: argparse.Namespace) -> None:
+    """Print the best model, its checkpoint, and how to use it."""
+    model = choose_model(arguments.workspace, BEST)
+    checkpoint = checkpoint_of(model)
+    print(f"Best model: {model.title}")
+    print(f"Checkpoint: {checkpoint}")
+    print(f"Detect events with: {predict_command(checkpoint, *options_of(model))}")
+
+
 def main() -> None:
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, function, help_text in (
         ("table", print_table, "print the results table"),
+        ("best", show_best_model, "print the best model, its checkpoint and the command that uses it"),
         ("training_curves", draw_training_curves, "draw the training curves of all runs (PNG)"),
     ):
         example = f"python utils/plot_results.py {name} --workspace workspace/demo"

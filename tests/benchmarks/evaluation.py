@@ -52,7 +52,9 @@ def some_validation_set(clips: int) -> tuple[Features, ValidationSet]:
 def new_detector(*, cuda: bool, precision: str) -> Detector:
     compute = choose_compute(cuda=cuda, precision=precision)
     no_scaling = (torch.zeros(FEATURES.mel_bins), torch.ones(FEATURES.mel_bins))
-    model = create_model(RUN.model_type, FEATURES.classes_num, "frame_vectors", outputs_in_float32=True)
+    model = create_model(
+        RUN.model_type, FEATURES.classes_num, "frame_vectors", outputs_in_float32=True, mel_bins=64
+    )
     return Detector(
         model.to(compute.device),
         RUN.model_type,

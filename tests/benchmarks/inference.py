@@ -31,7 +31,9 @@ def plain(clips: int) -> float:
 def pipeline(clips: int) -> float:
     keep_freed_memory()
     compute = choose_compute(cuda=False, precision="auto")
-    model = create_model(MODEL_TYPE, SETTINGS.features.classes_num, "frame_vectors", outputs_in_float32=True)
+    model = create_model(
+        MODEL_TYPE, SETTINGS.features.classes_num, "frame_vectors", outputs_in_float32=True, mel_bins=64
+    )
     detector = Detector(
         model, MODEL_TYPE, NO_SCALING, SETTINGS.features, SETTINGS.events, compute, BATCH_SIZE
     )

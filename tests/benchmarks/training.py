@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from pytorch.compute import choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer, hold, training_batches
-from pytorch.distributed import Ranks
+from pytorch.distributed import ALONE
 from pytorch.training import new_training, training_step
 from tests.benchmarks.measure import SETTINGS, compare, peak_operations_per_second, some_features
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
@@ -73,10 +73,10 @@ def pipeline(clips: int) -> float:
     keep_freed_memory()
     compute = choose_compute(cuda=HAS_GPU, precision="auto")
     standardize = Standardizer.of(SCALAR, compute.device)
-    held = hold(some_features(DATA_SET_CLIPS), compute.device, SETTINGS.loop.gpu_data_fraction)
-    batches = training_batches(held, standardize, batch_size=BATCH_SIZE, seed=RUN.seed)
+    held = hold(some_features(DATA_SET_CLIPS), standardize, SETTINGS.loop.gpu_data_fraction)
+    batches = training_batches(held, batch_size=BATCH_SIZE, seed=RUN.seed)
     training = new_training(
-        RUN, CLASSES, iterations=1, standardize=standardize, compute=compute, ranks=Ranks(0, 1, 0)
+        RUN, SETTINGS.features, iterations=1, standardize=standardize, compute=compute, ranks=ALONE
     )
     return seconds_of_steps(lambda: training_step(training, next(batches)), clips)
 

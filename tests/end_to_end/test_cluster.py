@@ -72,7 +72,7 @@ def test_workers_with_another_configuration_are_refused(cluster, tiny_dataset, t
     assert_user_error(result, "has hop_size = 500, and here it is 640; start the workers with the same SED_C")
 
 
-def test_absent_scheduler_is_a_user_error(tiny_dataset, tmp_path, monkeypatch):
+def test_absent_scheduler_is_a_user_error(tiny_dataset, tmp_path):
     place = ("--dataset_dir", tiny_dataset, "--workspace", tmp_path)
     result = run_command(*EXTRACT, *place, "--dask_scheduler", "tcp://127.0.0.1:9")
     assert_user_error(result, "--dask_scheduler tcp://127.0.0.1:9: no Dask scheduler answers there")

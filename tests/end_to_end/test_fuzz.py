@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pytorch.inference import score
-from tests.settings_for_tests import SETTINGS
+from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
 from utils.dataset.tables import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
-from utils.events.post_processing import POST_PROCESSINGS, class_post_processing, detect_events
+from utils.events.post_processing import POST_PROCESSINGS, detect_events
 from utils.events.probabilities import Probabilities
 from utils.system.errors import SedError
 
-LABELS, CLASSES_NUM = SETTINGS.features.labels, SETTINGS.features.classes_num
 FRAMES_PER_SECOND = SETTINGS.features.frames_per_second
 
 CELLS = st.one_of(
@@ -128,9 +127,9 @@ PROBABILITIES = st.one_of(
 
 @given(
     framewise=arrays.arrays(
-        np.float32, st.tuples(st.integers(1, 40), st.just(CLASSES_NUM)), elements=PROBABILITIES
+        np.float32, st.tuples(st.integers(1, 40), st.just(len(LABELS))), elements=PROBABILITIES
     ),
-    clipwise=arrays.arrays(np.float32, CLASSES_NUM, elements=PROBABILITIES),
+    clipwise=arrays.arrays(np.float32, len(LABELS), elements=PROBABILITIES),
     name=st.sampled_from(sorted(POST_PROCESSINGS)),
     stride_frames=st.sampled_from([1, 8, 16]),
     rest=st.integers(0, 15),
@@ -141,7 +140,7 @@ def test_any_probabilities_become_sound_events(framewise, clipwise, name, stride
     events = detect_events(
         Probabilities(framewise, clipwise, stride_frames, frames),
         labels=LABELS,
-        post_processing=(class_post_processing(name, SETTINGS.events),) * CLASSES_NUM,
+        post_processing=post_processing_named(name),
         frames_per_second=FRAMES_PER_SECOND,
     )
     seconds = frames / FRAMES_PER_SECOND

@@ -12,13 +12,12 @@ import torch
 
 from tests.commands import PROJECT, assert_user_error, run_command
 from tests.end_to_end.test_readme import OWN_DATA, bash_blocks
-from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
+from utils.dataset.tables import Event, read_strong_table
 
 pytestmark = pytest.mark.xdist_group("own_data")  # one process runs all these tests, as they share a run
-LABELS = ["Blackbird", "Robin", "Wren"]
 PITCHES = {"Blackbird": 800, "Robin": 2000, "Wren": 5000}  # Hz
+LABELS = list(PITCHES)
 RATE = 22050  # Hz, of the recordings
-CLIP_SECONDS = 5
 
 
 def song(seconds: float, events: list[Event], generator: np.random.Generator) -> np.ndarray:
@@ -30,14 +29,19 @@ def song(seconds: float, events: list[Event], generator: np.random.Generator) ->
     return sound
 
 
-def make_subset(folder: Path, table: Path, count: int, generator: np.random.Generator) -> None:
-    folder.mkdir(parents=True)
-    clips = []
-    for index in range(count):
-        events = [Event(1.0, 1.5 + generator.uniform(0, 2), LABELS[index % 3])] if index else []
-        clips.append(Clip(f"bird {index}.flac", events=tuple(events)))
-        soundfile.write(folder / clips[-1].name, song(CLIP_SECONDS, events, generator), RATE)
-    write_strong_table(table, clips)
+def make_field_recordings(folder: Path, generator: np.random.Generator) -> None:
+    """Recordings with Audacity labels, as written where commas are decimal points; the first has 33 s."""
+    for index in range(6):
+        seconds = 33 if index == 0 else 5
+        events = [
+            Event(start + 0.5, start + 1.5 + generator.uniform(0, 2), LABELS[(index + start // 5) % 3])
+            for start in range(0, seconds - 4, 5)
+        ]
+        place = folder / f"day {index % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        soundfile.write(place / f"bird {index}.flac", song(seconds, events, generator), RATE)
+        lines = [f"{event.onset:.6f}\t{event.offset:.6f}\t{event.label}\n" for event in events]
+        (place / f"bird {index}.txt").write_text("".join(lines).replace(".", ","))
 
 
 @pytest.fixture(scope="module")
@@ -45,48 +49,77 @@ def followed(tmp_path_factory) -> Path:
     """The folder in which the page's commands ran; but with two iterations only."""
     folder = tmp_path_factory.mktemp("own_data")
     generator = np.random.default_rng(0)
-    birds = folder / "birds"
-    make_subset(birds / "audio/train/synthetic", birds / "metadata/train/synthetic.csv", 7, generator)
-    make_subset(birds / "audio/validation", birds / "metadata/validation/validation.csv", 4, generator)
+    make_field_recordings(folder / "field_recordings", generator)
     (folder / "new_recordings").mkdir()
     soundfile.write(folder / "new_recordings/morning.ogg", song(23, [], generator), RATE)
-    for name in ("utils", "pytorch", "metadata"):
+    for name in ("utils", "pytorch", "metadata", "runme.sh"):
         (folder / name).symlink_to(PROJECT / name)
     commands = "\n".join(bash_blocks(OWN_DATA))
-    assert commands.count("python ") == 6
-    for here, there in (("source .venv/bin/activate\n", ""), ("ITERATIONS=2000", "ITERATIONS=2")):
+    assert commands.count("python ") == 7
+    assert commands.count("DATASET_DIR=birds bash runme.sh") == 1
+    for here, there in (
+        ("source .venv/bin/activate\n", ""),
+        (
+            "--loss_type framewise_binary_crossentropy",
+            "--loss_type framewise_binary_crossentropy --iterations 1",
+        ),
+    ):
         assert commands.count(here) == 1
         commands = commands.replace(here, there)
-    commands, runme = commands.split("DATASET_DIR=birds ")
-    assert runme.strip() == "WORKSPACE=birds_workspace bash runme.sh"  # test_runme.py runs it
     result = subprocess.run(
-        ["bash", "-e", "-c", commands],
+        ["bash", "-e", "-o", "pipefail", "-c", commands],
         cwd=folder,
-        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=os.environ
+        | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHON": sys.executable,
+            "ITERATIONS": "2",
+            "BATCH_SIZE": "4",
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=300,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+    (folder / "output.txt").write_text(result.stdout)
     return folder
 
 
-def test_own_classes_are_trained_and_detected(followed):
+def checkpoint_of(followed: Path) -> Path:
     (checkpoint,) = followed.rglob("md_2_iters.pth")
-    features = torch.load(checkpoint, weights_only=True)["features"]
+    return checkpoint
+
+
+def test_own_classes_are_trained_and_detected(followed):
+    features = torch.load(checkpoint_of(followed), weights_only=True)["features"]
     assert list(features["labels"]) == LABELS
-    assert (features["sample_rate"], features["clip_seconds"]) == (16000, 5.0)
+    assert (features["sample_rate"], features["clip_seconds"]) == (24000, 5.0)
     (detected,) = read_strong_table(followed / "detected/events.csv", LABELS)
     assert detected.name == "morning.ogg"
     assert (followed / "detected/morning.ogg.txt").is_file()
 
 
+def test_the_long_recording_is_cut_and_all_events_are_there(followed):
+    tables = (followed / "birds/metadata").rglob("*.csv")
+    clips = [clip for table in tables for clip in read_strong_table(table, LABELS)]
+    assert sum(len(clip.events) for clip in clips) == 6 + 5
+    assert max(event.offset for clip in clips for event in clip.events) <= 5
+    assert len([clip for clip in clips if clip.name.startswith("day 0__bird 0_000")]) == 7
+
+
+def test_one_training_is_run_and_the_last_line_leads_on(followed):
+    output = (followed / "output.txt").read_text().split("=== best model")[0]
+    assert output.count("=== train ") == 1
+    assert "=== train train_synthetic framewise_binary_crossentropy" in output
+    assert f"Settings of the data set: {'birds/settings.py'}" in output
+    assert (followed / "workspace/birds/report.html").is_file()
+
+
 def test_own_classes_are_detected_without_the_settings_file(followed, tmp_path):
-    (checkpoint,) = followed.rglob("md_2_iters.pth")
     place = [followed / "new_recordings", "--output_dir", tmp_path, "--probabilities"]
-    result = run_command(
-        "pytorch/inference.py", "predict", "--checkpoint_path", checkpoint, *place, SED_CONFIG=""
-    )
+    command = ["pytorch/inference.py", "predict", "--checkpoint_path", checkpoint_of(followed), *place]
+    result = run_command(*command, SED_CONFIG="")
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "events.csv").read_bytes() == (followed / "detected/events.csv").read_bytes()
     lines = (tmp_path / "morning.ogg.probabilities.csv").read_text().splitlines()
@@ -94,10 +127,16 @@ def test_own_classes_are_detected_without_the_settings_file(followed, tmp_path):
     assert len(lines) == 1 + 23 * 64
 
 
+def test_stages_without_the_settings_say_where_they_are(followed):
+    """Else features would be made of other classes, at another rate."""
+    command = ("utils/metadata.py", "check", "--dataset_dir", followed / "birds")
+    assert_user_error(run_command(*command), f"export SED_CONFIG={followed / 'birds/settings.py'}")
+
+
 def test_workspace_has_one_scalar(followed, tmp_path):
     """Else a run would be standardized by one when it is trained and by another one later."""
     for kind in ("features", "scalars"):
-        (tmp_path / kind).symlink_to(followed / "birds_workspace" / kind)
+        (tmp_path / kind).symlink_to(followed / "workspace/birds" / kind)
     command = ("utils/features.py", "calculate_scalar", "--workspace", tmp_path, "--data_type", "train_weak")
-    result = run_command(*command, SED_CONFIG=str(followed / "birds.py"))
+    result = run_command(*command, SED_CONFIG=str(followed / "birds/settings.py"))
     assert_user_error(result, "synthetic.h5: the runs of this workspace standardize by", "--workspace")

@@ -1,13 +1,11 @@
-"""`predict`: what a checkpoint hears in recordings of any length, and how it is written."""
+"""`predict`: the events that a checkpoint detects in recordings of any length, and how they are written."""
 
 import json
 import math
 import tracemalloc
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,22 +16,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytorch.compute import choose_compute
-from pytorch.detector import detector_of_checkpoint
-from pytorch.long_audio import listen
+from pytorch.detector import StoredDetector, load_detector
+from pytorch.long_audio import WindowProbabilities, average_windows, detect_in_streams
 from pytorch.predict import predict
-from tests.commands import run_command, run_well
-from tests.small import SETTINGS, Small, make_small
-from utils import config
+from tests.commands import assert_user_error, run_command, run_well
+from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from tests.small import CONFIG, FEATURES_FOLDER, Small, make_small
 from utils.audio.logmel import logmel_of_clip
 from utils.audio.reading import SampleStream, read_clip
 from utils.audio.recordings import find_recordings
-from utils.audio.windows import WindowProbabilities, average_windows, cut_windows, window_hop_frames
+from utils.audio.windows import cut_windows, window_hop_frames
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
 from utils.events.event_files import cut_events, write_audacity
-from utils.events.post_processing import detect_events, post_processing_named
-from utils.scoring.validation import Probabilities
+from utils.events.post_processing import detect_events
+from utils.events.probabilities import Probabilities
 from utils.system.errors import SedError
-from utils.workspace.paths import STUDENT, TEACHER, Run, Workspace, tuned_beside
+from utils.workspace.paths import Workspace, tuned_beside
+from utils.workspace.run import STUDENT, TEACHER, Run
 
 pytestmark = pytest.mark.xdist_group("predict")  # one process runs all these tests, as they share a run
 
@@ -45,6 +44,8 @@ EAGER = (
 )
 PREDICT = ("pytorch/inference.py", "predict")
 RATE = 44100  # Hz, of the recordings
+FEATURES = SETTINGS.features
+DOUBLE_THRESHOLD = post_processing_named("double_threshold")
 ROUNDING = 1e-4  # of probabilities: a model rounds a window differently beside others in a batch
 
 
@@ -65,7 +66,7 @@ class Taught:
 def taught(tmp_path_factory) -> Taught:
     folder = tmp_path_factory.mktemp("predict")
     small = make_small(folder)
-    small.config.write_text(SETTINGS + EAGER)
+    small.config.write_text(CONFIG + EAGER)
     for index, path in enumerate(sorted((small.dataset_dir / "audio/validation").iterdir())):
         audio, rate = soundfile.read(path)
         soundfile.write(path, audio[: int((1.3 if index == 2 else 2.0) * rate)], rate)
@@ -75,9 +76,8 @@ def taught(tmp_path_factory) -> Taught:
     small.run(*small.scalar(workspace))
     small.run(*small.train(workspace, RUN, ITERATIONS))
     small.run(*small.inference(workspace, RUN, ITERATIONS))
-    with patch.dict(vars(config), sample_rate=8000, hop_size=250, frames_per_second=32.0, mel_bins=16):
-        places = Workspace(workspace)
-        return Taught(small, places.checkpoint(RUN, ITERATIONS), places.submission(RUN, ITERATIONS))
+    paths = Workspace(workspace, FEATURES_FOLDER).run_paths(RUN)
+    return Taught(small, paths.checkpoint(ITERATIONS), paths.submission(ITERATIONS))
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def outputs(taught, tmp_path_factory) -> Outputs:
 
 
 def events_by_name(path: Path) -> dict[str, list[Event]]:
-    clips = read_strong_table(path, config.labels, names_with_folders=True)
+    clips = read_strong_table(path, LABELS, names_with_folders=True)
     return {clip.name: sorted(clip.events, key=lambda e: (e.label, e.onset)) for clip in clips}
 
 
@@ -152,23 +152,19 @@ def test_clips_give_what_inference_validation_gives(taught, tmp_path):
     assert events_by_name(tmp_path / "events.csv") == expected
 
 
-@pytest.fixture
-def own_config() -> Iterator[None]:
-    """Lets a test load checkpoints, which replace the config."""
-    before = dict(vars(config))
-    yield
-    vars(config).update(before)
+def load(path: Path, weights: str = STUDENT, **event_values: float) -> StoredDetector:
+    """Load a detector that computes in float32."""
+    compute = choose_compute(cuda=False, precision="fp32")
+    return load_detector(path, weights, compute, batch_size=32, event_values=event_values)
 
 
 def plain_probabilities(samples: np.ndarray, taught: Taught) -> np.ndarray:
     """Windows of two seconds at each second, one at a time; each frame's mean over those that hold it."""
-    detector = detector_of_checkpoint(
-        taught.checkpoint, STUDENT, choose_compute(cuda=False, precision="fp32")
-    )
+    detector = load(taught.checkpoint)
     detector.model.eval()
     mono = soxr.resample(samples.mean(axis=1), RATE, 8000, quality="HQ")
     frames = len(mono) // 250
-    heard: list[list[np.ndarray]] = [[] for _ in range(frames)]
+    of_frame: list[list[np.ndarray]] = [[] for _ in range(frames)]
     starts = [start for start in range(0, frames, 32) if start + 64 <= frames]
     beyond = frames - 64 - starts[-1]
     stride = detector.model.stride_frames
@@ -179,13 +175,14 @@ def plain_probabilities(samples: np.ndarray, taught: Taught) -> np.ndarray:
         clip = np.zeros(16000)
         part = mono[start * 250 : start * 250 + 16000]
         clip[: len(part)] = part
-        logmel = ((logmel_of_clip(clip) - mean) / std).astype(np.float32)
+        logmel = ((logmel_of_clip(clip, detector.features) - mean) / std).astype(np.float32)
         with torch.inference_mode():
-            framewise = detector.model(torch.from_numpy(logmel[None])).framewise_output[0].numpy()
+            output = detector.model(torch.from_numpy(logmel[None])).stretched(64)
+        framewise = output.framewise_output[0].numpy()
         for frame in range(64):
             if start + frame < frames:
-                heard[start + frame].append(framewise[frame])
-    return np.array([np.mean(values, axis=0) for values in heard])
+                of_frame[start + frame].append(framewise[frame])
+    return np.array([np.mean(values, axis=0) for values in of_frame])
 
 
 def read_probabilities(path: Path) -> tuple[list[str], np.ndarray]:
@@ -193,9 +190,9 @@ def read_probabilities(path: Path) -> tuple[list[str], np.ndarray]:
     return header, np.array(rows, dtype=float)
 
 
-def test_frame_probabilities_of_a_long_recording_equal_the_plain_reading(outputs, taught, own_config):
+def test_frame_probabilities_of_a_long_recording_equal_the_plain_reading(outputs, taught):
     header, table = read_probabilities(outputs.folder / "long.wav.probabilities.csv")
-    assert header == ["time", *config.labels]
+    assert header == ["time", *LABELS]
     expected = plain_probabilities(outputs.long, taught)
     np.testing.assert_allclose(table[: len(expected), 1:], expected, atol=ROUNDING)
     np.testing.assert_allclose(table[:, 0], np.arange(len(table)) / 32)
@@ -204,16 +201,16 @@ def test_frame_probabilities_of_a_long_recording_equal_the_plain_reading(outputs
     assert table[:, 1:].std(axis=0).max() > 0.001, "a constant would show nothing"
 
 
-def test_all_formats_are_heard_alike(outputs):
-    heard = {
+def test_all_formats_give_the_same_probabilities(outputs):
+    tables = {
         suffix: read_probabilities(outputs.folder / f"long.{suffix}.probabilities.csv")[1]
         for suffix in ("wav", "flac", "ogg", "mp3")
     }
-    np.testing.assert_allclose(heard["wav"], heard["flac"], atol=ROUNDING)
+    np.testing.assert_allclose(tables["wav"], tables["flac"], atol=ROUNDING)
     for suffix in ("ogg", "mp3"):
-        frames = min(len(heard["wav"]), len(heard[suffix]))
-        assert abs(len(heard["wav"]) - len(heard[suffix])) <= 3
-        assert np.abs(heard["wav"][:frames] - heard[suffix][:frames]).mean() < 0.02
+        frames = min(len(tables["wav"]), len(tables[suffix]))
+        assert abs(len(tables["wav"]) - len(tables[suffix])) <= 3
+        assert np.abs(tables["wav"][:frames] - tables[suffix][:frames]).mean() < 0.02
 
 
 def test_outputs_hold_the_same_events(outputs):
@@ -254,7 +251,7 @@ def test_recordings_of_one_name_in_two_folders_keep_their_own_events(outputs):
     assert not np.array_equal(one, two)
 
 
-def test_unreadable_recording_is_listed_and_the_others_are_heard(outputs):
+def test_unreadable_recording_is_listed_and_the_others_are_not_lost(outputs):
     assert outputs.code == 1
     *_, before, reason = outputs.shown.strip().splitlines()
     assert before == "Not read: 1 of 7"
@@ -277,7 +274,7 @@ def test_score_reads_the_table(outputs):
 def test_labels_are_those_of_the_checkpoint(outputs, taught, tmp_path):
     content = torch.load(taught.checkpoint, weights_only=True)
     labels = [f"sound {number}" for number in range(10)]
-    content["settings"]["labels"] = content["labels"] = labels
+    content["features"]["labels"] = labels
     torch.save(content, tmp_path / "renamed.pth")
     command = [*PREDICT, "--checkpoint_path", tmp_path / "renamed.pth", outputs.recordings / "long.wav"]
     header, *renamed = run_well(*command, "--precision", "fp32").splitlines()
@@ -285,7 +282,7 @@ def test_labels_are_those_of_the_checkpoint(outputs, taught, tmp_path):
     table = (outputs.folder / "events.csv").read_text().splitlines()
     original = [line.split("\t") for line in table if line.startswith("long.wav\t")]
     assert len(original) > 3
-    expected = ["\t".join([*cells, labels[config.labels.index(label)]]) for *cells, label in original]
+    expected = ["\t".join([*cells, labels[LABELS.index(label)]]) for *cells, label in original]
     assert renamed == expected
 
 
@@ -299,16 +296,24 @@ def test_thresholds_can_be_chosen_anew(taught, outputs, tmp_path):
 def test_tuned_post_processing_lies_beside_the_checkpoint(taught, outputs, tmp_path):
     (tmp_path / "model.pth").symlink_to(taught.checkpoint)
     command = [*PREDICT, "--checkpoint_path", tmp_path / "model.pth", outputs.recordings / "long.wav"]
-    deaf = {"clip_threshold": 1, "high_threshold": 1, "low_threshold": 1, "join_gap": 0, "drop_length": 0}
-    heard = {**deaf, "clip_threshold": 0, "high_threshold": 0, "low_threshold": 0}
-    classes = dict.fromkeys(config.labels, deaf) | {config.labels[4]: heard}
-    content = {"post_processing": "double_threshold", "classes": classes}
-    tuned_beside(tmp_path / "model.pth", STUDENT).write_text(json.dumps(content))
+    nothing = {"clip_threshold": 1, "high_threshold": 1, "low_threshold": 1, "join_gap": 0, "drop_length": 0}
+    everything = {**nothing, "clip_threshold": 0, "high_threshold": 0, "low_threshold": 0}
+    classes = dict.fromkeys(LABELS, nothing) | {LABELS[4]: everything}
+    start = torch.load(taught.checkpoint, weights_only=True)["start"]
+    content = {"start": start, "post_processing": "double_threshold", "classes": classes}
+    path = tuned_beside(tmp_path / "model.pth", STUDENT)
+    path.write_text(json.dumps(content))
     printed = run_well(*command, "--tuned").splitlines()
-    assert printed[1:] == [f"long.wav\t0\t{len(outputs.long) / RATE:.6g}\t{config.labels[4]}"]
+    assert printed[1:] == [f"long.wav\t0\t{len(outputs.long) / RATE:.6g}\t{LABELS[4]}"]
+
+    path.write_text(json.dumps(content | {"start": "another"}))
+    assert_user_error(run_command(*command, "--tuned"), path, "was tuned for an earlier training of this run")
+    path.unlink()
+    expected = (path, "was not tuned yet", "pytorch/inference.py tune")
+    assert_user_error(run_command(*command, "--tuned"), *expected)
 
 
-def test_nothing_to_hear_is_a_user_error(taught, tmp_path):
+def test_nothing_to_read_is_a_user_error(taught, tmp_path):
     (tmp_path / "empty").mkdir()
     soundfile.write(tmp_path / "no_samples.wav", np.zeros(0), RATE)
     command = [*PREDICT, "--checkpoint_path", taught.checkpoint]
@@ -331,71 +336,98 @@ def test_files_need_a_folder():
             predict(SimpleNamespace(**arguments))
 
 
-def compute():
-    return choose_compute(cuda=False, precision="fp32")
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"settings": None}, "its settings are no table"),
-        ({"scalar": {"mean": torch.zeros(16)}}, "its scalar has no std of 16 mel bands"),
+        ({"features": None}, "its features is not valid"),
+        ({"events": [1]}, "its events is not valid"),
+        ({"outputs_in_float32": 1}, "its outputs_in_float32 is not valid"),
+        ({"iteration": "6"}, "its iteration is not valid"),
+        ({"start": None}, "its start is not valid"),
+        ({"scalar": {"mean": torch.zeros(16)}}, "its scalar has no valid std of 16 mel bands"),
         (
-            {"scalar": {"mean": torch.zeros(16), "std": torch.zeros(3)}},
-            "its scalar has no std of 16 mel bands",
+            {"scalar": {"mean": torch.zeros(16), "std": torch.ones(3)}},
+            "its scalar has no valid std of 16 mel bands",
+        ),
+        (
+            {"scalar": {"mean": torch.zeros(16), "std": torch.zeros(16)}},
+            "a standard deviation in its scalar is not positive",
+        ),
+        (
+            {"scalar": {"mean": torch.full((16,), math.nan), "std": torch.ones(16)}},
+            "its scalar has no valid mean of 16 mel bands",
         ),
         ({"model_type": "Rnn"}, "unknown model 'Rnn'"),
-        ({"model_type": ["Rnn"]}, r"its model_type is \['Rnn'\]"),
+        ({"model_type": ["Rnn"]}, "its model_type is not valid"),
+        ({"loss_type": "none"}, "loss 'none'"),
+        ({"model": None}, "its weights are not those of a Cnn_5layers_AvgPooling"),
         ({"model": {"weights": torch.zeros(1)}}, "its weights are not those of a Cnn_5layers_AvgPooling"),
     ],
 )
-def test_checkpoint_with_wrong_content_is_refused(taught, tmp_path, own_config, change, message):
+def test_checkpoint_with_wrong_content_is_refused(taught, tmp_path, change, message):
     torch.save(torch.load(taught.checkpoint, weights_only=True) | change, tmp_path / "changed.pth")
-    with pytest.raises(SedError, match=message):
-        detector_of_checkpoint(tmp_path / "changed.pth", STUDENT, compute())
+    with pytest.raises(SedError, match=f"changed.pth: .*{message}"):
+        load(tmp_path / "changed.pth")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
         ("labels", ["a", "a"], "labels must be distinct"),
-        ("labels", ["a\tb"], "is no label"),
-        ("sample_rate", "8000", "sample_rate must be int"),
-        ("hop_size", 0, "hop_size must be more than 0"),
+        ("labels", ["a\tb"], "is not a valid label"),
+        ("sample_rate", "8000", "sample_rate must be int, but is '8000'"),
+        ("hop_size", 0, "hop_size must be at least 1, but is 0"),
         ("clip_seconds", math.nan, "clip_seconds must be more than 0"),
         ("clip_seconds", math.inf, "clip_seconds must be more than 0"),
         ("mel_max_frequency", 14000, "at most half of sample_rate"),
-        ("window_overlap", 1.0, "window_overlap must be"),
-        ("window_size", 100000, "has fewer samples than window_size"),
-        ("high_threshold", None, "high_threshold must be int or float"),
+        ("window_overlap", 1.0, "window_overlap must be at least 0 and less than 1"),
+        ("window_size", 100000, "is shorter than window_size"),
+        ("high_threshold", None, "high_threshold must be float, but is None"),
+        ("low_threshold", 0.5, "low_threshold 0.5 must be at most high_threshold 0.1"),
+        (
+            "crnn_post_processing",
+            "vad",
+            "crnn_post_processing must be one of double_threshold, median",
+        ),
     ],
 )
-def test_checkpoint_with_wrong_settings_is_refused(taught, tmp_path, own_config, name, value, message):
+def test_checkpoint_with_wrong_settings_is_refused(taught, tmp_path, name, value, message):
     content = torch.load(taught.checkpoint, weights_only=True)
-    torch.save(content | {"settings": content["settings"] | {name: value}}, tmp_path / "changed.pth")
-    before = dict(vars(config))
-    with pytest.raises(SedError, match=message):
-        detector_of_checkpoint(tmp_path / "changed.pth", STUDENT, compute())
-    assert vars(config) == before
+    (group,) = [group for group in ("features", "events") if name in content[group]]
+    path = tmp_path / "changed.pth"
+    torch.save(content | {group: content[group] | {name: value}}, path)
+    with pytest.raises(SedError, match=f"changed.pth: .*{message}"):
+        load(path)
+    result = run_command(*PREDICT, "--checkpoint_path", path, taught.clips)
+    assert_user_error(result, path, message)
 
 
-def test_checkpoint_of_an_earlier_version_says_what_it_lacks(taught, tmp_path, own_config):
+def test_checkpoint_of_an_earlier_version_says_what_it_lacks(taught, tmp_path):
     content = torch.load(taught.checkpoint, weights_only=True)
-    for name in ("scalar", "settings"):
+    for name in ("scalar", "features", "events", "outputs_in_float32", "iteration", "start", "model"):
         torch.save({key: value for key, value in content.items() if key != name}, tmp_path / "old.pth")
-        with pytest.raises(SedError, match=f"old.pth: holds no '{name}', as it is of an earlier version"):
-            detector_of_checkpoint(tmp_path / "old.pth", STUDENT, compute())
-    del content["settings"]["mel_bins"]
+        with pytest.raises(SedError, match=f"old.pth: has no '{name}', as it is of an earlier version"):
+            load(tmp_path / "old.pth")
+    del content["features"]["mel_bins"]
     torch.save(content, tmp_path / "old.pth")
-    with pytest.raises(SedError, match="its settings lack mel_bins; train again"):
-        detector_of_checkpoint(tmp_path / "old.pth", STUDENT, compute())
+    with pytest.raises(SedError, match="old.pth: mel_bins is missing"):
+        load(tmp_path / "old.pth")
     with pytest.raises(SedError, match="has no teacher"):
-        detector_of_checkpoint(taught.checkpoint, TEACHER, compute())
+        load(taught.checkpoint, TEACHER)
     (tmp_path / "text.pth").write_text("no checkpoint")
-    with pytest.raises(SedError, match="is no checkpoint"):
-        detector_of_checkpoint(tmp_path / "text.pth", STUDENT, compute())
+    with pytest.raises(SedError, match="text.pth: is not a valid checkpoint"):
+        load(tmp_path / "text.pth")
     with pytest.raises(SedError, match="there is no such checkpoint"):
-        detector_of_checkpoint(tmp_path / "none.pth", STUDENT, compute())
+        load(tmp_path / "none.pth")
+
+
+def test_chosen_event_values_replace_those_of_the_checkpoint_and_are_checked(taught):
+    before = load(taught.checkpoint)
+    after = load(taught.checkpoint, join_gap=0.3, sample_rate=44100)
+    assert after.events == replace(before.events, join_gap=0.3)
+    assert after.features == before.features
+    with pytest.raises(SedError, match="low_threshold 0.5 must be at most high_threshold 0.1"):
+        load(taught.checkpoint, low_threshold=0.5)
 
 
 @settings(max_examples=300, deadline=None)
@@ -412,11 +444,14 @@ def test_windows_hold_each_frame_whatever_the_blocks(
     samples, hop_size, clip_frames, rest, overlap, stride, blocks
 ):
     clip_samples = clip_frames * hop_size + min(rest, hop_size - 1)
-    values = {"hop_size": hop_size, "clip_frames": clip_frames, "clip_samples": clip_samples}
+    features = replace(
+        FEATURES, window_size=1, hop_size=hop_size, clip_seconds=clip_samples / FEATURES.sample_rate
+    )
+    assert (features.clip_samples, features.clip_frames) == (clip_samples, clip_frames)
+    options = {"stride_frames": stride, "window_overlap": overlap}
     recording = 1.0 + np.arange(samples)
-    with patch.multiple(config, window_overlap=overlap, **values):
-        windows = list(cut_windows(np.split(recording, np.cumsum(blocks)), stride))
-        hop_frames = window_hop_frames(stride)
+    windows = list(cut_windows(np.split(recording, np.cumsum(blocks)), features, **options))
+    hop_frames = window_hop_frames(clip_frames, **options)
     padded = np.concatenate([recording, np.zeros(2 * clip_samples)])
     for window in windows:
         start = window.start_frame * hop_size
@@ -434,30 +469,54 @@ def test_windows_hold_each_frame_whatever_the_blocks(
         assert frames <= clip_frames
 
 
+def random_window(
+    generator: np.random.Generator, start_frame: int, outputs: int, classes: int, stride: int, rest: int = 0
+) -> WindowProbabilities:
+    """A window of so many outputs of `stride` frames, and a rest of frames that the last one reaches over."""
+    probabilities = Probabilities(
+        generator.random((outputs, classes), np.float32),
+        generator.random(classes, np.float32),
+        stride,
+        outputs * stride + rest,
+    )
+    return WindowProbabilities(SampleStream(Path("a.wav"), FEATURES), start_frame, probabilities)
+
+
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.integers(1, 6), max_size=6), st.integers(0, 2**32 - 1))
-def test_averages_equal_the_plain_reading(shifts, seed):
+@given(
+    st.lists(st.integers(1, 6), max_size=6),
+    st.sampled_from([1, 4, 8]),
+    st.integers(0, 7),
+    st.integers(0, 2**32 - 1),
+)
+def test_averages_equal_the_plain_reading(shifts, stride, rest, seed):
     generator = np.random.default_rng(seed)
-    starts = [0, *np.cumsum(shifts).tolist()]
-    windows = [
-        WindowProbabilities(start, generator.random((6, 3), np.float32), generator.random(3, np.float32))
-        for start in starts
-    ]
-    framewise, clipwise = average_windows(windows)
-    assert len(framewise) == len(clipwise) == starts[-1] + 6
-    for frame in range(len(framewise)):
-        holding = [window for window in windows if 0 <= frame - window.start_frame < 6]
-        expected = np.mean([window.framewise[frame - window.start_frame] for window in holding], axis=0)
-        np.testing.assert_allclose(framewise[frame], expected, rtol=1e-6)
-        np.testing.assert_allclose(clipwise[frame], np.mean([w.clipwise for w in holding], axis=0), rtol=1e-6)
+    rest = min(rest, stride - 1)
+    starts = [0, *np.cumsum(shifts).tolist()]  # in outputs
+    windows = [random_window(generator, start * stride, 6, 3, stride, rest) for start in starts]
+    averages = average_windows(windows)
+    assert averages.stride_frames == stride
+    assert averages.frames == (starts[-1] + 6) * stride + rest
+    assert len(averages.framewise) == len(averages.clipwise) == starts[-1] + 6
+    for output in range(len(averages.framewise)):
+        holding = [
+            (output - start, window.probabilities)
+            for start, window in zip(starts, windows, strict=True)
+            if 0 <= output - start < 6
+        ]
+        framewise = np.mean([of_window.framewise[place] for place, of_window in holding], axis=0)
+        clipwise = np.mean([of_window.clipwise for _, of_window in holding], axis=0)
+        np.testing.assert_allclose(averages.framewise[output], framewise, rtol=1e-6)
+        np.testing.assert_allclose(averages.clipwise[output], clipwise, rtol=1e-6)
+    assert averages.stretched().shape == (averages.frames, 3)
 
 
 def test_single_window_keeps_its_probabilities_bit_by_bit():
-    generator = np.random.default_rng(0)
-    window = WindowProbabilities(0, generator.random((640, 10), np.float32), generator.random(10, np.float32))
-    framewise, clipwise = average_windows([window])
-    np.testing.assert_array_equal(framewise, window.framewise)
-    np.testing.assert_array_equal(clipwise, np.broadcast_to(window.clipwise, framewise.shape))
+    window = random_window(np.random.default_rng(0), 0, 80, 10, 8)
+    averages, own = average_windows([window]), window.probabilities
+    np.testing.assert_array_equal(averages.framewise, own.framewise)
+    np.testing.assert_array_equal(averages.clipwise, np.broadcast_to(own.clipwise, own.framewise.shape))
+    assert (averages.stride_frames, averages.frames) == (8, 640)
 
 
 @pytest.mark.parametrize("rate", [32000, 44100, 8000])
@@ -466,22 +525,24 @@ def test_stream_of_a_short_recording_is_the_clip_bit_by_bit(tmp_path, rate, seco
     path = tmp_path / "noise.wav"
     noise = 0.1 * np.random.default_rng(0).standard_normal((int(seconds * rate), 2))
     soundfile.write(path, noise, rate, subtype="PCM_16")
-    stream = SampleStream(path)
-    (window,) = cut_windows(stream.blocks(), 8)
-    np.testing.assert_array_equal(window.samples, read_clip(path))
+    stream = SampleStream(path, FEATURES)
+    (window,) = cut_windows(stream.blocks(), FEATURES, stride_frames=8, window_overlap=0.5)
+    np.testing.assert_array_equal(window.samples, read_clip(path, FEATURES))
     assert stream.seconds == pytest.approx(seconds, abs=1 / rate)
 
 
 class LoudnessDetector:
-    """Hears the first class wherever it is loud, as a model with one output for each 8 frames would."""
+    """Detects the first class wherever it is loud, as a model with one output for each 8 frames would."""
 
     model = SimpleNamespace(stride_frames=8)
+    features, events = SETTINGS.features, SETTINGS.events
+    batch_size = 32
 
     def probabilities(self, logmel: np.ndarray) -> Probabilities:
         is_loud = logmel[:, ::8].max(axis=2) > -20
-        framewise = np.zeros((*logmel.shape[:2], config.classes_num), np.float32)
-        framewise[:, :, 0] = np.repeat(0.98 * is_loud, 8, axis=1)
-        return Probabilities(framewise, framewise.max(axis=1), 8)
+        framewise = np.zeros((*is_loud.shape, len(LABELS)), np.float32)
+        framewise[:, :, 0] = 0.98 * is_loud
+        return Probabilities(framewise, framewise.max(axis=1), 8, logmel.shape[1])
 
 
 def write_tone(path: Path, seconds: float, onset: float, offset: float) -> None:
@@ -496,41 +557,43 @@ def write_tone(path: Path, seconds: float, onset: float, offset: float) -> None:
 )
 def test_event_across_window_borders_is_one_event(tmp_path, seconds, onset, offset):
     write_tone(tmp_path / "tone.wav", seconds, onset, offset)
-    (heard,) = filter(None, listen(LoudnessDetector(), [SampleStream(tmp_path / "tone.wav")]))
+    stream = SampleStream(tmp_path / "tone.wav", FEATURES)
+    ((of_stream, probabilities),) = filter(None, detect_in_streams(LoudnessDetector(), [stream]))
+    assert of_stream is stream
     events = detect_events(
-        heard.framewise,
-        heard.clipwise,
-        post_processing=post_processing_named("double_threshold"),
-        stride_frames=8,
+        probabilities, labels=LABELS, post_processing=DOUBLE_THRESHOLD, frames_per_second=64.0
     )
-    (event,) = cut_events(events, heard.stream.seconds)
-    assert event.label == config.labels[0]
+    (event,) = cut_events(events, stream.seconds)
+    assert event.label == LABELS[0]
     assert event.onset == pytest.approx(onset, abs=0.15)
     assert event.offset == pytest.approx(offset, abs=0.15)
     assert event.offset <= seconds
 
 
-def test_recordings_are_heard_in_their_order_and_a_broken_end_leaves_one_out(tmp_path):
+def test_recordings_come_in_their_order_and_a_broken_end_leaves_one_out(tmp_path):
     for name, seconds in (("a", 3), ("b", 25), ("c", 12)):
         write_tone(tmp_path / f"{name}.wav", seconds, 1, 2)
     noise = 0.1 * np.random.default_rng(0).standard_normal((30 * 16000, 1))
     noise[-16000:] = np.nan
     soundfile.write(tmp_path / "b2.wav", noise, 16000, subtype="FLOAT")
-    streams = [SampleStream(path) for path in sorted(tmp_path.iterdir())]
-    heard = [one for one in listen(LoudnessDetector(), streams) if one is not None]
-    assert [one.stream.path.stem for one in heard] == ["a", "b", "c"]
-    assert [one.stream.seconds for one in heard] == [3, 25, 12]
+    streams = [SampleStream(path, FEATURES) for path in sorted(tmp_path.iterdir())]
+    read = [step[0] for step in detect_in_streams(LoudnessDetector(), streams) if step is not None]
+    assert [stream.path.stem for stream in read] == ["a", "b", "c"]
+    assert [stream.seconds for stream in read] == [3, 25, 12]
     assert "NaN or infinite" in str(streams[2].error)
 
 
 def test_class_starts_events_only_where_windows_find_it_and_they_reach_beyond():
-    framewise = np.zeros((960, 10))
-    framewise[100:200, 3] = framewise[300:500, 3] = framewise[800:900, 3] = 0.95
-    clipwise = np.zeros((960, 10))
-    clipwise[:320, 3] = config.clip_threshold + 0.1
-    clipwise[320:, 3] = config.clip_threshold
+    framewise = np.zeros((240, 10))
+    framewise[25:50, 3] = framewise[75:125, 3] = framewise[200:225, 3] = 0.95
+    clipwise = np.zeros((240, 10))
+    clipwise[:80, 3] = SETTINGS.events.clip_threshold + 0.1
+    clipwise[80:, 3] = SETTINGS.events.clip_threshold
     events = detect_events(
-        framewise, clipwise, post_processing=post_processing_named("double_threshold"), stride_frames=8
+        Probabilities(framewise, clipwise, stride_frames=4, frames=960),
+        labels=LABELS,
+        post_processing=DOUBLE_THRESHOLD,
+        frames_per_second=64.0,
     )
     assert [(event.onset * 64, event.offset * 64) for event in events] == [(100, 200), (300, 500)]
 
@@ -541,13 +604,13 @@ def test_events_end_with_the_recording():
 
 
 def test_times_in_long_recordings_keep_their_milliseconds(tmp_path):
-    events = (Event(9.984375, 10.0, config.labels[0]), Event(86399.984375, 86400.5, config.labels[0]))
+    events = (Event(9.984375, 10.0, LABELS[0]), Event(86399.984375, 86400.5, LABELS[0]))
     write_strong_table(tmp_path / "events.csv", [Clip("day.wav", events=events)])
     short, long = (tmp_path / "events.csv").read_text().splitlines()[1:]
     assert short.split("\t")[1:3] == ["9.98438", "10"]
     assert long.split("\t")[1:3] == ["86399.984", "86400.500"]
     write_audacity(tmp_path / "day.txt", events)
-    expected = f"9.984375\t10.000000\t{config.labels[0]}\n86399.984375\t86400.500000\t{config.labels[0]}\n"
+    expected = f"9.984375\t10.000000\t{LABELS[0]}\n86399.984375\t86400.500000\t{LABELS[0]}\n"
     assert (tmp_path / "day.txt").read_text() == expected
 
 
@@ -556,7 +619,8 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(300 * RATE, np.int16), RATE)
     tracemalloc.start()
-    count = sum(1 for _ in cut_windows(SampleStream(path).blocks(), 8))
+    blocks = SampleStream(path, FEATURES).blocks()
+    count = sum(1 for _ in cut_windows(blocks, FEATURES, stride_frames=8, window_overlap=0.5))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert count == 59

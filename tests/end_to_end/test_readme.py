@@ -20,7 +20,7 @@ README = IN_ORDER[0].read_text(encoding="utf-8")
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
 # tests/run.sh is what runs this one, and HomeMix is made of recordings that have to be downloaded. torchrun
-# and Dask are run by test_ranks.py and test_cluster.py, on ports of their own. TensorBoard would never end.
+# and Dask are run by test_distributed.py and test_cluster.py. TensorBoard would never end.
 SET_UP = ("source .venv/bin/activate", "export ")
 RUN_ELSEWHERE = (
     "bash runme.sh",

@@ -10,6 +10,7 @@ import pytest
 from tests.commands import PROJECT
 
 EXPERIMENTS = (
+    "Weak + synthetic + unlabelled audio, recipe (Crnn_8layers_AttentionPooling, batch 6, seed 1234)",
     "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)",
     "Weak audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
     "Synthetic audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
@@ -37,7 +38,13 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "VISUALIZE": 1,
         "MODEL_TYPE": "Cnn_5layers_AvgPooling",
     }
-    result = runme(DATASET_DIR=small.dataset_dir, WORKSPACE=tmp_path, MEAN_TEACHER_BATCH_SIZE=4, **settings)
+    result = runme(
+        DATASET_DIR=small.dataset_dir,
+        WORKSPACE=tmp_path,
+        MEAN_TEACHER_BATCH_SIZE=4,
+        RECIPE_BATCH_SIZE=6,
+        **settings,
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     stages = [line.removeprefix("=== ") for line in result.stdout.splitlines() if line.startswith("=== ")]
     assert stages == [
@@ -48,6 +55,8 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "features of validation",
         "features of train_unlabel_in_domain",
         "scalar",
+        f"train {ALL_SUBSETS} recipe",
+        f"inference {ALL_SUBSETS} recipe",
         "train train_weak clipwise_binary_crossentropy",
         "inference train_weak clipwise_binary_crossentropy",
         "train train_synthetic clipwise_binary_crossentropy",
@@ -59,27 +68,38 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "training curves",
         "results",
         "results page",
+        "best model",
     ]
     _, table, page = result.stdout.split("=== results")
     places = [table.index(name) for name in EXPERIMENTS]
     assert places == sorted(places)
     assert f"Results page: {tmp_path / 'report.html'}" in page
+    checkpoint = Path(page.split("Checkpoint: ")[1].splitlines()[0])
+    assert checkpoint.is_file()
+    assert f"predict --checkpoint_path {checkpoint} " in page.splitlines()[-1]
     assert "validation_0000.wav" in (tmp_path / "report.html").read_text()
-    assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 4
+    assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 5
     assert len(list(tmp_path.rglob("1_iters_teacher_submission.csv"))) == 1
-    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 4
+    assert len(list((tmp_path / "figures").rglob("validation_*.png"))) == 5
+
+
+def idle_python(folder: Path, command: str = 'echo "$@"') -> Path:
+    """A Python that does nothing but a shell command, except for `-c`."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\n{command}\n')
+    path.chmod(0o755)
+    return path
 
 
 def output_with_tables(tmp_path: Path, *names: str, **environment: str) -> str:
     """What runme.sh prints with a Python that shows its arguments only, where there are those tables."""
-    idle_python = tmp_path / "python"
-    idle_python.write_text(f'#!/bin/sh\n[ "$1" != -c ] || exec {sys.executable} "$@"\necho "$@"\n')
-    idle_python.chmod(0o755)
     folder = tmp_path / "data/metadata/train"
     folder.mkdir(parents=True)
     for name in names:
         (folder / name).touch()
-    result = runme(DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python, **environment)
+    result = runme(
+        DATASET_DIR=tmp_path / "data", WORKSPACE=tmp_path, PYTHON=idle_python(tmp_path), **environment
+    )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -111,8 +131,51 @@ def test_runme_takes_one_table_of_training_clips(tmp_path, there, absent):
 @pytest.mark.parametrize(("value", "resumes"), [("", False), ("1", True)])
 def test_runme_goes_on_with_trainings_where_it_is_asked_to(tmp_path, value, resumes):
     output = output_with_tables(tmp_path, "weak.csv", RESUME=value)
+    trainings = [line for line in output.splitlines() if "main.py train" in line]
+    assert len(trainings) == 2
+    assert all(training.endswith("--resume") == resumes for training in trainings)
+
+
+def test_runme_prints_help_and_runs_nothing():
+    result = subprocess.run(["bash", PROJECT / "runme.sh", "--help"], capture_output=True, text=True)
+    assert result.returncode == 0
+    assert "DATASET_DIR=birds bash runme.sh" in result.stdout
+    assert "===" not in result.stdout
+    result = subprocess.run(
+        ["bash", PROJECT / "runme.sh", "--iterations", "3"], capture_output=True, text=True
+    )
+    assert result.returncode == 2
+    assert "takes no arguments" in result.stderr
+
+
+def test_data_set_with_settings_of_its_own_is_trained_once_with_them_by_the_recipe(tmp_path):
+    (tmp_path / "data").mkdir()
+    settings = "labels = ['Wren']\nrecipe_iterations = 7\nrecipe_batch_size = 3\n"
+    (tmp_path / "data/settings.py").write_text(settings)
+    output = output_with_tables(tmp_path, "synthetic.csv")
+    assert f"Settings of the data set: {tmp_path / 'data/settings.py'}" in output
     (training,) = [line for line in output.splitlines() if "main.py train" in line]
-    assert training.endswith("--resume") == resumes
+    assert "--data_type train_synthetic --loss_type recipe" in training
+    assert training.endswith("--iterations 7")
+    assert "--batch_size 3 " in training
+
+
+def test_settings_named_by_a_relative_path_hold_in_every_stage(tmp_path, monkeypatch):
+    (tmp_path / "task.py").write_text("labels = ['Wren']\niterations = 7\n")
+    result = subprocess.run(
+        ["bash", PROJECT / "runme.sh"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ
+        | {
+            "PYTHON": str(idle_python(tmp_path, "echo $SED_CONFIG")),
+            "DATASET_DIR": "x",
+            "SED_CONFIG": "task.py",
+        },
+    )
+    stages = [line for line in result.stdout.splitlines() if line.endswith("task.py")]
+    assert set(stages) == {str(tmp_path / "task.py")}
 
 
 def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):

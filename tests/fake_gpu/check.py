@@ -18,8 +18,8 @@ from pytorch.checkpoint import restore_training, training_state
 from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
-from pytorch.distributed import Ranks
-from pytorch.losses import LOSSES, SYNTHETIC, UNLABELLED
+from pytorch.distributed import ALONE
+from pytorch.losses import LOSSES, SYNTHETIC, UNLABELLED, WEAK
 from pytorch.meter import Meter
 from pytorch.models import DESIGNS, create_model
 from pytorch.training import Training, new_training, training_step
@@ -28,13 +28,14 @@ from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
 
-ALONE, COMPUTE = Ranks(0, 1, 0), Compute(GPU, torch.bfloat16)
+COMPUTE = Compute(GPU, torch.bfloat16)
 MEL_BINS, CLASSES, FRAMES = (
     SETTINGS.features.mel_bins,
     SETTINGS.features.classes_num,
     SETTINGS.features.clip_frames,
 )
 CLIPS, BATCH_SIZE, ITERATIONS = 6, 8, 9
+ALL_LOSSES_WITH = ("Cnn_5layers_AvgPooling", "Crnn_8layers_AttentionPooling")
 HELD, UNHELD = 0.3, 0.0  # fraction of the GPU's memory that the features may take
 
 
@@ -54,7 +55,11 @@ def training_on_gpu(run: Run, standardize: Standardizer, mode: FakeTensorMode) -
     """A new training whose model was moved as fake tensors can be."""
     with unset_fake_temporarily():
         model = create_model(
-            run.model_type, CLASSES, LOSSES[run.loss_type].clip_output_from, outputs_in_float32=True
+            run.model_type,
+            CLASSES,
+            LOSSES[run.loss_type].clip_output_from,
+            outputs_in_float32=True,
+            mel_bins=MEL_BINS,
         )
     on_gpu(model, mode)
     with (
@@ -62,14 +67,28 @@ def training_on_gpu(run: Run, standardize: Standardizer, mode: FakeTensorMode) -
         mock.patch.object(model, "to", lambda device: model),
     ):
         return new_training(
-            run, CLASSES, iterations=ITERATIONS, standardize=standardize, compute=COMPUTE, ranks=ALONE
+            run,
+            SETTINGS.features,
+            iterations=ITERATIONS,
+            standardize=standardize,
+            compute=COMPUTE,
+            ranks=ALONE,
         )
 
 
 def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
     """Go the way of a training with one model and loss."""
     fractions = LOSSES[loss_type].batch_fractions
-    run = Run(join_data_types(fractions or [SYNTHETIC]), "1", model_type, loss_type, BATCH_SIZE, 1)
+    recipe = LOSSES[loss_type].is_recipe
+    run = Run(
+        join_data_types([WEAK, SYNTHETIC, UNLABELLED] if recipe else fractions or [SYNTHETIC]),
+        "1",
+        model_type,
+        loss_type,
+        BATCH_SIZE,
+        1,
+        training=SETTINGS.recipe if recipe else SETTINGS.training,
+    )
     mode = FakeTensorMode()
     with mode:
         standardize = Standardizer.of(Scalar(np.zeros(MEL_BINS), np.ones(MEL_BINS), ""), GPU)
@@ -114,7 +133,7 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
 
 def main() -> None:
     for model_type in DESIGNS:
-        for loss_type in LOSSES if model_type == "Cnn_5layers_AvgPooling" else ["mean_teacher"]:
+        for loss_type in LOSSES if model_type in ALL_LOSSES_WITH else ["mean_teacher"]:
             for fraction in (HELD, UNHELD):
                 check(model_type, loss_type, fraction)
                 print(f"{model_type}, {loss_type}, {'held' if fraction else 'not held'}: passed", flush=True)

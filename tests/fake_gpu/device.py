@@ -48,6 +48,7 @@ def patch_torch() -> None:
         mock.patch(f"torch.cuda.{name}", return_value=value).start()
     mock.patch("torch.cuda.get_rng_state", lambda _: torch.zeros(16, dtype=torch.uint8)).start()
     mock.patch.object(torch.Tensor, "pin_memory", lambda self: self).start()
+    library.impl("_sample_dirichlet", lambda concentration, generator=None: torch.empty_like(concentration))
     library.impl("_thnn_fused_gru_cell", gru_cell)
     library.impl("_thnn_fused_gru_cell_backward", gru_cell_backward)
 

@@ -38,17 +38,17 @@ def some_features(clips: int, strong: bool = True) -> Features:
 CPU = torch.device("cpu")
 
 
-def held_clips(clips: int) -> HeldClips:
-    return hold(some_features(clips), CPU, gpu_data_fraction=0.0)
-
-
 NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
+
+
+def held_clips(clips: int, standardize: Standardizer = NO_SCALING) -> HeldClips:
+    return hold(some_features(clips), standardize, gpu_data_fraction=0.0)
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 5))
 def test_each_pass_sees_every_clip_once(clips, batch_size, seed):
-    batches = training_batches(held_clips(clips), NO_SCALING, batch_size=batch_size, seed=seed)
+    batches = training_batches(held_clips(clips), batch_size=batch_size, seed=seed)
     per_pass = -(-clips // batch_size)
     for _ in range(3):
         of_pass = list(islice(batches, per_pass))
@@ -59,7 +59,7 @@ def test_each_pass_sees_every_clip_once(clips, batch_size, seed):
 
 def test_passes_have_different_orders_and_seeds_too():
     def first_names(seed: int, count: int) -> list[list[str]]:
-        batches = training_batches(held_clips(20), NO_SCALING, batch_size=20, seed=seed)
+        batches = training_batches(held_clips(20), batch_size=20, seed=seed)
         return [batch.names for batch in islice(batches, count)]
 
     first, second = first_names(1, 2)
@@ -69,7 +69,7 @@ def test_passes_have_different_orders_and_seeds_too():
 
 
 def test_batch_keeps_features_and_targets_of_a_clip_together():
-    batch = next(training_batches(held_clips(20), NO_SCALING, batch_size=7, seed=0))
+    batch = next(training_batches(held_clips(20), batch_size=7, seed=0))
     for index, name in enumerate(batch.names):
         number = int(name.removesuffix(".wav"))
         assert (batch.logmel[index] == number).all()
@@ -83,15 +83,15 @@ def test_batch_keeps_features_and_targets_of_a_clip_together():
 def test_batches_go_on_where_they_stopped(clips, batch_size, seen):
     held = held_clips(clips)
     options = {"batch_size": batch_size, "seed": 3}
-    uninterrupted = islice(training_batches(held, NO_SCALING, **options), seen, seen + 3)
-    resumed = islice(training_batches(held, NO_SCALING, **options, skip=seen), 3)
+    uninterrupted = islice(training_batches(held, **options), seen, seen + 3)
+    resumed = islice(training_batches(held, **options, skip=seen), 3)
     assert [batch.names for batch in resumed] == [batch.names for batch in uninterrupted]
 
 
 def test_batches_are_standardized():
     scalar = Scalar(np.array([1.0, 2.0]), np.array([2.0, 4.0]), "")
     standardize = Standardizer.of(scalar, CPU)
-    batch = next(training_batches(held_clips(4), standardize, batch_size=8, seed=0))
+    batch = next(training_batches(held_clips(4, standardize), batch_size=8, seed=0))
     assert sorted(batch.logmel[:, 0, 0].tolist()) == [(n - 1) / 2 for n in range(4)]
     row = batch.logmel[batch.names.index("3.wav"), 0]
     np.testing.assert_allclose(row, [(3 - 1) / 2, (3 - 2) / 4])

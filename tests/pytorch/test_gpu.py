@@ -6,7 +6,7 @@ import torch
 
 from pytorch.compute import choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer, hold, training_batches
-from pytorch.distributed import Ranks
+from pytorch.distributed import ALONE
 from pytorch.training import new_training, training_step
 from tests.commands import run_well
 from tests.conftest import copy_inputs
@@ -34,9 +34,9 @@ def test_batches_on_the_gpu_are_those_of_the_processor(gpu_data_fraction):
     features = some_features(10)
     on_device = []
     for device in (torch.device("cpu"), torch.device("cuda")):
-        held = hold(features, device, gpu_data_fraction)
+        held = hold(features, Standardizer.of(SCALAR, device), gpu_data_fraction)
         assert held.logmel.device.type == (device.type if gpu_data_fraction else "cpu")
-        batches = training_batches(held, Standardizer.of(SCALAR, device), batch_size=4, seed=1)
+        batches = training_batches(held, batch_size=4, seed=1)
         on_device.append([next(batches) for _ in range(5)])
     for on_cpu, on_gpu in zip(*on_device, strict=True):
         assert on_gpu.logmel.device.type == "cuda"
@@ -52,14 +52,14 @@ def test_a_training_step_does_not_wait_for_the_gpu(gpu_data_fraction):
     standardize = Standardizer.of(SCALAR, compute.device)
     training = new_training(
         Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 8, 1),
-        FEATURES.classes_num,
+        FEATURES,
         iterations=STEPS,
         standardize=standardize,
         compute=compute,
-        ranks=Ranks(0, 1, 0),
+        ranks=ALONE,
     )
-    held = hold(some_features(8 * STEPS), compute.device, gpu_data_fraction)
-    batches = training_batches(held, standardize, batch_size=8, seed=1)
+    held = hold(some_features(8 * STEPS), standardize, gpu_data_fraction)
+    batches = training_batches(held, batch_size=8, seed=1)
     for step in range(STEPS):
         if step == 2:  # the first ones set up libraries and memory, and may wait
             torch.cuda.set_sync_debug_mode("error")

@@ -6,6 +6,7 @@ import torch
 
 from pytorch.data_generator import (
     ALL_ROWS,
+    NO_ROWS,
     Batch,
     BatchPart,
     ClipCounts,
@@ -46,8 +47,10 @@ def some_target(*shape: int) -> torch.Tensor:
 def test_loss_of_one_term_equals_the_formula(name, term, stride_frames):
     output = some_output(4, stride_frames)
     targets = some_target(4, 3), some_target(4, 5, 3)
-    batch = Batch(list("abcd"), torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, ClipCounts(4, 4, 4))
-    terms = LOSSES[name].compute_terms(output, batch)
+    batch = Batch(
+        list("abcd"), torch.zeros(4, 5, 2), *targets, ALL_ROWS, ALL_ROWS, NO_ROWS, ClipCounts(4, 4, 4)
+    )
+    terms = LOSSES[name].compute_terms(output.stretched(5), batch)
     output_of_frame = np.minimum(np.arange(5) // stride_frames, 5 // stride_frames - 1)
     p, y = {
         "clipwise": (output.clipwise_output, batch.weak_target),
@@ -63,9 +66,13 @@ def test_the_losses_are_the_references_and_the_baselines():
         "framewise_binary_crossentropy",
         "weak_and_strong",
         "mean_teacher",
+        "recipe",
     ]
     assert LOSSES["mean_teacher"].has_teacher
     assert not LOSSES["weak_and_strong"].has_teacher
+
+
+NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
 
 
 def subset(first: int, clips: int, annotated: bool = True) -> HeldClips:
@@ -74,7 +81,7 @@ def subset(first: int, clips: int, annotated: bool = True) -> HeldClips:
     logmel = numbers[:, None, None] * torch.ones(1, 5, 2)
     weak = torch.ones((clips, 3), dtype=torch.bool) if annotated else None
     strong = torch.ones((clips, 5, 3), dtype=torch.bool) if annotated else None
-    return HeldClips([f"{number}.wav" for number in numbers], logmel, weak, strong)
+    return HeldClips([f"{number}.wav" for number in numbers], logmel, weak, strong, NO_SCALING)
 
 
 def mean_teacher_parts() -> list[BatchPart]:
@@ -85,11 +92,8 @@ def mean_teacher_parts() -> list[BatchPart]:
     ]
 
 
-NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
-
-
 def test_mixed_batch_has_its_parts_in_order_and_each_pass_sees_every_clip():
-    batches = mixed_batches(mean_teacher_parts(), NO_SCALING, seed=3)
+    batches = mixed_batches(mean_teacher_parts(), seed=3)
     drawn = [next(batches) for _ in range(35)]
     numbers = np.array([[int(name.removesuffix(".wav")) for name in batch.names] for batch in drawn])
     assert (numbers // 100 == [0, 0, 1, 1, 1, 1, 2, 2]).all()
@@ -107,14 +111,14 @@ def test_mixed_batch_has_its_parts_in_order_and_each_pass_sees_every_clip():
 
 def test_mixed_batches_repeat_with_the_seed():
     def names(seed: int) -> list[str]:
-        return next(mixed_batches(mean_teacher_parts(), NO_SCALING, seed=seed)).names
+        return next(mixed_batches(mean_teacher_parts(), seed=seed)).names
 
     assert names(1) == names(1)
     assert names(1) != names(2)
 
 
 def test_each_clip_of_a_mixed_batch_gets_the_gradient_of_its_own_annotation():
-    batch = next(mixed_batches(mean_teacher_parts(), NO_SCALING, seed=3))
+    batch = next(mixed_batches(mean_teacher_parts(), seed=3))
     output = some_output(8)
     terms = LOSSES["mean_teacher"].compute_terms(output, batch)
     sum(terms.values()).backward()

@@ -34,11 +34,13 @@ def new_model(
     clip_output_from: str = "frame_vectors",
     outputs_in_float32: bool = True,
 ) -> Cnn | Crnn:
-    return create_model(model_type, classes_num, clip_output_from, outputs_in_float32=outputs_in_float32)
+    return create_model(
+        model_type, classes_num, clip_output_from, outputs_in_float32=outputs_in_float32, mel_bins=64
+    )
 
 
 def test_the_models_are_the_references():
-    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn"}
+    assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn", "Crnn_8layers_AttentionPooling"}
 
 
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])
@@ -48,7 +50,7 @@ def test_output_shapes_and_ranges(model_type, clip_output_from):
     output = model(torch.randn(2, 640, 64))
     assert output.stride_frames == model.stride_frames
     assert output.framewise_output.shape == (2, 640 // model.stride_frames, 10)
-    assert output.stretched(640).shape == (2, 640, 10)
+    assert output.stretched(640).framewise_output.shape == (2, 640, 10)
     assert output.clipwise_output.shape == (2, 10)
     for probability in output[:2]:
         assert probability.dtype == torch.float32
@@ -70,7 +72,9 @@ def test_layers_and_output_frames(model_type):
     repeats = 640 // frames
     assert model.stride_frames == repeats
     assert output.framewise_output.shape == (1, frames, 10)
-    assert torch.equal(output.stretched(640), output.framewise_output.repeat_interleave(repeats, dim=1))
+    assert torch.equal(
+        output.stretched(640).framewise_output, output.framewise_output.repeat_interleave(repeats, dim=1)
+    )
 
 
 def plain_forward(model: Cnn, logmel: torch.Tensor, pool, bands) -> torch.Tensor:
@@ -125,7 +129,9 @@ def test_clip_output_is_what_the_loss_needs(clip_output_from):
     }
     np.testing.assert_allclose(output.clipwise_output.numpy(), expected[clip_output_from], rtol=1e-4)
     np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs, rtol=1e-4)
-    np.testing.assert_allclose(output.stretched(64).numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        output.stretched(64).framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("in_float32", [True, False])
@@ -155,14 +161,14 @@ def test_initial_weights_are_kaiming_uniform_and_biases_zero():
 
 def test_frames_that_pooling_cuts_off_repeat_the_last_output():
     output = ModelOutput(torch.arange(3.0).reshape(1, 3, 1), torch.zeros(1, 1), stride_frames=8)
-    assert output.stretched(25).flatten().tolist() == [0] * 8 + [1] * 8 + [2] * 9
+    assert output.stretched(25).framewise_output.flatten().tolist() == [0] * 8 + [1] * 8 + [2] * 9
 
 
 def test_models_take_any_number_of_frames_and_bands():
     design = CnnDesign((4, 8), 1, 3, F.avg_pool2d, DESIGNS["Cnn_9layers_MaxPooling"].reduce_bands)
     output = Cnn(design, 3, "frame_vectors", outputs_in_float32=True)(torch.randn(2, 101, 40))
     assert output.framewise_output.shape == (2, 50, 3)
-    assert output.stretched(101).shape == (2, 101, 3)
+    assert output.stretched(101).framewise_output.shape == (2, 101, 3)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -256,7 +262,9 @@ def test_crnn_equals_the_layers_written_out():
     clip_output = plain_attention_pooling(frame_outputs, scores[None])
     np.testing.assert_allclose(output.clipwise_output.numpy(), clip_output, rtol=1e-4)
     np.testing.assert_allclose(output.framewise_output.numpy(), frame_outputs, rtol=1e-4)
-    np.testing.assert_allclose(output.stretched(64).numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4)
+    np.testing.assert_allclose(
+        output.stretched(64).framewise_output.numpy(), frame_outputs.repeat(8, axis=1), rtol=1e-4
+    )
 
 
 def test_crnn_has_the_sizes_and_the_initialization_of_the_baseline():
@@ -287,7 +295,7 @@ def test_crnn_takes_any_number_of_frames_and_bands():
     for frames, bands in ((101, 40), (640, 128)):
         output = Crnn(CrnnDesign(), 3, outputs_in_float32=True)(torch.randn(2, frames, bands))
         assert output.framewise_output.shape == (2, frames // 8, 3)
-        assert output.stretched(frames).shape == (2, frames, 3)
+        assert output.stretched(frames).framewise_output.shape == (2, frames, 3)
 
 
 @pytest.mark.parametrize("fraction", [0, 0.25, 0.5])

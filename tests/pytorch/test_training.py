@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from pytorch.compute import choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer
 from pytorch.detector import StoredDetector, load_detector
-from pytorch.distributed import Ranks
+from pytorch.distributed import ALONE
 from pytorch.evaluation import evenly_chosen
 from pytorch.models import create_model
 from pytorch.training import new_training, training_step
@@ -111,7 +111,7 @@ def test_step_by_hand_gives_the_trained_weights(trained, tmp_path):
     with h5py.File(workspace.scalar("train_weak")) as file:
         logmel = ((logmel - file["mean"][:]) / file["std"][:]).astype(np.float32)
     torch.manual_seed(1234)
-    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors", outputs_in_float32=True)
+    model = create_model("Cnn_9layers_MaxPooling", 10, "frame_vectors", outputs_in_float32=True, mel_bins=64)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     output = model(torch.from_numpy(logmel))
     F.binary_cross_entropy(output.clipwise_output, torch.from_numpy(target.astype(np.float32))).backward()
@@ -146,9 +146,9 @@ def test_main_and_calls_of_training_step_give_the_same_weights(
     scalar = read_scalar(workspace.scalar("train_weak"), FEATURES.mel_bins)
     standardize = Standardizer.of(scalar, compute.device)
     subsets = {name: read_features(workspace.features(name), FEATURES) for name in run.data_types}
-    ranks = Ranks(0, 1, 0)
+    ranks = ALONE
     training = new_training(
-        run, FEATURES.classes_num, iterations=4, standardize=standardize, compute=compute, ranks=ranks
+        run, FEATURES, iterations=4, standardize=standardize, compute=compute, ranks=ranks
     )
     batches = batches_of(run, subsets, standardize, gpu_data_fraction=0.0, shard=ranks.shard, skip=0)
     for _ in range(4):

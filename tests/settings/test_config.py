@@ -12,7 +12,8 @@ from tests.commands import PROJECT, assert_user_error, run_command
 from tests.conftest import shared_path
 from tests.settings_for_tests import SETTINGS
 from utils import config
-from utils.settings.groups import PUBLISHED_TRAINING, Settings
+from utils.settings.group import differences
+from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, Settings
 from utils.settings.overrides import apply_overrides, public_values
 from utils.system.errors import SedError
 
@@ -39,7 +40,8 @@ def test_each_value_of_the_config_is_a_setting_and_stands_in_one_group():
 
 def test_shipped_training_settings_are_the_published_ones():
     assert SETTINGS.training == PUBLISHED_TRAINING
-    assert SETTINGS.training.differences(PUBLISHED_TRAINING) == []
+    assert differences(SETTINGS.training, PUBLISHED_TRAINING) == []
+    assert differences(SETTINGS.recipe, MEASURED_RECIPE) == []
 
 
 def test_derived_values_follow_the_overrides(tmp_path):
@@ -99,11 +101,14 @@ WRONG_LINES = {
     "mel_bins = 0": "mel_bins must be at least 1",
     "mel_min_frequency = 20000": "mel_min_frequency 20000 Hz must be below mel_max_frequency 14000 Hz",
     "mel_max_frequency = 2e4": "mel_min_frequency 50 Hz must be below mel_max_frequency 20000 Hz",
-    "log_floor = 0": "log_floor must be more than 0",
+    "log_floor = 1e-38": "log_floor must be at least 1e-37",
     # Training
     "iterations = 0": "iterations must be at least 1",
     "batch_size = -3": "batch_size must be at least 1",
     "mean_teacher_batch_size = 0": "mean_teacher_batch_size must be at least 1",
+    "mean_teacher_iterations = 0": "mean_teacher_iterations must be at least 1",
+    "recipe_batch_size = -1": "recipe_batch_size must be at least 1",
+    "recipe_iterations = 0": "recipe_iterations must be at least 1",
     "learning_rate = 0": "learning_rate must be more than 0",
     "learning_rate = float('inf')": "learning_rate must be more than 0",
     "learning_rate_decay = 1.1": "learning_rate_decay must be more than 0 and at most 1",
@@ -115,7 +120,7 @@ WRONG_LINES = {
     "seed = -1": "seed must be at least 0",
     "seed = 2**63": "seed must be at least 0 and less than",
     "gpu_data_fraction = 1.5": "gpu_data_fraction must be at least 0 and at most 1",
-    "precision = 'fp16'": "precision must be one of auto, fp32, bf16, but is 'fp16'",
+    "precision = 'fp16'": "precision must be one of auto, fp32, tf32, bf16, but is 'fp16'",
     "outputs_in_float32 = 'yes'": "outputs_in_float32 must be bool",
     "teacher_decay = 1.0": "teacher_decay must be at least 0 and less than 1",
     "teacher_noise = -0.5": "teacher_noise must be at least 0",
@@ -132,6 +137,13 @@ WRONG_LINES = {
     "report_clips = 0": "report_clips must be at least 1",
     "mini_data_clips = 0": "mini_data_clips must be at least 1",
     "mini_data_seed = -1": "mini_data_seed must be at least 0",
+    # Import
+    "import_validation_fraction = 1.0": "import_validation_fraction must be more than 0 and less than 1",
+    "import_overlap = -1": "import_overlap must be at least 0",
+    "import_shortest_event = -0.1": "import_shortest_event must be at least 0",
+    "import_eventless_fraction = 1.5": "import_eventless_fraction must be at least 0 and at most 1",
+    "import_iterations = 0": "import_iterations must be at least 1",
+    "import_batch_size = 0": "import_batch_size must be at least 1",
     # Events
     "cnn_post_processing = 'no_such'": "cnn_post_processing must be one of double_threshold, median_filter",
     "crnn_post_processing = ''": "crnn_post_processing must be one of double_threshold, median_filter",
@@ -143,6 +155,27 @@ WRONG_LINES = {
     "drop_length = -0.25": "drop_length must be at least 0",
     "frame_threshold = 2": "frame_threshold must be at least 0 and at most 1",
     "median_filter_outputs = 0": "median_filter_outputs must be at least 1",
+    "recipe_post_processing = 'boxes'": "recipe_post_processing must be one of double_threshold",
+    "box_step = 0": "box_step must be more than 0",
+    "box_merge_difference = -0.1": "box_merge_difference must be at least 0 and at most 1",
+    "box_merge_ratio = 0.5": "box_merge_ratio must be at least 1",
+    "box_threshold = 2": "box_threshold must be at least 0 and at most 1",
+    "tuned_box_steps = (0.0,)": "tuned_box_steps must be more than 0",
+    "tuned_box_merge_ratios = ()": "tuned_box_merge_ratios must be a list of at least one value",
+    "tuned_box_thresholds = (1.5,)": "tuned_box_thresholds must be at least 0 and at most 1",
+    "recipe_learning_rate = 0": "recipe_learning_rate must be more than 0",
+    "warm_up_fraction = -0.1": "warm_up_fraction must be at least 0 and at most 1",
+    "cosine_fraction = 0.99": "warm_up_fraction and cosine_fraction must be at most 1 together",
+    "average_memory_fraction = 0": "average_memory_fraction must be more than 0 and at most 1",
+    "clipwise_loss_weight = -1": "clipwise_loss_weight must be at least 0",
+    "teacher_loss_weight = -1": "teacher_loss_weight must be at least 0",
+    "teacher_ramp_fraction = 1.1": "teacher_ramp_fraction must be at least 0 and at most 1",
+    "time_shift_deviation = -1": "time_shift_deviation must be at least 0",
+    "mixup_probability = 2": "mixup_probability must be at least 0 and at most 1",
+    "mixup_alpha = 0": "mixup_alpha must be more than 0",
+    "frequency_shift_bands = -1": "frequency_shift_bands must be at least 0",
+    "filter_augment_gain = '6 dB'": "filter_augment_gain must be float",
+    "holdout_fraction = 1": "holdout_fraction must be at least 0 and less than 1",
     "window_overlap = 1.0": "window_overlap must be at least 0 and less than 1",
     "tuned_clip_thresholds = ()": "tuned_clip_thresholds must be a list of at least one value",
     "tuned_high_thresholds = (0.5, 1.5)": "tuned_high_thresholds must be at least 0 and at most 1",

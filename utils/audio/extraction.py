@@ -15,6 +15,7 @@ from utils.audio.origin import Origin, recording_at
 from utils.audio.reading import read_clip
 from utils.audio.recordings import Unread
 from utils.dataset.subsets import SUBSETS, listed_clips
+from utils.dataset.summary import beyond_hint, count_beyond
 from utils.dataset.tables import Clip, write_table
 from utils.settings.groups import FeatureSettings, Settings
 from utils.system.errors import SedError, one_line
@@ -29,7 +30,7 @@ Workers = AbstractContextManager[joblib.Parallel]
 
 def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread:
     """Return the log-mel features of a recording, shape (clip_frames, mel_bins)."""
-    keep_freed_memory()  # here, as this runs in a process of its own
+    keep_freed_memory()  # here, as this may run in a process of a cluster
     if not path.resolve().is_relative_to(path.parent.resolve()):
         return Unread(path, f"{path}: is a link that leads out of the audio folder; put the recording there")
     try:
@@ -41,7 +42,7 @@ def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread
 def compute_logmels(
     paths: list[Path], settings: FeatureSettings, workers: Workers
 ) -> Iterator[np.ndarray | Unread]:
-    """Yield the features of the recordings in their order, computed by several processes."""
+    """Yield the features of the recordings in their order, computed by several workers."""
     with workers as pool:
         yield from pool(joblib.delayed(logmel_of_file)(path.absolute(), settings) for path in paths)
 
@@ -79,6 +80,22 @@ def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> N
     logger.info(f"Unreadable recordings: {len(unreadable)}, skipped and listed with their reasons in {path}")
 
 
+def report_beyond(clips: list[Clip], settings: FeatureSettings, data_type: str) -> None:
+    """Say how many events are not within the part of the recordings that features are made of.
+
+    Raises
+    ------
+    SedError
+        If none of the events is.
+    """
+    events, beyond, cut = count_beyond(clips, settings.clip_seconds)
+    if beyond or cut:
+        hint = f"{data_type}: {beyond_hint(events, beyond, cut, settings.clip_seconds)}"
+        if beyond == events:
+            raise SedError(hint)
+        logger.info(hint)
+
+
 def extract_features(
     dataset_dir: Path,
     workspace: Workspace,
@@ -102,7 +119,7 @@ def extract_features(
         Name of the subset.
     settings : Settings
     workers : context of joblib.Parallel
-        The processes that compute.
+        The threads or processes that compute.
     strict : bool
         Whether a missing or unreadable recording is an error; otherwise it is skipped and listed.
 
@@ -118,6 +135,7 @@ def extract_features(
     recordings = [file for file in files.values() if file]
     if not clips:
         raise SedError(f"{audio_folder}: none of the {len(listed)} recordings of {data_type} is there")
+    report_beyond(listed, settings.features, data_type)
     path = workspace.features(data_type)
     with claimed(workspace.features_lock(data_type), path):
         missing = [clip for clip in listed if not files[clip.name]]

@@ -9,6 +9,7 @@ from utils.audio.origin import digest, table_digest, what_changed
 from utils.audio.scalar import SCALAR_DATA_TYPES, existing_scalar
 from utils.dataset.subsets import SUBSETS, listed_clips
 from utils.settings.groups import Settings
+from utils.settings.overrides import with_settings
 from utils.system.errors import MissingInputError, made_by
 from utils.workspace.paths import Workspace
 
@@ -17,7 +18,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "features.py"
 
 def features_command(dataset_dir: Path, workspace: Workspace, data_type: str) -> str:
     """Return the command that makes the features of a subset, for error messages."""
-    return (
+    return with_settings(
         f"python {SCRIPT} calculate_feature_for_all_audio_files --dataset_dir {dataset_dir} "
         f"--workspace {workspace.root} --data_type {data_type}" + " --mini_data" * workspace.mini_data
     )
@@ -25,7 +26,7 @@ def features_command(dataset_dir: Path, workspace: Workspace, data_type: str) ->
 
 def scalar_command(workspace: Workspace, data_type: str) -> str:
     """Return the command that makes the scalar, for error messages."""
-    return (
+    return with_settings(
         f"python {SCRIPT} calculate_scalar --workspace {workspace.root} --data_type {data_type}"
         + " --mini_data" * workspace.mini_data
     )
@@ -67,21 +68,25 @@ def open_fresh_features(
         yield features
 
 
-def scalar_data_type(workspace: Workspace) -> str:
-    """Return the subset whose scalar the runs of the workspace standardize by: the first that there is."""
+def scalar_data_type(workspace: Workspace, wanted: Sequence[str] = ()) -> str:
+    """Return the subset whose scalar the runs of the workspace standardize by: the first that there is.
+
+    Where there is none yet, one of those `wanted`, so that a message names no subset that is not there.
+    """
     with_features = [name for name in SCALAR_DATA_TYPES if workspace.features(name).is_file()]
-    return existing_scalar(workspace) or [*with_features, *SCALAR_DATA_TYPES][0]
+    possible = [name for name in SCALAR_DATA_TYPES if name in wanted]
+    return existing_scalar(workspace) or [*with_features, *possible, *SCALAR_DATA_TYPES][0]
 
 
-def load_scalar(workspace: Workspace, mel_bins: int) -> Scalar:
-    """Read the scalar of the workspace.
+def load_scalar(workspace: Workspace, mel_bins: int, data_types: Sequence[str] = ()) -> Scalar:
+    """Read the scalar of the workspace, for a run on the subsets `data_types`.
 
     Raises
     ------
     SedError
         If there is none, or it is not of the features as they are now; with the command that makes it.
     """
-    data_type = scalar_data_type(workspace)
+    data_type = scalar_data_type(workspace, data_types)
     path, features = workspace.scalar(data_type), workspace.features(data_type)
     with made_by(scalar_command(workspace, data_type)):
         scalar = read_scalar(path, mel_bins)

@@ -1,5 +1,6 @@
 """The log-mel spectrogram of a clip."""
 
+import math
 from functools import cache
 
 import librosa
@@ -9,12 +10,19 @@ import scipy.sparse
 
 from utils.settings.groups import FeatureSettings
 
-FRAMES_AT_ONCE = 64  # transformed together: so few that they stay in the processor's cache
+FRAMES_AT_ONCE = 128  # transformed together: so few that they stay in the processor's cache
+SINGLE_PRECISION_RANGE = 1e-11  # power; this far below a frame's loudest frequency, rounding makes 0.01 dB
+
+
+@cache
+def hann(size: int, dtype: np.dtype) -> np.ndarray:
+    """Return the symmetric Hann window, shape (size,)."""
+    return np.hanning(size).astype(dtype)
 
 
 @cache
 def mel_filters(features: FeatureSettings) -> scipy.sparse.csr_array:
-    """Return the mel filter bank, shape (mel_bins, window_size // 2 + 1), with Slaney's scale and norm.
+    """Return the mel filter bank, shape (mel_bins, window_size // 2 + 1), float32, Slaney's scale and norm.
 
     The matrix is sparse, as each band covers only a few of the frequencies.
     """
@@ -24,7 +32,6 @@ def mel_filters(features: FeatureSettings) -> scipy.sparse.csr_array:
         n_mels=features.mel_bins,
         fmin=features.mel_min_frequency,
         fmax=features.mel_max_frequency,
-        dtype=np.float64,
     )
     return scipy.sparse.csr_array(filters)
 
@@ -45,23 +52,32 @@ def frame(samples: np.ndarray, *, window_size: int, hop_size: int) -> np.ndarray
 def mel_power(frames: np.ndarray, filters: scipy.sparse.csr_array) -> np.ndarray:
     """Compute the power in each mel band with a symmetric Hann window.
 
+    It is computed in single precision, and again in double where a band is so far below the frame's loudest
+    frequency that rounding would show, as in a pure tone.
+
     Parameters
     ----------
-    frames : np.ndarray, shape (frames, window_size)
+    frames : np.ndarray, shape (frames, window_size), float32
     filters : scipy.sparse.csr_array, shape (mel_bins, window_size // 2 + 1)
 
     Returns
     -------
     np.ndarray, shape (frames, mel_bins)
     """
-    spectra = scipy.fft.rfft(frames * np.hanning(frames.shape[1]), axis=1)
+    spectra = scipy.fft.rfft(frames * hann(frames.shape[1], frames.dtype), axis=1)
     power = spectra.real**2 + spectra.imag**2
-    return (filters @ power.T).T
+    bands = (filters @ power.T).T
+    if frames.dtype == np.float32:
+        rounded = bands.min(axis=1) < SINGLE_PRECISION_RANGE * power.max(axis=1)
+        if rounded.any():
+            bands[rounded] = mel_power(frames[rounded].astype(np.float64), filters)
+    return bands
 
 
 def decibels(power: np.ndarray, log_floor: float) -> np.ndarray:
     """Return powers in dB, float32; a power below the floor counts as the floor."""
-    return (10 * np.log10(np.maximum(power, log_floor))).astype(np.float32)
+    level = 10 * np.log10(np.maximum(power, log_floor, dtype=np.float32))
+    return np.maximum(level, 10 * math.log10(log_floor))  # so that silence is exactly that
 
 
 def logmel_of_clip(samples: np.ndarray, features: FeatureSettings) -> np.ndarray:
@@ -69,7 +85,7 @@ def logmel_of_clip(samples: np.ndarray, features: FeatureSettings) -> np.ndarray
 
     Parameters
     ----------
-    samples : np.ndarray, shape (clip_samples,), full scale = 1
+    samples : np.ndarray, shape (clip_samples,), float32, full scale = 1
     features : FeatureSettings
 
     Returns

@@ -13,7 +13,8 @@ from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 from utils.system.files import require_regular
 
-INT16_FULL_SCALE = 2.0**15  # what libsndfile divides 16-bit samples by
+INT16_FULL_SCALE = np.float32(2**15)  # what libsndfile divides 16-bit samples by
+LARGEST_SAMPLE = 1e15  # full scale is 1; the power of much larger samples overflows in single precision
 RESAMPLING_QUALITY = "HQ"  # soxr's name
 SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
 
@@ -62,22 +63,25 @@ def read_block(path: Path, file: soundfile.SoundFile, length: int) -> np.ndarray
 
     Returns
     -------
-    np.ndarray, shape (samples, channels), float64, full scale = 1
+    np.ndarray, shape (samples, channels), float32, full scale = 1
         No samples at the end of the recording.
 
     Raises
     ------
     SedError
-        If samples are not finite, or the recording has none at all.
+        If samples are NaN, infinite or far too large, or the recording has none at all.
     """
     at_start = file.tell() == 0
     # libsndfile converts one sample after the other, numpy many at once.
     is_int16 = file.subtype == "PCM_16"
-    audio = file.read(length, dtype="int16" if is_int16 else "float64", always_2d=True)
+    audio = file.read(length, dtype="int16" if is_int16 else "float32", always_2d=True)
     if at_start and audio.shape[0] == 0:
         raise SedError(f"{path}: holds no samples; replace or remove the file")
-    if not is_int16 and not np.isfinite(audio).all():
-        raise SedError(f"{path}: holds samples that are NaN or infinite; replace or remove the file")
+    if not is_int16 and not (np.abs(audio) <= LARGEST_SAMPLE).all():  # false for NaN too
+        raise SedError(
+            f"{path}: holds samples that are NaN or infinite, or above {LARGEST_SAMPLE:g}; replace or remove "
+            "the file"
+        )
     return audio / INT16_FULL_SCALE if is_int16 else audio
 
 
@@ -86,7 +90,7 @@ def read_audio(path: Path, seconds: float) -> tuple[np.ndarray, int]:
 
     Returns
     -------
-    audio : np.ndarray, shape (samples, channels), float64, full scale = 1
+    audio : np.ndarray, shape (samples, channels), float32, full scale = 1
         Fewer samples where the recording is shorter.
     sample_rate : int
         In Hz.
@@ -94,7 +98,7 @@ def read_audio(path: Path, seconds: float) -> tuple[np.ndarray, int]:
     Raises
     ------
     SedError
-        If the file cannot be read, holds no samples, or holds samples that are not finite.
+        If the file cannot be read, has no samples, or has samples that are NaN, infinite or far too large.
     """
     with open_recording(path) as file:
         return read_block(path, file, int(seconds * file.samplerate)), file.samplerate
@@ -102,7 +106,8 @@ def read_audio(path: Path, seconds: float) -> tuple[np.ndarray, int]:
 
 def mean_of_channels(audio: np.ndarray) -> np.ndarray:
     """Return the mean of audio (samples, channels) over its channels, shape (samples,)."""
-    return sum(audio.T) / audio.shape[1]  # several times as fast as the mean over the short axis
+    first, *others = audio.T
+    return sum(others, start=first) / audio.shape[1]  # several times as fast as the mean over the short axis
 
 
 def fit_length(samples: np.ndarray, length: int) -> np.ndarray:
@@ -123,9 +128,8 @@ def fit_clip(audio: np.ndarray, sample_rate: int, features: FeatureSettings) -> 
 
     Returns
     -------
-    np.ndarray, shape (clip_samples,), float64
-        The mean of the channels, resampled with soxr, librosa's default. It is in double precision, as above
-        the band of a recording with a low sample rate there is little but rounding error.
+    np.ndarray, shape (clip_samples,), float32
+        The mean of the channels, resampled with soxr, librosa's default.
     """
     mono = mean_of_channels(audio)
     if sample_rate != features.sample_rate:
@@ -182,7 +186,7 @@ class SampleStream:
             resampler = None
             if file.samplerate != self.features.sample_rate:
                 resampler = soxr.ResampleStream(
-                    file.samplerate, self.features.sample_rate, 1, dtype="float64", quality=RESAMPLING_QUALITY
+                    file.samplerate, self.features.sample_rate, 1, dtype="float32", quality=RESAMPLING_QUALITY
                 )
             length = max(1, int(self.features.clip_seconds * file.samplerate))
             samples_read = 0

@@ -5,7 +5,8 @@ import numpy as np
 
 from utils.audio.feature_file import Scalar, open_features, read_origin, write_scalar
 from utils.settings.groups import FeatureSettings
-from utils.system.errors import SedError
+from utils.settings.overrides import settings_source
+from utils.system.errors import MissingInputError, SedError
 from utils.system.log import logger
 from utils.workspace.paths import Workspace
 
@@ -55,6 +56,13 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
             f"{other}; take another --workspace, or remove that file and train again"
         )
     source = workspace.features(data_type)
+    if not source.is_file() and (others := workspace.existing_features()):
+        there = ", ".join(str(path.relative_to(workspace.root)) for path in others)
+        raise MissingInputError(
+            source,
+            f"there is no feature file yet; the workspace has {there}, which may be of another --data_type "
+            f"or of other settings than those in {settings_source()}",
+        )
     origin = read_origin(source)
     with open_features(source, settings) as features:
         scalar = scalar_of_features(features.logmel, origin.digest())

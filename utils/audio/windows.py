@@ -59,7 +59,7 @@ def cut_windows(
     )
     hop_samples = hop_frames * features.hop_size
     start_frame = 0
-    samples = np.empty(0)  # of the recording, from `start_frame` on
+    samples = np.empty(0, np.float32)  # of the recording, from `start_frame` on
     has_blocks = False
     for block in blocks:
         has_blocks = True

@@ -1,7 +1,7 @@
-"""Compares a data set's tables with its recordings and with the full challenge set."""
+"""Compares a data set's tables with its recordings and with the full challenge set; lists all errors."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,10 +9,14 @@ import numpy as np
 import soundfile
 
 from utils.dataset.subsets import SUBSETS, Subset, find_table, read_challenge_labels, read_clips
+from utils.dataset.summary import beyond_hint, class_counts, count_beyond, describe_counts
 from utils.dataset.tables import COLUMNS, Clip, read_rows
+from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
+from utils.system.words import name_key
 
 NAMES_SHOWN = 3  # of the files of a kind
+PROBLEMS_SHOWN = 50
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
 
 
@@ -28,10 +32,12 @@ class SubsetReport:
         The clips that these rows list.
     found, missing, unlisted : list of str
         File names: listed and there, listed and not there, there and not listed.
+    problems : list of str
+        Wrong rows.
     unreadable : list of str
         Found files that are not audio.
-    durations : list of float
-        Of the readable files, in seconds.
+    durations : dict
+        Of the readable files by name, in seconds.
     formats : Counter
         How many readable files have which sample rate (Hz) and number of channels.
     """
@@ -41,9 +47,30 @@ class SubsetReport:
     found: list[str]
     missing: list[str]
     unlisted: list[str]
+    problems: list[str]
     unreadable: list[str] = field(default_factory=list)
-    durations: list[float] = field(default_factory=list)
+    durations: dict[str, float] = field(default_factory=dict)
     formats: Counter[tuple[int, int]] = field(default_factory=Counter)
+
+    @property
+    def beyond_recording(self) -> list[str]:
+        """The clips with events that begin when their recording has ended."""
+        return [
+            clip.name
+            for clip in self.clips
+            if any(event.onset >= self.durations.get(clip.name, np.inf) for event in clip.events or ())
+        ]
+
+    @property
+    def near_misses(self) -> list[str]:
+        """Missing recordings of which there is one with nearly the same name."""
+        by_key = {name_key(name): name for name in self.unlisted}
+        by_stem = {name_key(Path(name).stem): name for name in self.unlisted}
+        found = {
+            name: by_key.get(name_key(name)) or by_stem.get(name_key(Path(name).stem))
+            for name in self.missing
+        }
+        return [f"{there!r} is there for {name!r}" for name, there in found.items() if there]
 
     @property
     def events(self) -> int:
@@ -52,19 +79,22 @@ class SubsetReport:
 
 def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetReport:
     """Read a subset's table and the headers of its recordings."""
-    clips = read_clips(dataset_dir, subset.data_type, labels)
-    rows = len(read_rows(find_table(dataset_dir, subset), COLUMNS[subset.annotation]))
+    problems: list[str] = []
+    clips = read_clips(dataset_dir, subset.data_type, labels, problems)
+    rows = len(read_rows(find_table(dataset_dir, subset), COLUMNS[subset.annotation], []))
     folder = dataset_dir / subset.audio_folder
     listed = {clip.name for clip in clips}
     there = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
-    report = SubsetReport(rows, clips, sorted(listed & there), sorted(listed - there), sorted(there - listed))
+    report = SubsetReport(
+        rows, clips, sorted(listed & there), sorted(listed - there), sorted(there - listed), problems
+    )
     for name in report.found:
         try:
             info = soundfile.info(folder / name)
         except (soundfile.SoundFileError, OSError):
             report.unreadable.append(name)
             continue
-        report.durations.append(info.frames / info.samplerate)
+        report.durations[name] = info.frames / info.samplerate
         report.formats[info.samplerate, info.channels] += 1
     return report
 
@@ -86,21 +116,33 @@ def describe_difference(what: str, number: int, expected: int) -> str:
 
 
 def describe_report(
-    subset: Subset, report: SubsetReport, *, clip_seconds: float, is_challenge: bool
+    subset: Subset,
+    report: SubsetReport,
+    *,
+    labels: Sequence[str],
+    clip_seconds: float,
+    is_challenge: bool,
 ) -> list[str]:
     """Return the lines about a subset."""
     lines = [f"rows: {report.rows}", f"clips: {len(report.clips)}"]
     if subset.annotation == "strong":
         eventless = sum(not clip.events for clip in report.clips)
         lines.append(f"events: {report.events} ({eventless} clips without events)")
+        _, beyond, cut = count_beyond(report.clips, clip_seconds)
+        if beyond or cut:
+            lines.append(f"after the clip's end: {beyond_hint(report.events, beyond, cut, clip_seconds)}")
+        if report.beyond_recording:
+            lines.append(f"with events after the recording's end: {name_some(report.beyond_recording)}")
     lines += [
         f"found: {len(report.found)}",
         f"missing: {name_some(report.missing)}",
         f"unlisted: {name_some(report.unlisted)}",
         f"unreadable: {name_some(report.unreadable)}",
     ]
+    if report.near_misses:
+        lines.append(f"near misses: {name_some(report.near_misses)}; rename the files, or mend the table")
     if report.durations:
-        seconds = np.array(report.durations)
+        seconds = np.array(list(report.durations.values()))
         lines.append(
             f"durations: {seconds.min():.2f} to {seconds.max():.2f} s, median {np.median(seconds):.2f} s, "
             f"{(seconds < clip_seconds).sum()} shorter and {(seconds > clip_seconds).sum()} "
@@ -111,6 +153,7 @@ def describe_report(
             for (rate, channels), count in report.formats.most_common()
         ]
         lines.append(f"sample rates: {', '.join(formats)}")
+    lines += [f"    {line}" for line in describe_counts(class_counts(report.clips, labels))]
     if is_challenge:
         differences = [
             describe_difference("clips", len(report.clips), subset.clips),
@@ -123,7 +166,7 @@ def describe_report(
 
 
 def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) -> None:
-    """Print what there is of each subset.
+    """Print what there is of each subset, and all that is wrong.
 
     Parameters
     ----------
@@ -136,8 +179,12 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
     Raises
     ------
     SedError
-        If there is no such folder, no table in it, or a table is wrong. Some subsets may have no table.
+        If there is no such folder, no table in it, a table is wrong, or none of its recordings is there. Some
+        subsets may have no table.
     """
+    require_settings_of(dataset_dir)
+    problems: list[str] = []
+    reports: dict[str, SubsetReport] = {}
     subsets = []
     for subset in SUBSETS.values():
         try:
@@ -152,8 +199,74 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
     is_challenge = list(labels) == read_challenge_labels()
     for subset in subsets:
         print(subset.data_type)
-        report = examine(dataset_dir, subset, labels)
-        for line in describe_report(subset, report, clip_seconds=clip_seconds, is_challenge=is_challenge):
+        try:
+            report = examine(dataset_dir, subset, labels)
+        except SedError as error:  # the table as a whole
+            problems.append(str(error))
+            continue
+        lines = describe_report(
+            subset, report, labels=labels, clip_seconds=clip_seconds, is_challenge=is_challenge
+        )
+        for line in lines:
             print(f"    {line}")
+        reports[subset.data_type] = report
+        problems += [*report.problems, *lost_events(subset, report, clip_seconds)]
+    for line in describe_classes(reports, labels):
+        print(line)
     if not is_challenge:
         print("The labels are not the challenge's: its clip counts do not apply.")
+    if not any(report.found for report in reports.values()):
+        problems.append(f"{dataset_dir / 'audio'}: none of the recordings in the tables is there")
+    refuse_all(problems)
+
+
+def lost_events(subset: Subset, report: SubsetReport, clip_seconds: float) -> list[str]:
+    """Return the problem that no event of a subset begins within a clip, if that is so."""
+    if report.events and count_beyond(report.clips, clip_seconds)[1] == report.events:
+        return [f"{subset.data_type}: {beyond_hint(report.events, report.events, 0, clip_seconds)}"]
+    return []
+
+
+def describe_classes(reports: dict[str, SubsetReport], labels: Sequence[str]) -> list[str]:
+    """Return which classes cannot be learnt, or not be scored."""
+
+    def occurring(names: Iterable[str]) -> set[str]:
+        return {label for name in names for clip in reports[name].clips for label in clip.labels or ()}
+
+    trained = occurring(name for name in reports if name != "validation")
+    lines = []
+    if trained and (absent := [label for label in labels if label not in trained]):
+        lines.append(f"Not in the training clips: {', '.join(absent)}")
+    if "validation" in reports:
+        absent = [label for label in labels if label not in occurring(["validation"])]
+        if absent:
+            lines.append(f"Not in the validation clips: {', '.join(absent)}; their F1 is 0")
+    return lines
+
+
+def grouped(problems: list[str]) -> list[str]:
+    """Return the problems; of those alike in several rows of a table, the first with their number."""
+    counts: Counter[tuple[str, str]] = Counter()
+    first: dict[tuple[str, str], str] = {}
+    for problem in problems:
+        table, _, rest = problem.partition(", line ")
+        kind = (table, rest.partition(": ")[2])
+        counts[kind] += 1
+        first.setdefault(kind, problem)
+    return [
+        text + f" (and {counts[kind] - 1} more rows)" * (counts[kind] > 1) for kind, text in first.items()
+    ]
+
+
+def refuse_all(problems: list[str]) -> None:
+    """Raise SedError where there are problems, after all of them are printed."""
+    problems = grouped(problems)
+    if len(problems) == 1:
+        raise SedError(problems[0])
+    if problems:
+        print(f"{len(problems)} problems:")
+        for problem in problems[:PROBLEMS_SHOWN]:
+            print(f"    {problem}")
+        if len(problems) > PROBLEMS_SHOWN:
+            print(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
+        raise SedError(f"{len(problems)} problems, listed above; the first: {problems[0]}")

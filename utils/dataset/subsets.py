@@ -8,6 +8,7 @@ import numpy as np
 
 from utils.dataset.tables import Clip, read_rows, read_strong_table, read_unlabelled_table, read_weak_table
 from utils.settings.groups import Settings
+from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
 
 CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
@@ -91,7 +92,9 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
     return found[0]
 
 
-def read_clips(dataset_dir: Path, data_type: str, labels: Sequence[str]) -> list[Clip]:
+def read_clips(
+    dataset_dir: Path, data_type: str, labels: Sequence[str], problems: list[str] | None = None
+) -> list[Clip]:
     """Read the clips of a subset from a data set's folder.
 
     Parameters
@@ -102,6 +105,8 @@ def read_clips(dataset_dir: Path, data_type: str, labels: Sequence[str]) -> list
         Name of the subset: `train_weak`, `train_synthetic`, `train_unlabel_in_domain` or `validation`.
     labels : sequence of str
         The labels that may occur.
+    problems : list of str or None
+        Where it is given, wrong rows are left out and their problems added to it.
 
     Returns
     -------
@@ -113,15 +118,16 @@ def read_clips(dataset_dir: Path, data_type: str, labels: Sequence[str]) -> list
     SedError
         If the table is missing or wrong; the message says where.
     """
+    require_settings_of(dataset_dir)
     subset = SUBSETS[data_type]
     path = find_table(dataset_dir, subset)
     if subset.annotation == "weak":
-        clips = read_weak_table(path, labels)
+        clips = read_weak_table(path, labels, problems)
     elif subset.annotation == "strong":
-        clips = read_strong_table(path, labels)
+        clips = read_strong_table(path, labels, problems=problems)
     else:
-        clips = read_unlabelled_table(path)
-    if not clips:
+        clips = read_unlabelled_table(path, problems)
+    if not clips and not problems:
         raise SedError(f"{path}: lists no clips; it must have rows below its header")
     return clips
 

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from utils.dataset.encodings import encoding_advice
 from utils.settings.groups import is_unicode
+from utils.settings.overrides import settings_source
 from utils.system.errors import SedError
 from utils.system.files import written_whole
+from utils.system.words import did_you_mean
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DAY_SECONDS = 24 * 3600  # later times are mistakes: scores are computed on grids up to the last event
@@ -71,7 +74,21 @@ class Row:
     cells: dict[str, str]
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+def refuse(problem: str, problems: list[str] | None) -> None:
+    """Raise SedError; or, where problems are collected, add it to them."""
+    if problems is None:
+        raise SedError(problem)
+    problems.append(problem)
+
+
+def other_dialect_hint(header: list[str]) -> str:
+    """Return what to do with a table that spreadsheets write otherwise: with commas, semicolons or quotes."""
+    text = "\t".join(header)
+    is_other = '"' in text or (len(header) == 1 and ("," in text or ";" in text))
+    return "; bring such a table in with: python utils/metadata.py import_annotations" * is_other
+
+
+def read_rows(path: Path, columns: Sequence[str], problems: list[str] | None = None) -> list[Row]:
     """Read a tab-separated table with a header.
 
     Spaces around a cell, a byte order mark, Windows line ends, blank lines, other columns, and missing
@@ -83,6 +100,8 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
         The table.
     columns : sequence of str
         The columns that it must have.
+    problems : list of str or None
+        Where it is given, wrong rows are left out and their problems added to it.
 
     Raises
     ------
@@ -95,21 +114,23 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     except FileNotFoundError:
         raise SedError(f"{path}: there is no such table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SedError(f"{path}: cannot be read as a table: {error}") from error
+        advice = encoding_advice(path) if isinstance(error, UnicodeDecodeError) else error
+        raise SedError(f"{path}: cannot be read as a table: {advice}") from error
     header = [cell.strip() for cell in lines[0]] if lines else []
     for column in columns:
         if column not in header:
             found = ", ".join(header) or "nothing"
             raise SedError(
                 f"{path}, line 1: no column '{column}'; the header must have, separated by tabs: "
-                f"{', '.join(columns)} (found: {found})"
+                f"{', '.join(columns)} (found: {found}){other_dialect_hint(lines[0] if lines else [])}"
             )
     rows = []
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) > len(header):
-            raise SedError(f"{path}, line {number}: {len(cells)} cells, but the header has {len(header)}")
+            refuse(f"{path}, line {number}: {len(cells)} cells, but the header has {len(header)}", problems)
+            continue
         cells = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
         rows.append(Row(number, dict(zip(header, cells, strict=True))))
     return rows
@@ -127,7 +148,11 @@ def parse_clip_name(path: Path, row: Row) -> str:
     """Return the row's file name, which cannot lead out of the folder of the recordings."""
     name = parse_name(path, row)
     if name in (".", "..") or any(character in name for character in "/\\\0"):
-        raise SedError(f"{path}, line {row.line}: '{name}' is not a plain file name; leave out the folder")
+        raise SedError(
+            f"{path}, line {row.line}: '{name}' is not a plain file name; leave out the folder and put the "
+            "recording into the audio folder, or bring the table in with: python utils/metadata.py "
+            "import_annotations"
+        )
     return name
 
 
@@ -135,7 +160,8 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
     """Return `label`, which must be one of `labels`."""
     if label not in labels:
         raise SedError(
-            f"{path}, line {row.line}: unknown label '{label}'; the labels are {', '.join(labels)}"
+            f"{path}, line {row.line}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "
+            f"{settings_source()} are {', '.join(labels)}"
         )
     return label
 
@@ -162,7 +188,13 @@ def parse_event(path: Path, row: Row, labels: Sequence[str]) -> Event | None:
     return Event(onset, offset, label)
 
 
-def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: bool = False) -> list[Clip]:
+def read_strong_table(
+    path: Path,
+    labels: Sequence[str],
+    *,
+    names_with_folders: bool = False,
+    problems: list[str] | None = None,
+) -> list[Clip]:
     """Read a table of events, which a reference and a submission are too.
 
     Parameters
@@ -174,6 +206,8 @@ def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: 
         The labels that may occur.
     names_with_folders : bool
         Whether file names may be paths; the recordings of such a table must not be opened.
+    problems : list of str or None
+        See `read_rows`.
 
     Returns
     -------
@@ -181,14 +215,18 @@ def read_strong_table(path: Path, labels: Sequence[str], *, names_with_folders: 
         Sorted by name, the events in the table's order.
     """
     events: dict[str, dict[Event | None, None]] = {}  # keys only: sets that keep their order
-    for row in read_rows(path, STRONG_COLUMNS):
-        name = parse_name(path, row) if names_with_folders else parse_clip_name(path, row)
-        of_clip = events.setdefault(name, {})
-        event = parse_event(path, row, labels)
+    for row in read_rows(path, STRONG_COLUMNS, problems):
+        try:
+            name = parse_name(path, row) if names_with_folders else parse_clip_name(path, row)
+            of_clip = events.setdefault(name, {})
+            event = parse_event(path, row, labels)
+        except SedError as error:
+            refuse(str(error), problems)
+            continue
         if event in of_clip:
-            raise SedError(f"{path}, line {row.line}: duplicate row of '{name}'; remove one of the rows")
-        if of_clip and (event is None or None in of_clip):
-            raise SedError(f"{path}, line {row.line}: '{name}' is listed both with and without events")
+            refuse(f"{path}, line {row.line}: duplicate row of '{name}'; remove one of the rows", problems)
+        elif of_clip and (event is None or None in of_clip):
+            refuse(f"{path}, line {row.line}: '{name}' is listed both with and without events", problems)
         of_clip[event] = None
     return [strong_clip(name, [event for event in events[name] if event]) for name in sorted(events)]
 
@@ -198,22 +236,28 @@ def strong_clip(name: str, events: list[Event]) -> Clip:
     return Clip(name, frozenset(event.label for event in events), tuple(events))
 
 
-def read_weak_table(path: Path, labels: Sequence[str]) -> list[Clip]:
+def read_weak_table(path: Path, labels: Sequence[str], problems: list[str] | None = None) -> list[Clip]:
     """Read a table of clip labels (columns filename and event_labels, joined by commas), sorted by name."""
     clips = {}
-    for row in read_rows(path, COLUMNS["weak"]):
-        name = parse_new_clip_name(path, row, clips)
-        cells = [cell.strip() for cell in row.cells["event_labels"].split(",")]
-        clips[name] = Clip(name, frozenset(parse_label(path, row, cell, labels) for cell in cells))
+    for row in read_rows(path, COLUMNS["weak"], problems):
+        try:
+            name = parse_new_clip_name(path, row, clips)
+            cells = [cell.strip() for cell in row.cells["event_labels"].split(",")]
+            clips[name] = Clip(name, frozenset(parse_label(path, row, cell, labels) for cell in cells))
+        except SedError as error:
+            refuse(str(error), problems)
     return [clips[name] for name in sorted(clips)]
 
 
-def read_unlabelled_table(path: Path) -> list[Clip]:
+def read_unlabelled_table(path: Path, problems: list[str] | None = None) -> list[Clip]:
     """Read a table of clips without annotation (column filename), sorted by name."""
     clips: dict[str, Clip] = {}
-    for row in read_rows(path, COLUMNS["none"]):
-        name = parse_new_clip_name(path, row, clips)
-        clips[name] = Clip(name)
+    for row in read_rows(path, COLUMNS["none"], problems):
+        try:
+            name = parse_new_clip_name(path, row, clips)
+            clips[name] = Clip(name)
+        except SedError as error:
+            refuse(str(error), problems)
     return [clips[name] for name in sorted(clips)]
 
 

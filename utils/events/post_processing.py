@@ -8,6 +8,7 @@ import numpy as np
 from scipy.ndimage import median_filter
 
 from utils.dataset.tables import Clip, Event
+from utils.events.boxes import sound_event_boxes
 from utils.events.probabilities import Probabilities
 from utils.settings.group import names_of
 from utils.settings.groups import EventSettings
@@ -120,9 +121,20 @@ class DoubleThreshold:
         runs = join_close_runs(runs, gap_frames=round(self.join_gap * frames_per_second))
         return drop_short_runs(runs, length_frames=round(self.drop_length * frames_per_second))
 
-    def smoothed(self, outputs: np.ndarray) -> np.ndarray:
-        """Return the outputs as the thresholds see them: as they are."""
-        return outputs
+    def frame_scores(
+        self, framewise: np.ndarray, clipwise: np.ndarray, *, outputs_per_second: float
+    ) -> np.ndarray:
+        """Return what PSDS puts its thresholds on, shape (clips, outputs).
+
+        Two thresholds and the clip probability leave no single threshold to vary, so it is the probabilities.
+
+        Parameters
+        ----------
+        framewise : np.ndarray, shape (clips, outputs)
+        clipwise : np.ndarray, shape (clips,)
+        outputs_per_second : float
+        """
+        return framewise
 
 
 @dataclass(frozen=True)
@@ -152,16 +164,83 @@ class MedianFilter:
         """Find the events of the class in a clip; the clip probability does not matter."""
         return edges[runs_of_true(self.smoothed(framewise > self.frame_threshold))]
 
+    def frame_scores(
+        self, framewise: np.ndarray, clipwise: np.ndarray, *, outputs_per_second: float
+    ) -> np.ndarray:
+        """Return the median-filtered probabilities, on which a threshold finds the filtered outputs."""
+        return self.smoothed(framewise)
+
     def smoothed(self, outputs: np.ndarray) -> np.ndarray:
         """Return the median around each of the outputs, shape (..., outputs)."""
         sizes = (1,) * (outputs.ndim - 1) + (self.median_filter_outputs,)
         return median_filter(outputs, size=sizes, mode="reflect")
 
 
-ClassPostProcessing = DoubleThreshold | MedianFilter
+@dataclass(frozen=True)
+class EventBoxes:
+    """How the events of a class are found by the recipe: bounding boxes, see utils/events/boxes.py.
+
+    A box's confidence is the geometric mean of its mean frame probability and the clip probability.
+
+    Attributes
+    ----------
+    box_step : float
+        Seconds before and after a place that are compared.
+    box_merge_difference, box_merge_ratio : float
+        Neighbours are one event if the gap between them is less than the first below the higher one, or if
+        the higher one is less than the second times the gap.
+    box_threshold : float
+        Events have a confidence above this.
+    """
+
+    name: ClassVar[str] = "event_boxes"
+    box_step: float
+    box_merge_difference: float
+    box_merge_ratio: float
+    box_threshold: float
+
+    def boxes(
+        self, framewise: np.ndarray, clipwise: float | np.ndarray, *, outputs_per_second: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return boxes in outputs, shape (boxes, 2), and their confidence, shape (boxes,)."""
+        boxes, means = sound_event_boxes(
+            framewise,
+            step_outputs=max(round(self.box_step * outputs_per_second), 1),
+            merge_difference=self.box_merge_difference,
+            merge_ratio=self.box_merge_ratio,
+        )
+        of_clip = np.broadcast_to(clipwise, framewise.shape)
+        clip_means = np.array([of_clip[first:after].mean() for first, after in boxes], float)
+        return boxes, np.sqrt(means * clip_means)
+
+    def find_runs(
+        self,
+        framewise: np.ndarray,
+        clipwise: float | np.ndarray,
+        *,
+        edges: np.ndarray,
+        frames_per_second: float,
+    ) -> np.ndarray:
+        """Find the events of the class in a clip."""
+        boxes, confidence = self.boxes(framewise, clipwise, outputs_per_second=frames_per_second / edges[1])
+        return edges[boxes[confidence > self.box_threshold]]
+
+    def frame_scores(
+        self, framewise: np.ndarray, clipwise: np.ndarray, *, outputs_per_second: float
+    ) -> np.ndarray:
+        """Return in each output the confidence of the box around it, on which a threshold leaves events."""
+        scores = np.zeros_like(framewise)
+        for of_clip, *probabilities in zip(scores, framewise, clipwise, strict=True):
+            boxes, confidences = self.boxes(*probabilities, outputs_per_second=outputs_per_second)
+            for (first, after), confidence in zip(boxes, confidences, strict=True):
+                of_clip[first:after] = confidence
+        return scores
+
+
+ClassPostProcessing = DoubleThreshold | MedianFilter | EventBoxes
 PostProcessing = tuple[ClassPostProcessing, ...]  # of each class, in the order of the labels
 POST_PROCESSINGS: dict[str, type[ClassPostProcessing]] = {
-    kind.name: kind for kind in (DoubleThreshold, MedianFilter)
+    kind.name: kind for kind in (DoubleThreshold, MedianFilter, EventBoxes)
 }
 
 

@@ -16,6 +16,7 @@ from utils.events.post_processing import (
     POST_PROCESSINGS,
     ClassPostProcessing,
     DoubleThreshold,
+    EventBoxes,
     MedianFilter,
     PostProcessing,
     class_post_processing,
@@ -163,7 +164,32 @@ def median_filter_trials(
             yield candidate, timeline.times(runs, timeline.clips_of(runs))
 
 
-TRIALS = {DoubleThreshold.name: double_threshold_trials, MedianFilter.name: median_filter_trials}
+def event_box_trials(
+    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+) -> Trials:
+    """Yield the same for `EventBoxes`."""
+    stride_frames = timeline.edges[0, 1]
+    for step, ratio in itertools.product(tuning.tuned_box_steps, tuning.tuned_box_merge_ratios):
+        finder = EventBoxes(step, 0.0, ratio, 0.0)
+        found = [
+            finder.boxes(*of_clip, outputs_per_second=timeline.frames_per_second / stride_frames)
+            for of_clip in zip(framewise, clipwise, strict=True)
+        ]
+        clips = np.repeat(np.arange(len(found)), [len(boxes) for boxes, _ in found])
+        boxes = np.concatenate([boxes for boxes, _ in found])
+        confidence = np.concatenate([confidences for _, confidences in found])
+        runs = timeline.edges[clips[:, None], boxes]
+        for threshold in tuning.tuned_box_thresholds:
+            is_above = confidence > threshold
+            events = timeline.times(runs[is_above], clips[is_above])
+            yield EventBoxes(step, 0.0, ratio, threshold), events
+
+
+TRIALS = {
+    DoubleThreshold.name: double_threshold_trials,
+    MedianFilter.name: median_filter_trials,
+    EventBoxes.name: event_box_trials,
+}
 
 
 def tune_class(

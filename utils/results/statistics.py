@@ -80,6 +80,23 @@ def parsed_record(line: bytes, where: str) -> dict[str, Any]:
     return record
 
 
+def keep_longer_curve(path: Path, iterations: int) -> Path | None:
+    """Copy records that reach further than `iterations`, which a new training of the run will replace.
+
+    Returns
+    -------
+    Path or None
+        Of the copy, whose name tells how far it reaches; None where there is nothing to keep.
+    """
+    last = max((record["iteration"] for record in read_records(path)), default=0)
+    if last <= iterations:
+        return None
+    copy = path.with_name(f"{path.stem}_{last}_iterations{path.suffix}")
+    with written_whole(copy) as unfinished:
+        unfinished.write_bytes(path.read_bytes())
+    return copy
+
+
 def forget_records(path: Path, *, after: int, kept_from: float = math.inf) -> None:
     """Remove the records of later iterations, which a resumed training makes again, and sort the others.
 

@@ -13,7 +13,7 @@ from utils.dataset.tables import read_rows
 from utils.results.record_forms import LOSS, SCORED, VARIANTS, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key
 from utils.scoring.sed_eval_scores import segment_key
-from utils.settings.groups import PUBLISHED_TRAINING, FeatureSettings, ScoringSettings
+from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT, Run
@@ -118,12 +118,13 @@ class RunResults:
         run = self.run
         audio = " + ".join(SHORT_NAMES[data_type] for data_type in run.data_types)
         loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
+        way = loss if run.is_recipe else f"{loss} loss"
         extras = [] if run.model_type == usual_model() else [run.model_type]
         extras += [f"batch {run.batch_size}", f"seed {run.seed}"]
-        extras += run.training.differences(PUBLISHED_TRAINING)
+        extras += run.own_settings
         extras += ["validation clips trained on"] * (run.holdout_fold == "none")
         extras += ["mini data"] * run.mini_data
-        return f"{audio.capitalize()} audio, {loss} loss ({', '.join(extras)})"
+        return f"{audio.capitalize()} audio, {way} ({', '.join(extras)})"
 
     def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
         """Return the record that counts: of the last inference, else of the last evaluation in training.

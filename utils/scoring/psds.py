@@ -10,6 +10,7 @@ import pandas as pd
 
 from utils.dataset.tables import Clip, Event
 from utils.events.post_processing import PostProcessing
+from utils.events.probabilities import Probabilities
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 
@@ -61,25 +62,24 @@ class PsdsScores:
         return f"PSDS1: {self.psds1:.3f}, PSDS2: {self.psds2:.3f}"
 
 
-def frame_scores(framewise: np.ndarray, post_processing: PostProcessing) -> np.ndarray:
-    """Return what PSDS puts its thresholds on: the probabilities, smoothed as the post-processing does.
-
-    A threshold on median-filtered probabilities finds the same outputs as the median filter over outputs
-    above that threshold, so PSDS takes `MedianFilter` into account at every threshold. `DoubleThreshold` has
-    no single threshold that could be varied, and depends on the clip probability too: there PSDS takes the
-    probabilities as they are.
-
-    Parameters
-    ----------
-    framewise : np.ndarray, shape (clips, outputs, classes)
-    post_processing : PostProcessing
+def frame_scores(
+    probabilities: Probabilities, post_processing: PostProcessing, *, frames_per_second: float
+) -> np.ndarray:
+    """Return what PSDS puts its thresholds on, after the post-processing of each class.
 
     Returns
     -------
     np.ndarray, shape (clips, outputs, classes)
     """
-    by_class = zip(post_processing, np.moveaxis(framewise, 2, 0), strict=True)
-    return np.stack([of_class.smoothed(of_clips) for of_class, of_clips in by_class], axis=2)
+    outputs_per_second = frames_per_second / probabilities.stride_frames
+    by_class = zip(
+        post_processing, np.moveaxis(probabilities.framewise, 2, 0), probabilities.clipwise.T, strict=True
+    )
+    scores = [
+        of_class.frame_scores(framewise, clipwise, outputs_per_second=outputs_per_second)
+        for of_class, framewise, clipwise in by_class
+    ]
+    return np.stack(scores, axis=2)
 
 
 def united_events(events: Sequence[Event]) -> list[tuple[float, float, str]]:

@@ -76,6 +76,19 @@ class SettingsGroup:
             raise SedError(f"{where}: {error}") from error
 
 
+def differences(group: SettingsGroup, other: SettingsGroup) -> list[str]:
+    """Return `name=value` of each setting that is not as in another one of the group, for a folder's name."""
+    mine = [(name, getattr(group, name)) for name in names_of(type(group))]
+    return [f"{name}={text_of(value)}" for name, value in mine if value != getattr(other, name)]
+
+
+def text_of(value: Any) -> str:
+    """Return a value as it stands in a folder's name."""
+    if isinstance(value, tuple):
+        return "-".join(map(text_of, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def names_of(group: type) -> list[str]:
     """Return the names of a group's settings."""
     return [one.name for one in fields(group)]

@@ -8,7 +8,11 @@ from utils.settings.group import SettingsGroup, names_of, setting
 from utils.system.errors import SedError
 
 LABEL_SEPARATORS = set(",\t\n\r")
-POST_PROCESSING_NAMES = ("double_threshold", "median_filter")  # see utils/events/post_processing.py
+POST_PROCESSING_NAMES = (
+    "double_threshold",
+    "median_filter",
+    "event_boxes",
+)  # see utils/events/post_processing.py
 # Of a clip: 52 minutes at 32 kHz, and 49 times the features of the published clips. Settings beyond are taken
 # for those of a damaged file rather than for ones that need hundreds of gigabytes.
 MOST_CLIP_SAMPLES, MOST_CLIP_FEATURES = 100_000_000, 2_000_000
@@ -28,7 +32,7 @@ class FeatureSettings(SettingsGroup):
     mel_bins: int = setting(at_least=1, at_most=10_000)
     mel_min_frequency: float = setting(at_least=0)
     mel_max_frequency: float = setting(above=0)
-    log_floor: float = setting(above=0)
+    log_floor: float = setting(at_least=1e-37)  # single precision holds no smaller power
 
     def check_together(self) -> None:
         check_labels(self.labels)
@@ -96,6 +100,7 @@ class EventSettings(SettingsGroup):
 
     cnn_post_processing: str = setting(choices=POST_PROCESSING_NAMES)
     crnn_post_processing: str = setting(choices=POST_PROCESSING_NAMES)
+    recipe_post_processing: str = setting(choices=POST_PROCESSING_NAMES)
     clip_threshold: float = setting(at_least=0, at_most=1)
     high_threshold: float = setting(at_least=0, at_most=1)
     low_threshold: float = setting(at_least=0, at_most=1)
@@ -103,6 +108,10 @@ class EventSettings(SettingsGroup):
     drop_length: float = setting(at_least=0, at_most=3600)
     frame_threshold: float = setting(at_least=0, at_most=1)
     median_filter_outputs: int = setting(at_least=1, at_most=100_000)
+    box_step: float = setting(above=0)
+    box_merge_difference: float = setting(at_least=0, at_most=1)
+    box_merge_ratio: float = setting(at_least=1)
+    box_threshold: float = setting(at_least=0, at_most=1)
     window_overlap: float = setting(at_least=0, below=1)
 
     def check_together(self) -> None:
@@ -133,18 +142,6 @@ class TrainingSettings(SettingsGroup):
         if len(self.adam_betas) != 2:
             raise SedError(f"adam_betas must be two numbers, but are {self.adam_betas}")
 
-    def differences(self, other: Self) -> list[str]:
-        """Return `name=value` of each setting that is not as in `other`, for the name of a folder."""
-        mine = [(name, getattr(self, name)) for name in names_of(type(self))]
-        return [f"{name}={text_of(value)}" for name, value in mine if value != getattr(other, name)]
-
-
-def text_of(value: Any) -> str:
-    """Return a value as it stands in a folder's name."""
-    if isinstance(value, tuple):
-        return "-".join(map(text_of, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
 
 # Of the published systems. The folder of a run names what its training has otherwise.
 PUBLISHED_TRAINING = TrainingSettings(
@@ -160,6 +157,47 @@ PUBLISHED_TRAINING = TrainingSettings(
     consistency_weight=2.0,
     consistency_ramp_fraction=0.5,
     consistency_ramp_steepness=5.0,
+)
+
+
+@dataclass(frozen=True)
+class RecipeSettings(SettingsGroup):
+    """What the weights of a training by the recipe depend on besides the flags of a run."""
+
+    recipe_learning_rate: float = setting(above=0)
+    warm_up_fraction: float = setting(at_least=0, at_most=1)
+    cosine_fraction: float = setting(at_least=0, at_most=1)
+    average_memory_fraction: float = setting(above=0, at_most=1)
+    clipwise_loss_weight: float = setting(at_least=0)
+    teacher_loss_weight: float = setting(at_least=0)
+    teacher_ramp_fraction: float = setting(at_least=0, at_most=1)
+    time_shift_deviation: float = setting(at_least=0)
+    mixup_probability: float = setting(at_least=0, at_most=1)
+    mixup_alpha: float = setting(above=0)
+    frequency_shift_bands: float = setting(at_least=0)
+    filter_augment_gain: float = setting(at_least=0)
+    holdout_fraction: float = setting(at_least=0, below=1)
+
+    def check_together(self) -> None:
+        if self.warm_up_fraction + self.cosine_fraction > 1:
+            raise SedError("warm_up_fraction and cosine_fraction must be at most 1 together")
+
+
+# Behind the recipe's row of results. The folder of a run names what its training has otherwise.
+MEASURED_RECIPE = RecipeSettings(
+    recipe_learning_rate=0.002,
+    warm_up_fraction=0.05,
+    cosine_fraction=0.5,
+    average_memory_fraction=0.05,
+    clipwise_loss_weight=0.5,
+    teacher_loss_weight=1.0,
+    teacher_ramp_fraction=0.3,
+    time_shift_deviation=1.4,
+    mixup_probability=0.5,
+    mixup_alpha=0.2,
+    frequency_shift_bands=1.0,
+    filter_augment_gain=4.0,
+    holdout_fraction=0.0,
 )
 
 
@@ -203,6 +241,21 @@ class TuningSettings(SettingsGroup):
     tuned_drop_lengths: tuple[float, ...] = setting(at_least=0)
     tuned_frame_thresholds: tuple[float, ...] = setting(at_least=0, at_most=1)
     tuned_median_filter_outputs: tuple[int, ...] = setting(at_least=1, at_most=100_000)
+    tuned_box_steps: tuple[float, ...] = setting(above=0)
+    tuned_box_merge_ratios: tuple[float, ...] = setting(at_least=1)
+    tuned_box_thresholds: tuple[float, ...] = setting(at_least=0, at_most=1)
+
+
+@dataclass(frozen=True)
+class ImportSettings(SettingsGroup):
+    """How own recordings become a data set."""
+
+    import_validation_fraction: float = setting(above=0, below=1)
+    import_overlap: float = setting(at_least=0, at_most=3600)
+    import_shortest_event: float = setting(at_least=0, at_most=3600)
+    import_eventless_fraction: float = setting(at_least=0, at_most=1)
+    import_iterations: int = setting(at_least=1)
+    import_batch_size: int = setting(at_least=1)
 
 
 @dataclass(frozen=True)
@@ -214,6 +267,9 @@ class CommandDefaults(SettingsGroup):
     iterations: int = setting(at_least=1)
     batch_size: int = setting(at_least=1)
     mean_teacher_batch_size: int = setting(at_least=1)
+    mean_teacher_iterations: int = setting(at_least=1)
+    recipe_batch_size: int = setting(at_least=1)
+    recipe_iterations: int = setting(at_least=1)
     seed: int = setting(at_least=0, below=2**63)
     precision: str = setting(choices=PRECISION_NAMES)
     visualized_clips: int = setting(at_least=1)
@@ -229,9 +285,11 @@ class Settings:
     features: FeatureSettings
     events: EventSettings
     training: TrainingSettings
+    recipe: RecipeSettings
     loop: LoopSettings
     scoring: ScoringSettings
     tuning: TuningSettings
+    importing: ImportSettings
     defaults: CommandDefaults
 
     @classmethod

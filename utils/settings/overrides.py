@@ -1,7 +1,9 @@
 """Replaces values of `utils/config.py` by those of the file that SED_CONFIG names."""
 
+import ast
 import os
 import runpy
+import shlex
 import types
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from utils.settings.groups import Settings
 from utils.system.errors import SedError, exit_with_error
 
 CONFIG_VARIABLE = "SED_CONFIG"
+DATASET_SETTINGS_NAME = "settings.py"  # in the folder of a data set
 
 
 def public_values(namespace: dict[str, Any]) -> dict[str, Any]:
@@ -22,6 +25,34 @@ def public_values(namespace: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def settings_file() -> Path | None:
+    """Return the absolute path of the file that SED_CONFIG names; None where it names none."""
+    path = os.environ.get(CONFIG_VARIABLE)
+    return Path(path).absolute() if path else None
+
+
+def settings_source() -> str:
+    """Return where the settings are from, for messages."""
+    path = settings_file()
+    return f"{CONFIG_VARIABLE}={path}" if path else "utils/config.py"
+
+
+def with_settings(command: str) -> str:
+    """Return a command to show, with the settings file that it needs."""
+    path = settings_file()
+    return f"{CONFIG_VARIABLE}={shlex.quote(str(path))} {command}" if path else command
+
+
+def require_settings_of(dataset_dir: Path) -> None:
+    """Raise SedError where a data set has settings of its own, and SED_CONFIG names none."""
+    path = dataset_dir / DATASET_SETTINGS_NAME
+    if settings_file() is None and path.is_file():
+        raise SedError(
+            f"{dataset_dir}: has settings of its own; use them with: export "
+            f"{CONFIG_VARIABLE}={path.absolute()}"
+        )
+
+
 def read_overrides() -> dict[str, Any]:
     """Run the Python file that SED_CONFIG names and return its values; none where it names none.
 
@@ -30,20 +61,52 @@ def read_overrides() -> dict[str, Any]:
     SedError
         If the file cannot be run, or holds an unknown name.
     """
-    path = os.environ.get(CONFIG_VARIABLE)
-    if not path:
+    path, where = settings_file(), settings_source()
+    if path is None:
         return {}
-    where = f"{CONFIG_VARIABLE}={path}"
-    if not Path(path).is_file():
-        raise SedError(f"{where}: there is no such file; name a Python file with values of utils/config.py")
+    if not path.is_file():
+        raise SedError(
+            f"{where}: there is no such file; name a Python file with values of utils/config.py, "
+            "by a path that holds in every folder"
+        )
     try:
-        values = public_values(runpy.run_path(path))
+        values = literal_values(path) if is_of_dataset(path) else public_values(runpy.run_path(str(path)))
     except Exception as error:
         raise SedError(f"{where}: cannot be run as Python: {type(error).__name__}: {error}") from error
     known = Settings.names()
     for name in values:
         if name not in known:
             raise SedError(f"{where}: unknown name '{name}'; the known ones are {', '.join(sorted(known))}")
+    return values
+
+
+def is_of_dataset(path: Path) -> bool:
+    """Tell whether a settings file lies in the folder of a data set, which may come from somebody else."""
+    return path.name == DATASET_SETTINGS_NAME and (path.parent / "metadata").is_dir()
+
+
+def literal_values(path: Path) -> dict[str, Any]:
+    """Return the values of a file that holds nothing but names and values; none of its text is run.
+
+    Raises
+    ------
+    SyntaxError
+        If it holds anything else.
+    """
+    values = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8"), str(path)).body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                try:
+                    values[name] = ast.literal_eval(value)
+                except ValueError:
+                    raise SyntaxError(f"line {statement.lineno}: {name} must be a plain value") from None
+            case ast.Expr(value=ast.Constant()):  # a docstring
+                pass
+            case _:
+                raise SyntaxError(
+                    f"line {statement.lineno}: the settings of a data set may hold nothing but name = value"
+                )
     return values
 
 
@@ -55,7 +118,6 @@ def apply_overrides(namespace: dict[str, Any]) -> None:
     """
     try:
         namespace.update(read_overrides())
-        path = os.environ.get(CONFIG_VARIABLE)
-        Settings.of(namespace, f"{CONFIG_VARIABLE}={path}" if path else "utils/config.py")
+        Settings.of(namespace, settings_source())
     except SedError as error:
         exit_with_error(error)

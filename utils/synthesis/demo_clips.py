@@ -17,12 +17,12 @@ from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, s
 from utils.system.files import make_folder
 from utils.system.log import logger
 from utils.system.progress import progress
-from utils.system.workers import local_workers
+from utils.system.workers import ending_with_parent
 
 CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
-CLIP_SECONDS = 10.0
+CLIP_SECONDS = 10.0  # as in the challenge
 SHORT_CLIP_FRACTION = 0.15  # of the clips are shorter ...
-SHORTEST_CLIP_SECONDS = 7.0  # ... but not shorter than this
+SHORTEST_CLIP_FRACTION = 0.7  # ... but not shorter than this fraction of the others
 STEREO_EVERY = 10  # every so many clips have two channels
 MOST_CLASSES = 2  # in a clip
 MOST_EVENTS = 3  # of a class in a clip
@@ -66,11 +66,12 @@ def draw_labels(annotation: str, generator: Generator) -> list[str]:
     return [str(label) for label in generator.choice(list(SOUNDS), classes, replace=False)]
 
 
-def make_recording(name: str, annotation: str, generator: Generator, stereo: bool) -> Recording:
+def make_recording(
+    name: str, annotation: str, generator: Generator, *, clip_seconds: float, stereo: bool
+) -> Recording:
     """Draw and synthesize a clip."""
-    clip_seconds = CLIP_SECONDS
     if generator.random() < SHORT_CLIP_FRACTION:
-        clip_seconds = generator.uniform(SHORTEST_CLIP_SECONDS, CLIP_SECONDS)
+        clip_seconds = generator.uniform(SHORTEST_CLIP_FRACTION * clip_seconds, clip_seconds)
     audio = NOISE_LEVEL * background_noise(generator, int(clip_seconds * SAMPLE_RATE))
     events: list[Event] = []
     for label in draw_labels(annotation, generator):
@@ -86,24 +87,26 @@ def make_recording(name: str, annotation: str, generator: Generator, stereo: boo
     return Recording(Clip(name, labels, tuple(events)), np.stack(channels, axis=1))
 
 
-def make_clip(audio_folder: Path, subset: Subset, index: int, seed: int) -> Clip:
+def make_clip(audio_folder: Path, subset: Subset, index: int, *, clip_seconds: float, seed: int) -> Clip:
     """Write a recording, and return its annotation."""
     # Each clip has its own generator, so that the validation clips are drawn independently of the others.
     generator = np.random.default_rng([seed, list(SUBSETS).index(subset.data_type), index])
     name = f"{subset.data_type}_{index:04d}.wav"
     stereo = index % STEREO_EVERY == STEREO_EVERY - 1
-    recording = make_recording(name, subset.annotation, generator, stereo)
+    recording = make_recording(name, subset.annotation, generator, clip_seconds=clip_seconds, stereo=stereo)
     soundfile.write(audio_folder / name, recording.audio, SAMPLE_RATE, subtype="PCM_16")
     return recording.clip
 
 
-def make_subset(output_dir: Path, subset: Subset, clips_num: int, seed: int) -> None:
+def make_subset(output_dir: Path, subset: Subset, clips_num: int, *, clip_seconds: float, seed: int) -> None:
     """Write the recordings and the table of a subset."""
     audio_folder = make_folder(output_dir / subset.audio_folder)
-    with local_workers(-1) as pool:
-        tasks = (joblib.delayed(make_clip)(audio_folder, subset, index, seed) for index in range(clips_num))
-        made = pool(tasks)
-        clips = list(progress(made, f"Making {subset.data_type}", clips_num))
+    pool = joblib.Parallel(n_jobs=-1, return_as="generator", **ending_with_parent())
+    made = pool(
+        joblib.delayed(make_clip)(audio_folder, subset, index, clip_seconds=clip_seconds, seed=seed)
+        for index in range(clips_num)
+    )
+    clips = list(progress(made, f"Making {subset.data_type}", clips_num))
     path = output_dir / f"{subset.table}{TABLE_SUFFIXES[0]}"
     if subset.annotation == "weak":
         write_weak_table(path, clips)
@@ -113,7 +116,9 @@ def make_subset(output_dir: Path, subset: Subset, clips_num: int, seed: int) -> 
         write_unlabelled_table(path, clips)
 
 
-def make_demo_dataset(output_dir: Path, *, clips: dict[str, int], seed: int) -> None:
+def make_demo_dataset(
+    output_dir: Path, *, clips: dict[str, int], clip_seconds: float = CLIP_SECONDS, seed: int
+) -> None:
     """Make the demonstration data set.
 
     Parameters
@@ -122,9 +127,11 @@ def make_demo_dataset(output_dir: Path, *, clips: dict[str, int], seed: int) -> 
         Its folder, in which `audio/` and `metadata/` are made.
     clips : dict of str to int
         Number of clips of each subset.
+    clip_seconds : float
+        Length of most clips; some are a little shorter.
     seed : int
         The same seed gives the same recordings.
     """
     for data_type, clips_num in clips.items():
-        make_subset(output_dir, SUBSETS[data_type], clips_num, seed)
+        make_subset(output_dir, SUBSETS[data_type], clips_num, clip_seconds=clip_seconds, seed=seed)
     logger.info(f"Demonstration data set of {sum(clips.values())} clips written to {output_dir}")

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,16 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise SedError(f"{path}: the folder cannot be created: {error.strerror}") from error
     return path
+
+
+def require_writable(folder: Path) -> None:
+    """Create the folder where it is missing; raise SedError where no file can be written into it."""
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SedError(f"{folder}: cannot be written to: {error.strerror}; name another folder") from error
 
 
 def remove_file(path: Path) -> None:

@@ -67,5 +67,13 @@ def audio_progress(
                 logger.info(f"{description}: {done:.0f}/{total_seconds:.0f} s of audio, {speed}")
 
 
+def describe_seconds(seconds: float) -> str:
+    """Return a duration in s, min or h, whichever is short."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
 def describe_speed(audio_seconds: float, elapsed_seconds: float) -> str:
     return f"{audio_seconds / max(elapsed_seconds, SHORTEST_ELAPSED_SECONDS):.1f} × real time"

@@ -1,4 +1,4 @@
-"""Pools of processes: on this machine, or on a Dask cluster."""
+"""Pools of workers: threads of this machine, or processes of a Dask cluster."""
 
 import os
 import threading
@@ -30,11 +30,19 @@ def end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
+def ending_with_parent() -> dict[str, Any]:
+    """Return the keywords of joblib.Parallel with which its processes end with this one."""
+    return {"backend": "loky", "initializer": end_with, "initargs": (os.getpid(),)}
+
+
 @contextmanager
 def local_workers(count: int) -> Iterator[joblib.Parallel]:
-    """Give a pool of `count` processes of this machine; -1 is one for each processor."""
-    ending = {"backend": "loky", "initializer": end_with, "initargs": (os.getpid(),)}
-    yield joblib.Parallel(n_jobs=count, **ending, **IN_ORDER_AND_FEW_WAITING)
+    """Give a pool of `count` threads of this machine; -1 is one for each processor.
+
+    They suit work that is done outside of Python, such as in numpy, soxr and scipy. Processes would have to
+    start, import and send back what they computed.
+    """
+    yield joblib.Parallel(n_jobs=count, backend="threading", **IN_ORDER_AND_FEW_WAITING)
 
 
 @contextmanager

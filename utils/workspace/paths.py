@@ -127,6 +127,12 @@ class Workspace:
     def features(self, data_type: str) -> Path:
         return self._subset_file("features", data_type, ".h5")
 
+    def existing_features(self) -> list[Path]:
+        """Return the feature files of all subsets and settings."""
+        return sorted(
+            path for path in (self.root / "features").rglob("*.h5") if not path.name.startswith(".")
+        )
+
     def missing_clips(self, data_type: str) -> Path:
         return self._subset_file("features", data_type, "_missing.csv")
 

@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import cell_problem
-from utils.settings.groups import PUBLISHED_TRAINING, TrainingSettings
+from utils.settings.group import differences
+from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, RecipeSettings, TrainingSettings
 
 DATA_TYPE_SEPARATOR = "+"
 STUDENT, TEACHER = "student", "teacher"  # whose weights: of the model that learns, or of its moving average
@@ -34,7 +35,7 @@ class Run:
     batch_size: int
     seed: int
     mini_data: bool = False
-    training: TrainingSettings = PUBLISHED_TRAINING
+    training: TrainingSettings | RecipeSettings = PUBLISHED_TRAINING
 
     @property
     def data_types(self) -> list[str]:
@@ -42,18 +43,31 @@ class Run:
         return self.data_type.split(DATA_TYPE_SEPARATOR)
 
     @property
+    def is_recipe(self) -> bool:
+        return isinstance(self.training, RecipeSettings)
+
+    @property
+    def own_settings(self) -> list[str]:
+        """The training settings in which the run differs from the published systems, or from the recipe."""
+        return differences(self.training, MEASURED_RECIPE if self.is_recipe else PUBLISHED_TRAINING)
+
+    @property
     def folder(self) -> Path:
-        """Path of the run below a folder of one kind of features; names what the published runs have not."""
-        differences = self.training.differences(PUBLISHED_TRAINING)
+        """Path of the run below a folder of one kind of features; names the settings that are its own."""
         return Path(
             self.data_type,
             f"holdout_fold={self.holdout_fold}",
             self.model_type,
             self.loss_type,
             f"batch_size={self.batch_size}",
-            *[",".join(differences)] * bool(differences),
+            *[",".join(self.own_settings)] * bool(self.own_settings),
             f"seed={self.seed}",
         )
+
+    @property
+    def outputs_in_float32(self) -> bool:
+        """Whether the output layers compute in float32 where the rest is in bfloat16."""
+        return self.is_recipe or self.training.outputs_in_float32
 
     def to_json(self) -> dict[str, Any]:
         """Return the run as `from_json` reads it."""
@@ -68,11 +82,14 @@ class Run:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        run = cls(**{**content, "training": TrainingSettings.of(content["training"], "training")})
+        kind = RecipeSettings if "recipe_learning_rate" in content["training"] else TrainingSettings
+        run = cls(**{**content, "training": kind.of(content["training"], "training")})
         for one in fields(cls):
             value = getattr(run, one.name)
-            if type(value) is not one.type or (one.type is str and cell_problem(value)):
-                raise TypeError(f"{one.name} is not valid")
+            if one.name != "training" and type(value) is not one.type:
+                raise TypeError(f"{one.name} must be {one.type.__name__}")
+            if isinstance(value, str) and (problem := cell_problem(value)):
+                raise TypeError(f"{one.name} is not valid, as {problem}")
         if unknown := {*run.data_types} - {*SUBSETS}:
             raise LookupError(f"there are no subsets {', '.join(sorted(unknown))}")
         return run

@@ -1,0 +1,139 @@
+"""Random changes of training clips and their targets, on the device, drawn from torch's random numbers.
+
+Nothing here waits for a GPU, and the same seed gives the same changes, also after resuming.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from utils.settings.groups import RecipeSettings
+
+FILTER_BANDS = (3, 5)  # fewest and most pieces of a random filter
+
+
+@dataclass(frozen=True)
+class AugmentedClips:
+    """Clips and the targets that change with them.
+
+    Attributes
+    ----------
+    logmel : Tensor, shape (clips, frames, mel_bins), dB
+    framewise : Tensor, shape (clips, outputs, classes), 0 to 1
+    clipwise : Tensor, shape (clips, classes), 0 to 1
+    """
+
+    logmel: Tensor
+    framewise: Tensor
+    clipwise: Tensor
+
+    def mixed(self, partners: Tensor, weight: Tensor) -> Self:
+        """Return weight · clips + (1 - weight) · the clips at `partners`; `weight` is of shape (clips,)."""
+
+        def mix(x: Tensor) -> Tensor:
+            return torch.lerp(x[partners], x, weight.view(-1, *[1] * (x.dim() - 1)))
+
+        return replace(
+            self, logmel=mix(self.logmel), framewise=mix(self.framewise), clipwise=mix(self.clipwise)
+        )
+
+
+def rolled(x: Tensor, steps: Tensor) -> Tensor:
+    """Shift x (clips, time, ...) in a circle, each clip by its number of steps, shape (clips,), int."""
+    time = x.shape[1]
+    sources = (torch.arange(time, device=x.device) - steps[:, None]) % time
+    return x.gather(1, sources[:, :, None].expand_as(x))
+
+
+def time_shift(clips: AugmentedClips, *, deviation_outputs: float) -> AugmentedClips:
+    """Shift each clip in a circle, by a normally distributed number of outputs, with its frame targets."""
+    outputs = clips.framewise.shape[1]
+    stride_frames = clips.logmel.shape[1] // outputs
+    drawn = torch.randn(len(clips.logmel), device=clips.logmel.device)
+    steps = (drawn * deviation_outputs).round().long()
+    return replace(
+        clips,
+        logmel=rolled(clips.logmel, steps * stride_frames),
+        framewise=rolled(clips.framewise, steps),
+    )
+
+
+def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alpha: float) -> AugmentedClips:
+    """Mix clips with others of their part of the batch, and their targets likewise.
+
+    Zhang et al.: mixup: Beyond empirical risk minimization, ICLR 2018. A clip stays the stronger one of its
+    mixture.
+
+    Parameters
+    ----------
+    clips : AugmentedClips
+    parts : list of slice
+        The rows whose clips have targets of one kind; together all rows.
+    probability : float
+        That a batch is mixed.
+    alpha : float
+        The weights are of the Beta(alpha, alpha) distribution.
+    """
+    device = clips.logmel.device
+    count = len(clips.logmel)
+    partners = torch.cat(
+        [part.start + torch.randperm(part.stop - part.start, device=device) for part in parts]
+    )
+    concentration = torch.full((count,), alpha, device=device)
+    # Not validated, as that would wait for a GPU.
+    weight = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+    weight = torch.maximum(weight, 1 - weight)
+    is_mixed = torch.rand((), device=device) < probability
+    return clips.mixed(partners, torch.where(is_mixed, weight, 1.0))
+
+
+def frequency_shift(logmel: Tensor, *, most_bands: float) -> Tensor:
+    """Shift each clip by up to that many mel bands up or down, between the bands by interpolation."""
+    clips, frames, bands = logmel.shape
+    shift = (2 * torch.rand(clips, 1, device=logmel.device) - 1) * most_bands
+    position = (torch.arange(bands, device=logmel.device) - shift).clamp(0, bands - 1)
+    lower = position.floor().long().clamp(max=bands - 2)
+    fraction = (position - lower)[:, None]
+    lower = lower[:, None].expand(-1, frames, -1)
+    return torch.lerp(logmel.gather(2, lower), logmel.gather(2, lower + 1), fraction)
+
+
+def filter_augment(logmel: Tensor, *, decibels: float) -> Tensor:
+    """Filter each clip by a random piecewise linear gain over the mel bands.
+
+    Nam, Kim, Park: FilterAugment: An acoustic environmental data augmentation method, ICASSP 2022.
+
+    Parameters
+    ----------
+    logmel : Tensor, shape (clips, frames, mel_bins), dB
+    decibels : float
+        The gain at the ends of the pieces is uniform within ± this.
+    """
+    clips, _, bands = logmel.shape
+    device = logmel.device
+    fewest, most = FILTER_BANDS
+    # Inner ends of pieces at random bands; those beyond a clip's own number lie past the last band.
+    ends = torch.rand(clips, most - 1, device=device)
+    pieces = torch.randint(fewest, most + 1, (clips, 1), device=device)
+    ends = torch.where(torch.arange(1, most, device=device) < pieces, ends, 2.0).sort(dim=1).values
+    edges = torch.cat([torch.zeros_like(pieces, dtype=ends.dtype), ends], dim=1)
+    edges = torch.cat([edges, edges.new_full((clips, 1), 2.0)], dim=1).clamp(max=1.0)
+    gains = (2 * torch.rand(clips, most + 1, device=device) - 1) * decibels
+    place = torch.linspace(0, 1, bands, device=device).expand(clips, -1).contiguous()
+    right = torch.searchsorted(edges, place, right=True).clamp(1, most)
+    left_edge, right_edge = edges.gather(1, right - 1), edges.gather(1, right)
+    fraction = (place - left_edge) / (right_edge - left_edge).clamp(min=1e-6)
+    gain = torch.lerp(gains.gather(1, right - 1), gains.gather(1, right), fraction.clamp(0, 1))
+    return logmel + gain[:, None]
+
+
+def augment(
+    clips: AugmentedClips, parts: list[slice], settings: RecipeSettings, *, outputs_per_second: float
+) -> AugmentedClips:
+    """Change clips as the recipe does."""
+    clips = time_shift(clips, deviation_outputs=settings.time_shift_deviation * outputs_per_second)
+    clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
+    logmel = frequency_shift(clips.logmel, most_bands=settings.frequency_shift_bands)
+    return replace(clips, logmel=filter_augment(logmel, decibels=settings.filter_augment_gain))

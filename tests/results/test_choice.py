@@ -1,0 +1,139 @@
+"""A trained model is found by its workspace, and what the commands print leads on."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.commands import assert_user_error, run_command, run_well
+from tests.small import CNN, ITERATIONS, new_workspace
+from utils.results.choice import checkpoint_of, choose_model, predict_command
+from utils.results.statistics import keep_longer_curve, read_records
+from utils.system.errors import SedError
+from utils.system.files import require_writable
+from utils.workspace.paths import Workspace
+from utils.workspace.run import Run
+
+
+def predict(*arguments: object):
+    return run_command("pytorch/inference.py", "predict", *arguments)
+
+
+def a_recording(small):
+    return sorted((small.dataset_dir / "audio/validation").iterdir())[0]
+
+
+def test_best_model_of_a_workspace_predicts_as_its_checkpoint_does(small, finished):
+    recording, root = a_recording(small), finished.workspace.root
+    checkpoint = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
+    by_path = predict("--checkpoint_path", checkpoint, recording)
+    assert by_path.returncode == 0, by_path.stderr
+    by_name = predict("--workspace", root, "--run", "best", recording)
+    assert by_name.returncode == 0, by_name.stderr
+    assert by_name.stdout == by_path.stdout
+
+
+def test_model_is_chosen_by_number_or_title(finished):
+    best = choose_model(finished.workspace.root, "best")
+    assert choose_model(finished.workspace.root, "1") == best
+    assert choose_model(finished.workspace.root, best.title) == best
+
+
+@pytest.mark.parametrize("name", ["0", "2", "Weak audio"])
+def test_unknown_run_is_refused_with_those_that_there_are(finished, name):
+    with pytest.raises(SedError, match=rf"no run '{name}'.*1: Weak audio, clipwise loss"):
+        choose_model(finished.workspace.root, name)
+
+
+def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "statistics")
+    (tmp_path / "checkpoints").mkdir()
+    paths = workspace.run_paths(CNN)
+    with pytest.raises(SedError, match="there is no checkpoint of Weak audio"):
+        checkpoint_of(choose_model(tmp_path, "best"))
+    paths.checkpoint(3).parent.mkdir(parents=True)
+    paths.checkpoint(3).touch()
+    assert checkpoint_of(choose_model(tmp_path, "best")) == paths.checkpoint(3)
+
+
+@pytest.mark.parametrize("named", [[], ["--workspace", "w", "--checkpoint_path", "c.pth"]])
+def test_predict_asks_for_one_model(named):
+    assert_user_error(predict(*named, "a.wav"), "either by --checkpoint_path, or by --workspace")
+
+
+def test_folder_that_cannot_be_written_is_noticed(tmp_path):
+    with pytest.raises(SedError, match="/proc: cannot be written to: "):
+        require_writable(Path("/proc"))
+    require_writable(tmp_path / "new/folder")
+    assert not list((tmp_path / "new/folder").iterdir())
+
+
+def test_output_folder_that_is_a_file_is_noticed_before_the_checkpoint_is_read(tmp_path):
+    (tmp_path / "file").touch()
+    result = predict("--checkpoint_path", "none.pth", "a.wav", "--output_dir", tmp_path / "file/events")
+    assert_user_error(result, "file/events: the folder cannot be created")
+
+
+def test_best_prints_checkpoint_and_command(finished):
+    output = run_well("utils/plot_results.py", "best", "--workspace", finished.workspace.root)
+    checkpoint = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
+    assert f"Checkpoint: {checkpoint}\n" in output
+    assert predict_command(checkpoint) in output
+
+
+def test_command_to_predict_is_safe_to_paste(tmp_path):
+    path = tmp_path / "it's mine/md_1_iters.pth"
+    assert str(path) in shlex.split(predict_command(path))
+
+
+def test_training_says_how_long_it_takes_and_what_its_checkpoint_is_for(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    output = small.run(*small.train(tmp_path, CNN, 4))
+    assert output.count("This training takes about ") == 1
+    assert output.index("This training takes about ") < output.index("iteration: 4,")
+    last = output.strip().splitlines()[-1]
+    assert last == f"Detect events with: {predict_command(workspace.run_paths(CNN).checkpoint(4))}"
+
+    # A shorter training of the same run keeps the curves of the longer one
+    output = small.run(*small.train(tmp_path, CNN, 2))
+    assert "An earlier training of this run was longer; its curve is kept in " in output
+    paths = workspace.run_paths(CNN)
+    assert [one["iteration"] for one in read_records(paths.loss_statistics)] == [2]
+    kept = paths.loss_statistics.with_name("loss_4_iterations.jsonl")
+    assert [one["iteration"] for one in read_records(kept)] == [2, 4]
+
+
+def test_curve_that_is_not_longer_is_not_kept(tmp_path):
+    path = tmp_path / "loss.jsonl"
+    assert keep_longer_curve(path, 5) is None
+    path.write_text("".join(json.dumps({"iteration": i}) + "\n" for i in (2, 4)))
+    assert keep_longer_curve(path, 4) is None
+    assert keep_longer_curve(path, 3) == tmp_path / "loss_4_iterations.jsonl"
+
+
+def test_hint_names_a_subset_that_the_run_is_trained_on(small, tmp_path):
+    run = Run("train_synthetic", "1", CNN.model_type, "framewise_binary_crossentropy", 4, 1)
+    result = run_command(*small.train(tmp_path, run, 2), **small.environment)
+    assert_user_error(
+        result,
+        f"make it with: SED_CONFIG={small.config} python ",
+        "calculate_scalar",
+        "--data_type train_synthetic",
+    )
+
+
+def test_scalar_of_features_that_are_not_there_says_which_are(finished, tmp_path):
+    workspace = Workspace(finished.workspace.root, "logmel_64frames_64melbins")
+    command = (
+        "utils/features.py",
+        "calculate_scalar",
+        "--workspace",
+        workspace.root,
+        "--data_type",
+        "train_weak",
+    )
+    result = run_command(*command)
+    assert_user_error(
+        result, "the workspace has features/logmel_32frames_16melbins/train/synthetic.h5", "utils/config.py"
+    )

@@ -1,0 +1,1 @@
+"""Recordings and annotations as people have them -> a data set in the challenge's layout."""

@@ -1,0 +1,375 @@
+"""Makes a data set of recordings and their annotations: clips, tables, split and settings."""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
+from utils.dataset.summary import class_counts, describe_counts
+from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
+from utils.importing.annotations import ReadingOptions
+from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clip
+from utils.importing.settings_file import feature_values, settings_text
+from utils.importing.sources import Source, Sources, find_sources, name_some
+from utils.importing.split import choose_validation, keep_some
+from utils.settings.groups import FeatureSettings, check_labels
+from utils.settings.overrides import DATASET_SETTINGS_NAME
+from utils.system.errors import SedError
+from utils.system.files import claimed, make_folder, written_whole
+from utils.system.log import logger
+from utils.system.progress import describe_seconds, progress
+
+RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
+PROBLEMS_SHOWN = 20
+LOCK = "metadata/.import.lock"
+SPLIT_UNITS = ("recording", "folder", "clip")
+UNANNOTATED = ("skip", "unlabelled", "eventless")
+EVENTLESS = ""  # the class of the clips without events, in the split only
+WEAK, STRONG, UNLABELLED, VALIDATION = (
+    "train_weak",
+    "train_synthetic",
+    "train_unlabel_in_domain",
+    "validation",
+)
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How recordings become a data set.
+
+    Attributes
+    ----------
+    reading : ReadingOptions
+        How annotation files are read.
+    labels : tuple of str or None
+        Labels to take, in the order of the model's outputs; None takes all, sorted.
+    clip_seconds, overlap : float
+        Length of the clips of recordings that are longer, and how much two neighbours share, in s.
+    shortest_event : float
+        Pieces of events that are shorter are left out where a clip ends, in s.
+    eventless_fraction : float
+        Of the clips without events, how many are taken.
+    validation_fraction : float
+        Of the events.
+    split_by : str
+        One of `SPLIT_UNITS`: what stands in one part as a whole.
+    unannotated : str
+        One of `UNANNOTATED`: what becomes of recordings that no annotation mentions.
+    seed : int
+        Of the split and of the choice of clips without events.
+    iterations, batch_size : int
+        For the settings file.
+    """
+
+    reading: ReadingOptions
+    labels: tuple[str, ...] | None
+    clip_seconds: float
+    overlap: float
+    shortest_event: float
+    eventless_fraction: float
+    validation_fraction: float
+    split_by: str
+    unannotated: str
+    seed: int
+    iterations: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        if self.overlap >= self.clip_seconds:
+            raise SedError(
+                f"--overlap {self.overlap:g} s must be less than --clip_seconds {self.clip_seconds:g} s"
+            )
+        if self.split_by == "clip" and self.overlap:
+            raise SedError(
+                "--split_by clip needs --overlap 0: else training and validation would share sound"
+            )
+
+
+def import_annotations(
+    paths: Sequence[Path], output_dir: Path, options: ImportOptions, features: FeatureSettings
+) -> None:
+    """Make a data set in `output_dir` of recordings and annotations in files and folders.
+
+    The sources are only read. A call that was stopped goes on where it was; the validation table is written
+    last, so a data set that has one is whole.
+
+    Raises
+    ------
+    SedError
+        If annotations cannot be understood, nothing is left of them, or the folder holds another data set.
+        Then nothing is written.
+    """
+    sources = find_sources(paths, options.reading)
+    for note in sources.notes:
+        logger.info(note)
+    refuse_problems(sources)
+    chosen = usable_recordings(sources, options)
+    clips = with_distinct_names(
+        [
+            clip
+            for source in chosen
+            for clip in cut_recording(source, options.clip_seconds, options.overlap, options.shortest_event)
+        ]
+    )
+    clips = without_some_eventless(clips, options)
+    labels = options.labels or tuple(sorted({label for one in clips for label in one.clip.labels or ()}))
+    subsets = divide(clips, labels, options)
+    settings = feature_values(labels, chosen, options.clip_seconds, features)
+    text = settings_text(settings, iterations=options.iterations, batch_size=options.batch_size)
+    record = {"options": asdict(options), "sources": [fingerprint(source) for source in chosen]}
+    record["tables"] = digest({name: [repr(one.clip) for one in part] for name, part in subsets.items()})
+    with claimed(output_dir / LOCK, output_dir):
+        if begin(output_dir, record):
+            logger.info(f"{output_dir} has been made from these recordings already")
+        else:
+            write_dataset(output_dir, subsets, text)
+    report(output_dir, subsets, labels, settings)
+
+
+def refuse_problems(sources: Sources) -> None:
+    """Raise SedError where there are problems, after all of them are listed."""
+    problems = sources.problems
+    if not problems:
+        return
+    if len(problems) > 1:
+        for problem in problems[:PROBLEMS_SHOWN]:
+            logger.info(f"    {problem}")
+        if len(problems) > PROBLEMS_SHOWN:
+            logger.info(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
+        raise SedError(
+            f"{len(problems)} problems in the annotations, listed above; mend them and import again"
+        )
+    raise SedError(problems[0])
+
+
+def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
+    """Return the recordings that make up the data set, with the labels that are wanted."""
+    recordings = sources.recordings
+    if not recordings:
+        raise SedError(
+            "there are no recordings in the files and folders given; name the folder that holds them"
+        )
+    without = [source for source in recordings if not source.is_annotated]
+    if len(without) == len(recordings):
+        raise SedError(
+            f"none of the {len(recordings)} recordings has an annotation; name a label file like its "
+            "recording (a.txt for a.wav), list the recordings in a table, or put them into a "
+            "folder for each class"
+        )
+    if without:
+        what = {
+            "skip": "left out",
+            "unlabelled": "taken as unlabelled",
+            "eventless": "taken as without events",
+        }
+        logger.info(
+            f"Without annotation: {len(without)} recordings "
+            f"({name_some([one.file.name for one in without])}), {what[options.unannotated]} (--unannotated)"
+        )
+        for source in without:
+            source.is_annotated = options.unannotated == "eventless"
+        if options.unannotated == "skip":
+            recordings = [source for source in recordings if source.is_annotated]
+    if options.labels:
+        for source in recordings:
+            source.events = {event: None for event in source.events if event.label in options.labels}
+        # A table of weak labels cannot list a recording with none.
+        recordings = [one for one in recordings if not one.labels or set(one.labels) & set(options.labels)]
+        for source in recordings:
+            source.labels = {label: None for label in source.labels if label in options.labels}
+    counts = Counter(label for one in recordings for label in labels_in(one))
+    if not counts:
+        raise SedError("the annotations hold no labels that are wanted; look at --labels and --columns")
+    check_labels(tuple(counts))
+    note_alike(counts)
+    return recordings
+
+
+def labels_in(source: Source) -> list[str]:
+    """Return the labels of a recording's events and of the whole recording."""
+    return [*(event.label for event in source.events), *source.labels]
+
+
+def note_alike(counts: Counter[str]) -> None:
+    """Mention labels that may be meant as one."""
+    by_key = {label.casefold(): label for label in counts}
+    for label in sorted(counts):
+        others = [one for one in counts if one != label and one.casefold() == label.casefold()]
+        close = others or [by_key[one] for one in get_close_matches(label.casefold(), by_key, 2, 0.85)]
+        for other in close:
+            if (counts[label], label) < (counts[other], other):
+                logger.info(
+                    f"Labels that look alike: {label} ({counts[label]}) and {other} ({counts[other]}); if "
+                    f"they are one class, add: --rename '{label}={other}'"
+                )
+
+
+def without_some_eventless(clips: list[PlannedClip], options: ImportOptions) -> list[PlannedClip]:
+    """Return the clips with the wanted fraction of those without events."""
+    eventless = [i for i, one in enumerate(clips) if one.source.is_annotated and not one.clip.labels]
+    kept = keep_some(eventless, options.eventless_fraction, options.seed)
+    dropped = set(eventless) - kept
+    if dropped:
+        logger.info(
+            f"Left out: {len(dropped)} of {len(eventless)} clips without events (--eventless_fraction)"
+        )
+    return [one for i, one in enumerate(clips) if i not in dropped]
+
+
+def unit_of(clip: PlannedClip, split_by: str) -> str:
+    """Return the name of what must stand in one part of the split as a whole."""
+    if split_by == "clip":
+        return clip.clip.name
+    path = clip.source.file.path.absolute()
+    return str(path.parent if split_by == "folder" else path)
+
+
+def divide(
+    clips: list[PlannedClip], labels: Sequence[str], options: ImportOptions
+) -> dict[str, list[PlannedClip]]:
+    """Return the clips of each subset, sorted by name.
+
+    Validation needs times. Only where there are none at all, a label of a validation clip is taken as an
+    event from its start to its end.
+    """
+    subsets: dict[str, list[PlannedClip]] = {name: [] for name in (WEAK, STRONG, UNLABELLED, VALIDATION)}
+    units: dict[str, list[PlannedClip]] = defaultdict(list)
+    has_times = any(one.clip.events for one in clips)
+    for one in clips:
+        if not one.source.is_annotated:
+            subsets[UNLABELLED].append(replace(one, clip=Clip(one.clip.name)))
+        elif one.clip.events is None and has_times:
+            subsets[WEAK].append(one)
+        else:
+            units[unit_of(one, options.split_by)].append(one)
+    if len(units) < 2:
+        raise SedError(
+            f"there is only one {options.split_by} to divide into training and validation; add others, or "
+            "divide by --split_by clip"
+        )
+    classes = [*labels, EVENTLESS]
+    counts = np.zeros((len(units), len(classes)))
+    for row, of_unit in enumerate(units.values()):
+        for one in of_unit:
+            for label in [event.label for event in one.clip.events or ()] or one.clip.labels or [EVENTLESS]:
+                counts[row, classes.index(label)] += 1
+    to_validate = choose_validation(counts, options.validation_fraction, options.seed)
+    for of_unit, is_validation in zip(units.values(), to_validate, strict=True):
+        for one in of_unit:
+            if is_validation:
+                subsets[VALIDATION].append(one if one.clip.events is not None else with_whole_events(one))
+            elif has_times:
+                subsets[STRONG].append(one)
+            elif one.clip.labels:  # a table of weak labels cannot list a clip with none
+                subsets[WEAK].append(one)
+    if not subsets[VALIDATION]:
+        raise SedError(
+            "too few recordings to validate on any; raise --validation_fraction, or add recordings"
+        )
+    if not has_times:
+        logger.info(
+            "The annotations have no times, so in validation a label counts from its clip's start to its "
+            "end: of the scores, look at mAP"
+        )
+    return {name: sorted(part, key=lambda one: one.clip.name) for name, part in subsets.items() if part}
+
+
+def with_whole_events(planned: PlannedClip) -> PlannedClip:
+    events = tuple(
+        Event(0.0, round(planned.seconds, 6), label) for label in sorted(planned.clip.labels or ())
+    )
+    return replace(planned, clip=replace(planned.clip, events=events))
+
+
+def fingerprint(source: Source) -> list[Any]:
+    status = source.file.path.stat()
+    return [str(source.file.path.absolute()), status.st_size, status.st_mtime_ns]
+
+
+def digest(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode(errors="surrogatepass")).hexdigest()
+
+
+def begin(output_dir: Path, record: dict[str, Any]) -> bool:
+    """Write down what the data set is made from; return whether it is there already.
+
+    Raises
+    ------
+    SedError
+        If the folder holds tables or clips of something else.
+    """
+    path = output_dir / RECORD
+    text = json.dumps(record, indent=1)
+    if path.is_file():
+        if path.read_text(encoding="utf-8") != text:
+            raise SedError(
+                f"{output_dir}: was imported from other recordings, annotations or options; take another "
+                "--output_dir, or remove this folder"
+            )
+        return any(table.is_file() for table in tables(output_dir, SUBSETS[VALIDATION]))
+    if any(table.is_file() for subset in SUBSETS.values() for table in tables(output_dir, subset)):
+        raise SedError(f"{output_dir}: holds the tables of another data set; take another --output_dir")
+    with written_whole(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+    return False
+
+
+def tables(output_dir: Path, subset: Subset) -> list[Path]:
+    return [output_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
+
+
+def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], settings: str) -> None:
+    """Write the clips that are not there yet, then settings and tables, that of the validation last."""
+    to_write = []
+    for name, part in subsets.items():
+        folder = make_folder(output_dir / SUBSETS[name].audio_folder)
+        to_write += [(one, folder) for one in part if not (folder / one.clip.name).exists()]
+    already = sum(map(len, subsets.values())) - len(to_write)
+    if already:
+        logger.info(f"{already} clips are there from an earlier call")
+    for one, folder in progress(to_write, "Clips", len(to_write)):
+        write_clip(one, folder)
+    path = output_dir / DATASET_SETTINGS_NAME
+    if not path.is_file():
+        with written_whole(path) as unfinished:
+            unfinished.write_text(settings, encoding="utf-8")
+    for name, part in subsets.items():
+        clips = [one.clip for one in part]
+        write = {"weak": write_weak_table, "strong": write_strong_table, "none": write_unlabelled_table}
+        write[SUBSETS[name].annotation](tables(output_dir, SUBSETS[name])[0], clips)
+
+
+def report(
+    output_dir: Path, subsets: dict[str, list[PlannedClip]], labels: Sequence[str], settings: dict[str, Any]
+) -> None:
+    """Say what the data set holds, and how to go on."""
+    for name, part in subsets.items():
+        clips = [one.clip for one in part]
+        recordings = len({one.source.file.path for one in part})
+        seconds = sum(one.seconds for one in part)
+        eventless = sum(not clip.labels for clip in clips) if name != UNLABELLED else 0
+        logger.info(
+            f"{name}: {len(clips)} clips of {recordings} recordings, {describe_seconds(seconds)}"
+            + f", {eventless} clips without events" * bool(eventless)
+        )
+        for line in describe_counts(class_counts(clips, labels)):
+            logger.info(f"    {line}")
+    absent = [label for label in labels if not occurs(label, subsets[VALIDATION])]
+    if absent:
+        logger.info(f"Not in the validation: {', '.join(absent)}; for that, a class needs two recordings")
+    logger.info(
+        f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
+        f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
+    )
+    logger.info(f"Go on with: DATASET_DIR={output_dir} bash runme.sh")
+
+
+def occurs(label: str, clips: Iterable[PlannedClip]) -> bool:
+    return any(label in (one.clip.labels or ()) for one in clips)

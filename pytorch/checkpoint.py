@@ -1,11 +1,16 @@
 """The checkpoints of a training: all it needs to resume, and all its models need to detect events."""
 
+import math
 import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pytorch.data_generator import Standardizer
 from pytorch.distributed import Ranks
@@ -55,24 +60,58 @@ def training_state(training: Training, meter: Meter, ranks: Ranks) -> dict[str, 
 
 
 def restore_training(state: dict[str, Any], training: Training, meter: Meter, ranks: Ranks) -> None:
-    """Take up the state that `training_state` returned, perhaps on another kind of device."""
+    """Take up the state that `training_state` returned, perhaps on another kind of device.
+
+    Raises
+    ------
+    ValueError, or another error
+        If it is not such a state; see `valid_content`.
+    """
     device_type = training.compute.device.type
+    require_tensors(state[WEIGHTS_KEYS[STUDENT]], training.models[STUDENT].state_dict())
     training.models[STUDENT].load_state_dict(state[WEIGHTS_KEYS[STUDENT]])
     if training.recipe is not None:
+        require_tensors(state["learning_model"], training.model.state_dict())
         training.model.load_state_dict(state["learning_model"])
+        require_number(state["average_step"])
         training.recipe.average.step = state["average_step"]
-    for group in state["optimizer"]["param_groups"]:  # loading takes over the saved choice otherwise
-        group["fused"] = device_type == "cuda"
-    training.optimizer.load_state_dict(state["optimizer"])
-    training.scheduler.load_state_dict(state["scheduler"])
+    restore_optimizer(state["optimizer"], training.optimizer)
+    schedule = {name: state["scheduler"][name] for name in ("last_epoch", "_step_count")}
+    require_number(*schedule.values())
+    rates = [group["lr"] for group in training.optimizer.param_groups]
+    training.scheduler.load_state_dict(schedule | {"_last_lr": rates})
     if training.teacher is not None:
+        require_tensors(state[WEIGHTS_KEYS[TEACHER]], training.teacher.model.state_dict())
         training.teacher.model.load_state_dict(state[WEIGHTS_KEYS[TEACHER]])
+        require_number(state["teacher_step"])
         training.teacher.step = state["teacher_step"]
     meter.restore(state["meter"])
     if state["device_type"] != device_type:
         logger.info(f"The checkpoint is of a training on {state['device_type']}: random numbers start anew")
     elif ranks.rank < len(state["random_states"]):
         training.compute.set_random_state(state["random_states"][ranks.rank])
+
+
+def restore_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Take up the learning rate and the averages; all else the optimizer has of the run's settings."""
+    for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
+        require_number(saved["lr"], saved["initial_lr"])
+        saved |= {name: value for name, value in own.items() if name not in ("params", "lr", "initial_lr")}
+    parameters = [weights for group in optimizer.param_groups for weights in group["params"]]
+    if not state["state"]:
+        raise ValueError("the optimizer has no averages")
+    for index, averages in state["state"].items():  # loading does not compare their shapes
+        for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"):
+            require_tensor(name, averages[name], parameters[index].shape)
+        require_tensor("step", averages["step"], ())
+    optimizer.load_state_dict(state)
+
+
+def require_number(*values: Any) -> None:
+    """Raise ValueError unless the values are finite numbers."""
+    for value in values:
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise ValueError(f"{value!r} is not a finite number")
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -101,6 +140,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     if not path.is_file():
         raise SedError(f"{path}: there is no such checkpoint; train with pytorch/main.py first")
     try:
+        require_stored(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a strange file's: the error below says it all
             content = torch.load(path, map_location=device, weights_only=True)
@@ -113,8 +153,45 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
-def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> dict[str, Any] | None:
-    """Return the content of the last checkpoint of a training; None where there is none.
+def require_stored(path: Path) -> None:
+    """Raise an error unless the file is a zip archive, as torch writes it, with nothing compressed in it."""
+    with zipfile.ZipFile(path) as archive:
+        if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
+            raise ValueError("its content is larger than the file")
+
+
+def require_tensors(found: Any, expected: Mapping[str, Tensor]) -> None:
+    """Raise ValueError unless these are valid weights, named, shaped and typed as the expected ones."""
+    if not isinstance(found, Mapping) or found.keys() != expected.keys():
+        raise ValueError("the weights have other names")
+    for name, tensor in expected.items():
+        require_tensor(name, found[name], tensor.shape, tensor.dtype)
+
+
+def require_tensor(name: str, value: Any, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
+    """Raise ValueError unless the value is a dense tensor of finite numbers with that shape and type."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.is_meta:
+        raise ValueError(f"{name} is not a dense tensor")
+    if value.shape != shape or value.dtype != dtype:
+        raise ValueError(f"{name} has another shape or type")
+    if not value.isfinite().all():
+        raise ValueError(f"{name} holds numbers that are NaN or infinite")
+
+
+@contextmanager
+def valid_content(path: Path) -> Iterator[None]:
+    """Turn what `restore_training` raises for a checkpoint's content into a SedError that names the file."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise SedError(
+            f"{path}: not a complete checkpoint of this training ({error}); remove it to resume from an "
+            "earlier one"
+        ) from error
+
+
+def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> tuple[dict[str, Any] | None, int]:
+    """Return the last checkpoint of a training that may be resumed, and how far the training has come.
 
     Parameters
     ----------
@@ -122,11 +199,20 @@ def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> dict[str, A
     start : str
         What tells this training from earlier ones of the same run.
     iterations : int
-        A checkpoint of more iterations does not count.
+        A checkpoint of more iterations is not resumed from.
+
+    Returns
+    -------
+    content : dict or None
+        None where there is none.
+    furthest : int
+        The iterations of the training's very last checkpoint, 0 without one.
     """
+    furthest = 0
     for iteration in reversed(paths.saved_iterations()):
-        if iteration <= iterations:
-            content = read_checkpoint(paths.checkpoint(iteration), torch.device("cpu"))
-            if content.get("start") == start:
-                return content
-    return None
+        content = read_checkpoint(paths.checkpoint(iteration), torch.device("cpu"))
+        if content.get("start") == start:
+            furthest = max(furthest, iteration)
+            if iteration <= iterations:
+                return content | {"iteration": iteration}, furthest
+    return None, furthest

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint
+from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint, require_tensor, require_tensors
 from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.losses import LOSSES
@@ -110,7 +110,9 @@ class Detector:
                 outputs = [part.new_empty((len(logmel), *part.shape[1:])) for part in output]
             for whole, part in zip(outputs, output, strict=True):
                 whole[rows] = part
-        arrays = (whole.cpu().numpy() for whole in outputs)
+        arrays = [whole.cpu().numpy() for whole in outputs]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise SedError("the model's probabilities are NaN, as its weights are of no use; train again")
         return Probabilities(*arrays, self.model.stride_frames, logmel.shape[1])
 
 
@@ -185,9 +187,12 @@ def load_detector(
         mel_bins=features.mel_bins,
     )
     try:
-        model.load_state_dict(content[WEIGHTS_KEYS[weights]])
-    except Exception as error:  # whatever the file holds instead of weights
-        raise SedError(f"{path}: its weights are not those of a {model_type}; train again") from error
+        require_tensors(content[WEIGHTS_KEYS[weights]], model.state_dict())
+    except ValueError as error:
+        raise SedError(
+            f"{path}: its weights are not those of a {model_type}: {error}; train again"
+        ) from error
+    model.load_state_dict(content[WEIGHTS_KEYS[weights]])
     return StoredDetector(
         model.to(compute.device),
         model_type,
@@ -206,9 +211,12 @@ def standardizer_in(content: Mapping[str, Any], mel_bins: int, path: Path) -> St
     values = []
     for key in ("mean", "std"):
         value = content.get(key)
-        is_right = isinstance(value, torch.Tensor) and value.shape == (mel_bins,)
-        if not is_right or not value.is_floating_point() or not value.isfinite().all():
-            raise SedError(f"{path}: its scalar has no valid {key} of {mel_bins} mel bands; train again")
+        try:
+            require_tensor(key, value, (mel_bins,), torch.float64)
+        except ValueError as error:
+            raise SedError(
+                f"{path}: its scalar has no valid {key} of {mel_bins} mel bands: {error}; train again"
+            ) from error
         if key == "std" and (value <= 0).any():
             raise SedError(f"{path}: a standard deviation in its scalar is not positive; train again")
         values.append(value)

@@ -1,5 +1,6 @@
 """Scores a model while it trains: the forward passes here, the scoring in a process beside the training."""
 
+import os
 import time
 from collections import deque
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from loky import ProcessPoolExecutor
 
 from pytorch.data_generator import fits_on_gpu
 from pytorch.detector import Detector
-from pytorch.interruption import ignore_interrupts
+from pytorch.interruption import start_worker
 from pytorch.models import Model
 from pytorch.tensorboard_log import TensorBoardLog
 from utils.audio.feature_file import Features
@@ -106,7 +107,7 @@ class Evaluation:
         self.scoring = scoring
         # One worker, or more where there are processors that training leaves idle.
         workers = min(max(1, joblib.cpu_count() // 2), loop.scoring_workers)
-        self.workers = ProcessPoolExecutor(workers, initializer=ignore_interrupts)
+        self.workers = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
         self.board = board
         self.pending: deque[PendingEvaluation] = deque()
 

@@ -229,7 +229,7 @@ def score(arguments: argparse.Namespace) -> None:
     reference = read_strong_table(arguments.reference_csv, labels, names_with_folders=True)
     submission = read_strong_table(arguments.submission_csv, labels, names_with_folders=True)
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
-    check_clips(arguments, reference, submission, durations)
+    check_clips(arguments, reference, submission, durations, settings.scoring.onset_collar)
     scores = score_events(reference, submission, labels=labels, scoring=settings.scoring, durations=durations)
     logger.info(
         f"{scores.clips} clips, {count_events(reference)} events in the reference, "
@@ -250,8 +250,12 @@ def check_clips(
     reference: list[Clip],
     submission: list[Clip],
     durations: dict[str, float] | None,
+    tolerance: float,
 ) -> None:
-    """Refuse tables that do not fit together; mention predictions that cannot count."""
+    """Refuse tables that do not fit together; mention predictions that cannot count.
+
+    An event may begin at most `tolerance` seconds after its recording ends, as tables hold rounded times.
+    """
     if not reference:
         raise SedError(f"{arguments.reference_csv}: lists no clips, so there is nothing to score against")
     names = {clip.name for clip in reference}
@@ -259,6 +263,15 @@ def check_clips(
         without = sorted(names - durations.keys())
         if without:
             raise SedError(f"{arguments.durations_csv}: no duration of {without[0]} ({len(without)} clips)")
+        for path, clips in ((arguments.reference_csv, reference), (arguments.submission_csv, submission)):
+            for clip in clips:
+                onset = max((event.onset for event in clip.events or ()), default=0.0)
+                end = durations.get(clip.name, onset)
+                if onset > end + tolerance:
+                    raise SedError(
+                        f"{path}: an event of {clip.name} begins at {onset:g} s, after its duration of "
+                        f"{end:g} s in {arguments.durations_csv}; correct one of the tables"
+                    )
     strangers = [clip for clip in submission if clip.name not in names]
     if strangers:
         logger.info(

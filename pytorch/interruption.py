@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from utils.settings.overrides import with_settings
 from utils.system.log import logger
+from utils.system.workers import end_with
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 FIRST_SIGNAL_CODE = 128  # a command that a signal ends has this plus the signal's number as exit code
@@ -18,17 +19,19 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._note)
+        self.before = {number: signal.getsignal(number) or signal.SIG_DFL for number in STOP_SIGNALS}
+        for number, handler in self.before.items():
+            if handler != signal.SIG_IGN:  # as nohup and a shell's background jobs have Ctrl-C
+                signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
         self.listen_no_more()
 
     def listen_no_more(self) -> None:
-        """Let the signals do again what they do by default."""
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        """Let the signals do again what they did before."""
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
 
     def leave(self, iteration: int) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
@@ -40,6 +43,7 @@ class StopRequest:
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))
 
 
-def ignore_interrupts() -> None:
-    """Leave Ctrl-C, which reaches all processes of a terminal, to the main process."""
+def start_worker(parent: int) -> None:
+    """Leave Ctrl-C, which reaches all processes of a terminal, to the parent process, and end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)

@@ -1,6 +1,7 @@
 """Trains a sound event detector: set up, start or resume, then loop: step, log, save, evaluate."""
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytorch.checkpoint import (
     last_checkpoint,
     restore_training,
     training_state,
+    valid_content,
     write_checkpoint,
 )
 from pytorch.compute import choose_compute, idle_gpu_hint, make_repeatable
@@ -34,7 +36,7 @@ from pytorch.training_data import (
     labelled_clips,
     load_training_subsets,
 )
-from utils.audio.inputs import load_features, load_scalar
+from utils.audio.inputs import input_digests, load_features, load_scalar
 from utils.results.choice import predict_command
 from utils.results.statistics import (
     append_record,
@@ -47,7 +49,7 @@ from utils.scoring.validation import ValidationSet, read_reference
 from utils.settings.current import current_settings
 from utils.settings.groups import FeatureSettings
 from utils.system import command_line
-from utils.system.files import claim
+from utils.system.files import claim, remove_file
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.workspace.paths import RunPaths
@@ -102,12 +104,20 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Start or resume
     start = begin_run(
-        paths, run, settings.features, arguments.precision, resume=arguments.resume, ranks=ranks
+        paths,
+        run,
+        settings.features,
+        arguments.precision,
+        input_digests(workspace, [*run.data_types, "validation"], scalar),
+        iterations,
+        resume=arguments.resume,
+        ranks=ranks,
     )
-    checkpoint = last_checkpoint(paths, start, iterations) if arguments.resume else None
+    checkpoint, furthest = last_checkpoint(paths, start, iterations) if arguments.resume else (None, 0)
     done = checkpoint["iteration"] if checkpoint is not None else 0
     if checkpoint is not None:
-        restore_training(checkpoint, training, meter, ranks)
+        with valid_content(paths.checkpoint(done)):
+            restore_training(checkpoint, training, meter, ranks)
         logger.info(f"Resuming after iteration {done}")
     if ranks.is_first and not arguments.resume:
         for curve in (paths.loss_statistics, paths.training_statistics):
@@ -117,8 +127,10 @@ def train(arguments: argparse.Namespace) -> None:
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
     if ranks.is_first:
-        forget_records(paths.loss_statistics, after=done)
-        forget_records(paths.training_statistics, after=done - 1)  # that of this iteration is made again
+        kept_from = iterations + 1 if furthest > iterations else math.inf
+        forget_records(paths.loss_statistics, after=done, kept_from=kept_from)
+        # The evaluation of this iteration is made again
+        forget_records(paths.training_statistics, after=done - 1, kept_from=kept_from)
         evaluation = Evaluation(
             paths,
             labelled_clips(subsets),
@@ -206,12 +218,29 @@ def is_due(iteration: int, interval: int, iterations: int) -> bool:
 
 
 def begin_run(
-    paths: RunPaths, run: Run, features: FeatureSettings, precision: str, *, resume: bool, ranks: Ranks
+    paths: RunPaths,
+    run: Run,
+    features: FeatureSettings,
+    precision: str,
+    inputs: dict[str, str],
+    iterations: int,
+    *,
+    resume: bool,
+    ranks: Ranks,
 ) -> str:
     """Claim a run's folders for this process; return what tells this training from earlier ones."""
     if ranks.is_first:
         claim(paths.lock, paths.statistics)
-        write_run_settings(paths.settings, run, features=features, precision=precision, resume=resume)
+        # First, so that statistics of an earlier training never stand beside a new start
+        if not (resume and paths.settings.is_file()):
+            for curve in (paths.loss_statistics, paths.training_statistics):
+                if kept := keep_longer_curve(curve, iterations):
+                    logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
+            remove_file(paths.loss_statistics)
+            remove_file(paths.training_statistics)
+        write_run_settings(
+            paths.settings, run, features=features, precision=precision, resume=resume, inputs=inputs
+        )
     ranks.wait()
     return read_run_settings(paths.settings).start
 

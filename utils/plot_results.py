@@ -13,6 +13,7 @@ from utils.results.figures import plot_training_curves
 from utils.results.table import format_table, read_evaluated_runs, results_rows
 from utils.settings.current import current_settings
 from utils.system import command_line
+from utils.system.errors import SedError, one_line
 from utils.workspace.paths import Workspace
 
 
@@ -21,10 +22,13 @@ def print_table(arguments: argparse.Namespace) -> None:
     settings = current_settings()
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     rows = results_rows(read_evaluated_runs(workspace), settings.scoring)
-    write_table(workspace.results_table, rows[0], rows[1:])
     print("Scores on the validation clips in percent; F1 is the mean over the classes unless it says micro.")
     print(format_table(rows))
-    print(f"The same table for other programs: {workspace.results_table}")
+    try:
+        write_table(workspace.results_table, rows[0], rows[1:])
+        print(f"The same table for other programs: {workspace.results_table}")
+    except SedError as error:  # as on a full disk, which need not keep anyone from reading the table
+        print(f"The table is only printed: {one_line(error)}", file=sys.stderr)
 
 
 def draw_training_curves(arguments: argparse.Namespace) -> None:

@@ -31,6 +31,7 @@ from utils.settings.groups import Settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
 from utils.system.errors import SedError
+from utils.system.files import file_digest
 from utils.workspace.paths import Workspace
 from utils.workspace.run import STUDENT, TEACHER
 
@@ -88,6 +89,12 @@ def report_clips(
         )
     submission_path = paths.submission(model.record["iteration"], model.weights, model.tuned)
     submission = read_strong_table(submission_path, features.labels)
+    digest = file_digest(submission_path)
+    if model.scores.get("submission_digest", digest) != digest:
+        raise SedError(
+            f"{submission_path}: is not the submission that has the scores in the table; make it again with "
+            "pytorch/inference.py inference_validation"
+        )
     place = Workspace(workspace, features.folder_name, run.mini_data)
     with open_fresh_features(place, dataset_dir, "validation", settings) as clips:
         reference = read_reference(dataset_dir, "validation", clips, features.labels)

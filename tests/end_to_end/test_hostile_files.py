@@ -200,6 +200,41 @@ def feature_path(tmp_path) -> Path:
     return path
 
 
+def as_external_link(file: h5py.File) -> None:
+    other = Path(file.filename).with_name("other.h5")
+    with h5py.File(other, "w") as target:
+        target["weak_target"] = file["weak_target"][:]
+    del file["weak_target"]
+    file["weak_target"] = h5py.ExternalLink(other, "weak_target")
+
+
+def as_virtual_array(file: h5py.File) -> None:
+    shape = file["feature"].shape
+    layout = h5py.VirtualLayout(shape, np.float32)
+    with h5py.File(Path(file.filename).with_name("other.h5"), "w") as target:
+        target["feature"] = file["feature"][:]
+        layout[:] = h5py.VirtualSource(target["feature"])
+    del file["feature"]
+    file.create_virtual_dataset("feature", layout)
+
+
+def as_external_storage(file: h5py.File) -> None:
+    secret = Path(file.filename).with_name("secret")
+    secret.write_bytes(bytes(16))
+    del file["audio_size"]
+    file.create_dataset("audio_size", (2,), np.int64, external=[(str(secret), 0, 16)])
+
+
+def compressed_bomb(file: h5py.File) -> None:
+    del file["audio_name"]
+    file.create_dataset("audio_name", (10**12,), "S64", chunks=(10**6,), compression="gzip")
+
+
+def never_written(file: h5py.File) -> None:
+    del file["audio_name"]
+    file.create_dataset("audio_name", (10**12,), h5py.string_dtype(), chunks=(10**6,))
+
+
 def replaced(name: str, array: np.ndarray):
     def change(file: h5py.File) -> None:
         del file[name]
@@ -232,6 +267,11 @@ def delete(name: str):
         replaced("strong_target", np.zeros((2, 5, FEATURES.classes_num), bool)),
         replaced("audio_name", np.arange(2)),
         replaced("audio_size", np.array(["a", "b"], "S1")),
+        as_external_link,
+        as_virtual_array,
+        as_external_storage,
+        compressed_bomb,
+        never_written,
     ],
 )
 def test_feature_file_of_wrong_content_is_refused_by_name(feature_path, damage):

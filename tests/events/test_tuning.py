@@ -312,3 +312,11 @@ def test_clips_that_scores_are_reported_of_are_refused(trained):
 def test_clips_without_events_are_refused():
     with pytest.raises(ArgumentTypeError, match=r"'train_weak' \(choose from train_synthetic, which have ev"):
         tuning_data_type("train_weak")
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "null", "[1]", '{"start": 1}', "\x00", '"\ud800"'])
+def test_file_that_is_not_of_tuned_post_processing_is_refused(tmp_path, text):
+    path = tmp_path / "tuned.json"
+    path.write_text(text, errors="surrogatepass")
+    with pytest.raises(MissingInputError, match=r"tuned\.json: not a valid file of tuned post-processing"):
+        read_tuned(path, labels=LABELS, name="double_threshold", events=SETTINGS.events, start="now")

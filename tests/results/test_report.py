@@ -34,6 +34,7 @@ from utils.results.statistics import append_record, read_run_settings, write_run
 from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_rows
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
+from utils.system.files import file_digest
 from utils.workspace.paths import RunPaths, Workspace, tuned_beside
 from utils.workspace.run import STUDENT, TEACHER, Run
 
@@ -69,11 +70,14 @@ def predictions_with_every_verdict(reference: list[Clip]) -> tuple[list[Clip], d
 
 def workspace_with_submission(trained: Trained, root: Path, submission: list[Clip]) -> Workspace:
     """A workspace like that of `trained`, in which the model has submitted something else."""
-    for kind in ("features", "scalars", "checkpoints", "statistics"):
+    for kind in ("features", "scalars", "checkpoints"):
         (root / kind).symlink_to(trained.workspace.root / kind)
+    shutil.copytree(trained.workspace.statistics, root / "statistics")
     workspace = workspace_at(root)
-    path = workspace.run_paths(trained.run).submission(2)
-    write_strong_table(path, submission, list_eventless=False)
+    paths = workspace.run_paths(trained.run)
+    write_strong_table(paths.submission(2), submission, list_eventless=False)
+    text, scored = paths.training_statistics.read_text(), file_digest(trained.paths.submission(2))
+    paths.training_statistics.write_text(text.replace(scored, file_digest(paths.submission(2))))
     return workspace
 
 
@@ -176,8 +180,6 @@ def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
 
 def test_checkpoint_of_an_earlier_training_gives_no_probabilities(trained, tmp_path):
     workspace = workspace_with_submission(trained, tmp_path, [])
-    (tmp_path / "statistics").unlink()
-    shutil.copytree(trained.workspace.root / "statistics", tmp_path / "statistics")
     paths = workspace.run_paths(trained.run)
     write_run_settings(paths.settings, trained.run, features=FEATURES, precision="auto", resume=False)
     make_report(trained, tmp_path, clips=1)
@@ -185,13 +187,22 @@ def test_checkpoint_of_an_earlier_training_gives_no_probabilities(trained, tmp_p
     assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
 
 
+def test_submission_that_does_not_have_the_scores_is_not_shown_as_theirs(trained, tmp_path):
+    """As one that `inference_validation` of an earlier training's checkpoint has written there since."""
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    path = workspace.run_paths(trained.run).submission(2)
+    write_strong_table(path, [Clip("a.wav", events=(Event(1.0, 2.0, "Dog"),))])
+    with pytest.raises(SedError, match=r"submission\.csv: is not the submission that has the scores"):
+        make_report(trained, tmp_path, clips=1)
+
+
 def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
     workspace = workspace_with_submission(trained, tmp_path, [])
-    for kind in ("statistics", "checkpoints"):
-        (tmp_path / kind).unlink()
-        shutil.copytree(trained.workspace.root / kind, tmp_path / kind)
+    (tmp_path / "checkpoints").unlink()
+    shutil.copytree(trained.workspace.root / "checkpoints", tmp_path / "checkpoints")
     paths = workspace.run_paths(trained.run)
     write_strong_table(paths.submission(2, tuned=True), [], list_eventless=False)
+    assert file_digest(paths.submission(2, tuned=True)) == file_digest(paths.submission(2))
     scores = read_runs(workspace)[0].evaluations[0]["validation"]
     best = scores | {"event": scores["event"] | {"macro": scores["event"]["macro"] | {"f1": 1.0}}}
     start = read_run_settings(paths.settings).start

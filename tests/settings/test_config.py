@@ -192,7 +192,7 @@ WRONG_LINES = {
     # Scores
     "onset_collar = -0.2": "onset_collar must be at least 0",
     "offset_collar_fraction = -1": "offset_collar_fraction must be at least 0",
-    "segment_lengths = (0.0, 1.0)": "segment_lengths must be more than 0",
+    "segment_lengths = (0.0, 1.0)": "segment_lengths must be at least 0.001",
     "psds1_tolerance = 0": "psds1_tolerance must be more than 0 and at most 1",
     "psds2_tolerance = 1.5": "psds2_tolerance must be more than 0 and at most 1",
     "psds2_cross_trigger_tolerance = 0": "psds2_cross_trigger_tolerance must be more than 0",

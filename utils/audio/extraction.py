@@ -18,7 +18,7 @@ from utils.dataset.subsets import SUBSETS, listed_clips
 from utils.dataset.summary import beyond_hint, count_beyond
 from utils.dataset.tables import Clip, write_table
 from utils.settings.groups import FeatureSettings, Settings
-from utils.system.errors import SedError
+from utils.system.errors import SedError, one_line
 from utils.system.files import claimed, remove_file
 from utils.system.log import logger
 from utils.system.memory import keep_freed_memory
@@ -74,7 +74,9 @@ def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> N
         return
     if strict:
         raise SedError(next(iter(unreadable.values())))
-    write_table(path, ("filename", "reason"), list(unreadable.items()))
+    write_table(
+        path, ("filename", "reason"), [(name, one_line(reason)) for name, reason in unreadable.items()]
+    )
     logger.info(f"Unreadable recordings: {len(unreadable)}, skipped and listed with their reasons in {path}")
 
 

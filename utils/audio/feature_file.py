@@ -166,6 +166,26 @@ def open_file(path: Path, kind: str) -> Iterator[h5py.File]:
         yield file
 
 
+def stored_array(file: h5py.File, name: str) -> h5py.Dataset:
+    """Return an array that stands in an open file as it is.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or it would come from another file, or take more memory than it takes in the file:
+        links, virtual arrays, compressed ones, and ones that were never written.
+    """
+    if name not in file:
+        raise ValueError(f"it has no array '{name}'")
+    is_link = not isinstance(file.get(name, getlink=True), h5py.HardLink)
+    data = file[name]
+    if is_link or not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+        raise ValueError(f"'{name}' is not an array in this file")
+    if data.id.get_create_plist().get_nfilters() or data.id.get_storage_size() < data.nbytes:
+        raise ValueError(f"'{name}' would take more memory than it takes in the file")
+    return data
+
+
 def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) -> h5py.Dataset:
     """Return an array of an open file.
 
@@ -174,9 +194,7 @@ def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) ->
     ValueError
         If there is none, or it is of another type or shape, or holds numbers that are not finite.
     """
-    data = file.get(name)
-    if not isinstance(data, h5py.Dataset):
-        raise ValueError(f"it has no array '{name}'")
+    data = stored_array(file, name)
     if data.dtype != dtype or data.shape != shape:
         raise ValueError(
             f"'{name}' is {data.dtype} of shape {data.shape} instead of {np.dtype(dtype)} of {shape}"
@@ -189,7 +207,7 @@ def array_in(file: h5py.File, name: str, dtype: type, shape: tuple[int, ...]) ->
 
 
 def origin_in(file: h5py.File) -> Origin:
-    names = [name.decode() for name in file["audio_name"][:]]
+    names = [name.decode() for name in stored_array(file, "audio_name")[:]]
     sizes, times_ns = (
         array_in(file, name, np.int64, (len(names),))[:].tolist() for name in ("audio_size", "audio_time_ns")
     )

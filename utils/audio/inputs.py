@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from utils.audio.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
-from utils.audio.origin import table_digest, what_changed
+from utils.audio.origin import digest, table_digest, what_changed
 from utils.audio.scalar import SCALAR_DATA_TYPES, existing_scalar
 from utils.dataset.subsets import SUBSETS, listed_clips
 from utils.settings.groups import Settings
@@ -93,3 +93,9 @@ def load_scalar(workspace: Workspace, mel_bins: int, data_types: Sequence[str] =
         if features.is_file() and read_origin(features).digest() != scalar.features:
             raise MissingInputError(path, f"is of other features than those in {features}")
     return scalar
+
+
+def input_digests(workspace: Workspace, data_types: Sequence[str], scalar: Scalar) -> dict[str, str]:
+    """Return what tells the features of subsets and a scalar from others, by what they are of."""
+    features = {f"features of {name}": read_origin(workspace.features(name)).digest() for name in data_types}
+    return features | {"scalar": digest(scalar.mean.tolist(), scalar.std.tolist())}

@@ -12,19 +12,31 @@ import soxr
 
 from utils.audio.ffmpeg import FfmpegAudio, has_ffmpeg
 from utils.audio.recordings import AUDIO_SUFFIXES, STANDARD_INPUT
+from utils.settings.group import limits_of
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
+from utils.system.files import require_regular
 
 INT16_FULL_SCALE = np.float32(2**15)  # what libsndfile divides 16-bit samples by
 LARGEST_SAMPLE = 1e15  # full scale is 1; the power of much larger samples overflows in single precision
 RESAMPLING_QUALITY = "HQ"  # soxr's name
+SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
 
 
 @contextmanager
 def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path."""
+    """Open any file that soundfile reads; what goes wrong while it is open is a SedError with its path.
+
+    A sample rate that no recording has comes from a damaged header.
+    """
     try:
+        require_regular(path)
         with soundfile.SoundFile(path) as file:
+            if not SAMPLE_RATES.allow(file.samplerate):
+                raise SedError(
+                    f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATES}; "
+                    "replace or remove the file"
+                )
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error

@@ -8,6 +8,9 @@ from pathlib import Path
 import soundfile
 
 from utils.audio.ffmpeg import FFMPEG_SUFFIXES, ffmpeg_seconds
+from utils.dataset.tables import cell_problem
+from utils.system.errors import SedError
+from utils.system.files import require_regular
 
 STANDARD_INPUT = Path("-")  # instead of a file
 STANDARD_INPUT_NAME = "stdin"
@@ -65,19 +68,24 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
         Sorted by name, no file twice, no two with the same name: where two would have the same, the names of
         all are their paths below the deepest folder that holds all of them.
     unreadable : list of Unread
-        Paths that do not exist, and folders without a recording.
+        Paths that do not exist, folders without a recording, and recordings whose names no table can hold.
     """
     found: dict[str, AudioFile] = {}
     unreadable = []
     for path in paths:
+        try:
+            is_folder, exists = path.is_dir(), path.exists()
+        except OSError as error:
+            unreadable.append(Unread(path, f"{path}: cannot be read: {error.strerror}"))
+            continue
         if path == STANDARD_INPUT:
             recordings = [AudioFile(path, STANDARD_INPUT_NAME)]
-        elif path.is_dir():
+        elif is_folder:
             files = audio_files_below(path)
             if not files:
                 unreadable.append(Unread(path, f"{path}: there are no recordings in this folder"))
             recordings = [AudioFile(file, file.relative_to(path).as_posix()) for file in files]
-        elif path.exists():
+        elif exists:
             recordings = [AudioFile(path, path.name)]
         else:
             unreadable.append(Unread(path, f"{path}: there is no such file or folder"))
@@ -90,7 +98,14 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
             place: AudioFile(recording.path, Path(place).relative_to(common).as_posix())
             for place, recording in found.items()
         }
-    return sorted(found.values(), key=lambda recording: recording.name), unreadable
+    recordings = []
+    for recording in sorted(found.values(), key=lambda recording: recording.name):
+        if problem := cell_problem(recording.name):
+            reason = f"{recording.path}: its name cannot stand in a table, as {problem}; rename it"
+            unreadable.append(Unread(recording.path, reason))
+        else:
+            recordings.append(recording)
+    return recordings, unreadable
 
 
 def header_seconds(path: Path) -> float:
@@ -98,7 +113,10 @@ def header_seconds(path: Path) -> float:
     if path == STANDARD_INPUT:
         return 0.0
     try:
+        require_regular(path)
         info = soundfile.info(path)
+    except SedError:
+        return 0.0
     except (soundfile.SoundFileError, OSError):
         return ffmpeg_seconds(path)
     return info.frames / info.samplerate

@@ -48,7 +48,8 @@ def cut_windows(
     Parameters
     ----------
     blocks : iterable of np.ndarray, shape (samples,)
-        The samples of a recording, one block after the other. Without samples there is no window.
+        The samples of a recording, one block after the other; without a block there is no window. Of a
+        recording so short that resampling leaves no sample of it, the window is silent.
     features : FeatureSettings
     stride_frames : int
         Frames from one output of the model to the next.
@@ -61,14 +62,16 @@ def cut_windows(
     start_frame = 0
     samples = np.empty(0, np.float32)  # of the recording, from `start_frame` on
     shift_frames = 0  # from there to the next window
+    has_blocks = False
     for block in blocks:
+        has_blocks = True
         samples = np.concatenate([samples, block])
         while len(samples) >= shift_frames * features.hop_size + features.clip_samples:
             samples = samples[shift_frames * features.hop_size :]
             start_frame += shift_frames
             yield Window(start_frame, samples[: features.clip_samples])
             shift_frames = hop_frames
-    if shift_frames == 0 and len(samples) > 0:
+    if shift_frames == 0 and has_blocks:
         yield Window(0, fit_length(samples, features.clip_samples))
     frames_left = len(samples) // features.hop_size - features.clip_frames
     if frames_left > 0:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TextIO
 
 from utils.dataset.encodings import encoding_advice
+from utils.settings.groups import is_unicode
 from utils.settings.overrides import settings_source
 from utils.system.errors import SedError
 from utils.system.files import written_whole
 from utils.system.words import did_you_mean
 
 PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+DAY_SECONDS = 24 * 3600  # later times are mistakes: scores are computed on grids up to the last event
 LONG_RECORDING_SECONDS = 1000  # from here on, six digits of a time do not resolve milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
@@ -45,6 +47,23 @@ class Clip:
     name: str
     labels: frozenset[str] | None = None
     events: tuple[Event, ...] | None = None
+
+
+# The dialect of all tables, read and written: cells between tabs, as they are. Nothing is quoted or escaped,
+# so a cell can hold quotation marks, but no tab and no line end; spaces around it do not belong to it.
+DIALECT = {"delimiter": "\t", "quoting": csv.QUOTE_NONE, "quotechar": None}
+LINE_ENDS = "\n\r"
+
+
+def cell_problem(text: str) -> str | None:
+    """Return why a table cannot hold the text as a cell; None if it can."""
+    if not is_unicode(text):
+        return "it is not valid UTF-8"
+    if any(character in text for character in "\t\0" + LINE_ENDS):
+        return "it has a tab or a line end in it"
+    if text != text.strip():
+        return "it begins or ends with a space"
+    return None
 
 
 @dataclass(frozen=True)
@@ -91,7 +110,7 @@ def read_rows(path: Path, columns: Sequence[str], problems: list[str] | None = N
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+            lines = list(csv.reader(file, **DIALECT))
     except FileNotFoundError:
         raise SedError(f"{path}: there is no such table") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -148,11 +167,13 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
 
 
 def parse_seconds(path: Path, row: Row, column: str) -> float:
-    """Return the time in a cell, which must be a finite number of seconds that is not negative."""
+    """Return the time in a cell, which must be a number of seconds from 0 to a day."""
     text = row.cells[column]
     seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else float("nan")
     if not 0 <= seconds < float("inf"):
         raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a time in seconds")
+    if seconds > DAY_SECONDS:
+        raise SedError(f"{path}, line {row.line}: {column} '{text}' is more than a day; times are in seconds")
     return seconds
 
 
@@ -299,8 +320,8 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
 
 
 def write_rows(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a tab-separated table with a header to an open file."""
-    writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+    """Write a tab-separated table with a header to an open file; `cell_problem` allows the cells."""
+    writer = csv.writer(file, lineterminator="\n", **DIALECT)
     writer.writerow(columns)
     writer.writerows(rows)
 

@@ -130,7 +130,9 @@ def write_json(
         "unreadable": [asdict(one) | {"path": str(one.path)} for one in unreadable],
     }
     with written_whole(path) as unfinished:
-        unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+        # Of undecodable bytes in a path, what replaces them is as JSON escapes them.
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_probabilities(

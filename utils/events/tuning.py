@@ -330,7 +330,7 @@ def read_tuned(
         content = json.loads(path.read_text(encoding="utf-8"))
         tuned_start, kind, classes = content["start"], content["post_processing"], content["classes"]
         labels_of_file = [*classes.keys()]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MissingInputError(path, "not a valid file of tuned post-processing") from error
     if labels_of_file != [*labels] or kind != name:
         raise MissingInputError(

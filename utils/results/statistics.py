@@ -2,16 +2,19 @@
 
 import json
 import math
+import os
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
-from utils.system.files import make_folder, written_whole
+from utils.system.files import LONGEST_WAIT_SECONDS, claim, written_whole
 from utils.workspace.run import STUDENT, Run
+
+MOST_ITERATIONS = 2**53  # whole numbers up to here are exact in JSON readers
 
 
 def validation_key(weights: str, tuned: bool = False) -> str:
@@ -33,10 +36,10 @@ def finite_or_none(value: Any) -> Any:
 
 def append_record(path: Path, record: dict[str, Any]) -> None:
     """Append a record as one JSON line, in place of an incomplete last line that a killed process left."""
-    make_folder(path.parent)
+    descriptor = claim(path, path, wait_seconds=LONGEST_WAIT_SECONDS)
     try:
-        with path.open("a+b") as file:
-            file.truncate(complete_lines_end(file))
+        with os.fdopen(descriptor, "r+b") as file:
+            file.seek(file.truncate(complete_lines_end(file)))
             file.write((json.dumps(finite_or_none(record)) + "\n").encode())
     except OSError as error:
         raise SedError(f"{path}: cannot be written: {error}") from error
@@ -69,18 +72,12 @@ def parsed_record(line: bytes, where: str) -> dict[str, Any]:
     """Return the record in a JSON line; `where` it stands goes into the message if there is none."""
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get("iteration"), int):
+    iteration = record.get("iteration") if isinstance(record, dict) else None
+    if type(iteration) is not int or not 0 <= iteration <= MOST_ITERATIONS:
         raise SedError(f"{where}: not a JSON object with an iteration; remove the line")
     return record
-
-
-def forget_records(path: Path, *, after: int) -> None:
-    """Remove the records of later iterations, which a resumed training makes again."""
-    records = [record for record in read_records(path) if record["iteration"] <= after]
-    with written_whole(path) as unfinished:
-        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
 def keep_longer_curve(path: Path, iterations: int) -> Path | None:
@@ -100,6 +97,17 @@ def keep_longer_curve(path: Path, iterations: int) -> Path | None:
     return copy
 
 
+def forget_records(path: Path, *, after: int, kept_from: float = math.inf) -> None:
+    """Remove the records of later iterations, which a resumed training makes again, and sort the others.
+
+    Those from `kept_from` on stay: the training has come that far before, and goes on from there later.
+    """
+    records = [record for record in read_records(path) if not after < record["iteration"] < kept_from]
+    records.sort(key=lambda record: record["iteration"])
+    with written_whole(path) as unfinished:
+        unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What the weights of a training depend on, and what tells it from other trainings of the same run.
@@ -112,12 +120,15 @@ class RunSettings:
         One of `utils.settings.groups.PRECISION_NAMES`.
     start : str
         Differs between trainings of the same run; a resumed training keeps it.
+    inputs : dict of str to str
+        What tells the features and the scalar that it learns from apart from others, by what they are of.
     """
 
     run: Run
     features: FeatureSettings
     precision: str
     start: str
+    inputs: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as `from_json` reads them."""
@@ -132,11 +143,11 @@ class RunSettings:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        precision, start = content["precision"], content["start"]
-        if not isinstance(precision, str) or not isinstance(start, str):
-            raise TypeError("precision and start must be strings")
+        precision, start, inputs = content["precision"], content["start"], content.get("inputs", {})
+        if not isinstance(precision, str) or not isinstance(start, str) or not isinstance(inputs, dict):
+            raise TypeError("precision and start must be strings, and inputs an object")
         features = FeatureSettings.of(content["features"], "features")
-        return cls(Run.from_json(content["run"]), features, precision, start)
+        return cls(Run.from_json(content["run"]), features, precision, start, inputs)
 
     def by_name(self) -> dict[str, Any]:
         """Return the values of all settings."""
@@ -153,7 +164,13 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str |
 
 
 def write_run_settings(
-    path: Path, run: Run, *, features: FeatureSettings, precision: str, resume: bool
+    path: Path,
+    run: Run,
+    *,
+    features: FeatureSettings,
+    precision: str,
+    resume: bool,
+    inputs: Mapping[str, str] | None = None,
 ) -> str:
     """Write what a training depends on, and return its start.
 
@@ -161,7 +178,7 @@ def write_run_settings(
     ----------
     path : Path
         The JSON file. An earlier one is overwritten.
-    run, features, precision
+    run, features, precision, inputs
         See `RunSettings`.
     resume : bool
         Whether the training goes on where an earlier one has stopped. Then it keeps the start in the file.
@@ -169,15 +186,21 @@ def write_run_settings(
     Raises
     ------
     SedError
-        If the training to resume had other settings, or its file is not valid.
+        If the training to resume had other settings or inputs, or its file is not valid.
     """
-    settings = RunSettings(run, features, precision, uuid.uuid4().hex)
+    settings = RunSettings(run, features, precision, uuid.uuid4().hex, dict(inputs or {}))
     if resume and path.is_file():
         earlier = read_run_settings(path)
         if difference := first_difference(earlier.by_name(), settings.by_name()):
             raise SedError(
                 f"{path.parent}: the training to resume has {difference}; set it back, or leave out --resume "
                 "to train anew"
+            )
+        changed = [name for name, value in settings.inputs.items() if earlier.inputs.get(name) != value]
+        if changed:
+            raise SedError(
+                f"{path.parent}: the {' and the '.join(changed)} are not those that the training to resume "
+                "began with; set them back, or leave out --resume to train anew"
             )
         return earlier.start
     with written_whole(path) as unfinished:
@@ -195,7 +218,7 @@ def read_run_settings(path: Path) -> RunSettings:
     """
     try:
         return RunSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, LookupError, TypeError, SedError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, SedError) as error:
         raise SedError(
             f"{path}: not a valid settings file of a run: {error}; remove it, or train that run again"
         ) from error

@@ -1,22 +1,24 @@
 """The results of a workspace: its runs, their scores, and the published scores beside them."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from statistics import mode
 from typing import Any, Self
 
 from utils.dataset.subsets import CHALLENGE_FACTS, SUBSETS, read_challenge_labels
 from utils.dataset.tables import read_rows
+from utils.results.record_forms import LOSS, SCORED, VARIANTS, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key
 from utils.scoring.sed_eval_scores import segment_key
 from utils.settings.groups import FeatureSettings, ScoringSettings
-from utils.system.errors import SedError
+from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
-from utils.workspace.run import STUDENT, TEACHER, Run
+from utils.workspace.run import STUDENT, Run
 
 MICRO = "micro"  # in the name of a column: all classes counted together
-VARIANTS = [(STUDENT, False), (STUDENT, True), (TEACHER, False), (TEACHER, True)]  # weights, tuned or not
 PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
@@ -101,13 +103,13 @@ class RunResults:
             settings.features,
             paths,
             settings.start,
-            evaluations=read_records(paths.training_statistics),
+            evaluations=by_iteration(records_of_form(paths.training_statistics, SCORED)),
             inferences=[
                 record
-                for record in read_records(paths.inference_statistics)
+                for record in records_of_form(paths.inference_statistics, SCORED)
                 if record.get("start") == settings.start
             ],
-            loss_curve=read_records(paths.loss_statistics),
+            loss_curve=by_iteration(records_of_form(paths.loss_statistics, LOSS)),
         )
 
     @property
@@ -136,9 +138,40 @@ class RunResults:
         return scored[-1] if scored else None
 
 
+def records_of_form(path: Path, form: dict[str, Any]) -> list[dict[str, Any]]:
+    """Read the records, all of that form; raises SedError with file and line where one is not."""
+    records = read_records(path)
+    for line, record in enumerate(records, start=1):
+        if problem := misfit(record, form, "it"):
+            raise SedError(f"{path}, line {line}: not valid statistics, as {problem}; remove the line")
+    return records
+
+
+def by_iteration(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Sort the records: a training that is resumed to fewer iterations makes earlier ones later."""
+    return sorted(records, key=lambda record: record["iteration"])
+
+
 def read_runs(workspace: Workspace) -> list[RunResults]:
-    """Read the statistics of all runs in a workspace, in the order of the published results."""
-    results = [RunResults.read(paths) for paths in workspace.all_run_paths()]
+    """Read the statistics of all runs in a workspace, in the order of the published results.
+
+    A run whose statistics are not valid is left out, with a line on standard error.
+
+    Raises
+    ------
+    SedError
+        If those of no run are valid.
+    """
+    results, errors = [], []
+    for paths in workspace.all_run_paths():
+        try:
+            results.append(RunResults.read(paths))
+        except SedError as error:
+            errors.append(error)
+    if errors and not results:
+        raise errors[0]
+    for error in errors:
+        print(f"left out: {one_line(error)}", file=sys.stderr)
     order = [(published.data_type, published.loss_type) for published in read_published_results()]
 
     def place(result: RunResults) -> tuple[int, str]:

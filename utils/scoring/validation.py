@@ -17,6 +17,7 @@ from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precisio
 from utils.scoring.text import log_lines
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
+from utils.system.files import file_digest
 from utils.system.log import captured_lines, logger
 
 
@@ -47,17 +48,19 @@ class ValidationSet:
 
 @dataclass(frozen=True)
 class ValidationScores:
-    """The scores of a model on the validation clips."""
+    """The scores of a model on the validation clips, and the digest of the submission that has them."""
 
     mean_average_precision: float
     detection: DetectionScores
     clips_listed: int
+    submission_digest: str
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as nested dictionaries, for a line of statistics."""
         return {
             "mean_average_precision": self.mean_average_precision,
             "clips_listed": self.clips_listed,
+            "submission_digest": self.submission_digest,
             **self.detection.to_json(),
         }
 
@@ -112,13 +115,14 @@ def score_submission(
     """Write a submission to `path`, score it and its clip probabilities, and log the scores."""
     mean_ap = log_mean_average_precision(reference.weak_target, clipwise, labels)
     write_strong_table(path, submission, list_eventless=False)
+    digest = file_digest(path)
     logger.info(f"    Write submission file to {path}")
     scores = score_events(
         reference.clips, submission, labels=labels, scoring=scoring, show_progress=show_progress
     )
     for line in log_lines(scores):
         logger.info(f"    {line}")
-    return ValidationScores(mean_ap, scores, reference.clips_listed)
+    return ValidationScores(mean_ap, scores, reference.clips_listed, digest)
 
 
 def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray, labels: Sequence[str]) -> Scored:

@@ -94,6 +94,11 @@ def names_of(group: type) -> list[str]:
     return [one.name for one in fields(group)]
 
 
+def limits_of(group: type, name: str) -> Limits:
+    """Return the limits of a setting."""
+    return next(one.metadata["limits"] for one in fields(group) if one.name == name)
+
+
 @cache
 def type_of(group: type, name: str) -> Any:
     return typing.get_type_hints(group)[name]

@@ -14,6 +14,9 @@ POST_PROCESSING_NAMES = (
     "event_boxes",
 )  # see utils/events/post_processing.py
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
+# Of a clip: 52 minutes at 32 kHz, and 49 times the features of the published clips. Settings beyond are taken
+# for those of a damaged file rather than for ones that need hundreds of gigabytes.
+MOST_CLIP_SAMPLES, MOST_CLIP_FEATURES = 100_000_000, 2_000_000
 PRECISION_NAMES = ("auto", "fp32", "tf32", "bf16")  # see pytorch/compute.py
 
 
@@ -37,6 +40,12 @@ class FeatureSettings(SettingsGroup):
         if self.clip_samples < max(self.window_size, self.hop_size):
             raise SedError(
                 f"clip_seconds {self.clip_seconds:g} s is shorter than window_size or hop_size; raise it"
+            )
+        if self.clip_samples > MOST_CLIP_SAMPLES or self.clip_frames * self.mel_bins > MOST_CLIP_FEATURES:
+            raise SedError(
+                f"clip_seconds {self.clip_seconds:g} s makes clips of {self.clip_samples} samples and "
+                f"{self.clip_frames} × {self.mel_bins} features, at most {MOST_CLIP_SAMPLES} and "
+                f"{MOST_CLIP_FEATURES} of which are possible; lower it, or raise hop_size"
             )
         if not self.mel_min_frequency < self.mel_max_frequency <= self.sample_rate / 2:
             raise SedError(
@@ -96,8 +105,8 @@ class EventSettings(SettingsGroup):
     clip_threshold: float = setting(at_least=0, at_most=1)
     high_threshold: float = setting(at_least=0, at_most=1)
     low_threshold: float = setting(at_least=0, at_most=1)
-    join_gap: float = setting(at_least=0)
-    drop_length: float = setting(at_least=0)
+    join_gap: float = setting(at_least=0, at_most=3600)
+    drop_length: float = setting(at_least=0, at_most=3600)
     frame_threshold: float = setting(at_least=0, at_most=1)
     median_filter_outputs: int = setting(at_least=1, at_most=100_000)
     box_step: float = setting(above=0)
@@ -213,7 +222,7 @@ class ScoringSettings(SettingsGroup):
 
     onset_collar: float = setting(at_least=0)
     offset_collar_fraction: float = setting(at_least=0)
-    segment_lengths: tuple[float, ...] = setting(above=0)
+    segment_lengths: tuple[float, ...] = setting(at_least=0.001, at_most=3600)
     psds1_tolerance: float = setting(above=0, at_most=1)
     psds2_tolerance: float = setting(above=0, at_most=1)
     psds2_cross_trigger_tolerance: float = setting(above=0, at_most=1)

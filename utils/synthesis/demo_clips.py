@@ -17,6 +17,7 @@ from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, s
 from utils.system.files import make_folder
 from utils.system.log import logger
 from utils.system.progress import progress
+from utils.system.workers import ending_with_parent
 
 CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
 CLIP_SECONDS = 10.0  # as in the challenge
@@ -100,7 +101,7 @@ def make_clip(audio_folder: Path, subset: Subset, index: int, *, clip_seconds: f
 def make_subset(output_dir: Path, subset: Subset, clips_num: int, *, clip_seconds: float, seed: int) -> None:
     """Write the recordings and the table of a subset."""
     audio_folder = make_folder(output_dir / subset.audio_folder)
-    pool = joblib.Parallel(n_jobs=-1, return_as="generator")
+    pool = joblib.Parallel(n_jobs=-1, return_as="generator", **ending_with_parent())
     made = pool(
         joblib.delayed(make_clip)(audio_folder, subset, index, clip_seconds=clip_seconds, seed=seed)
         for index in range(clips_num)

@@ -1,27 +1,56 @@
 """What the commands share: arguments, and how a mistake of the user is reported."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from utils.system.errors import SedError, exit_with_error
+from utils.system.log import screen_error
 
 Commands = argparse._SubParsersAction  # argparse has no public name for it
 STYLE = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
-INTERRUPTED = 130  # exit code of a command that Ctrl-C ended, as shells have it
+# Exit codes, as shells have them, of a command that Ctrl-C or the end of its output's reader ended
+INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
 def run(parser: argparse.ArgumentParser) -> None:
     """Parse the command line and call the command's `function`; a number that it returns is the exit code."""
-    arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):  # file names of undecodable bytes are shown, not stumbled over
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        sys.exit(arguments.function(arguments))
+        try:
+            arguments = parser.parse_args()
+            code = arguments.function(arguments)
+        finally:
+            sys.stdout.flush()
+        if error := screen_error():
+            raise error
     except SedError as error:
         exit_with_error(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except OSError as error:
+        if not output_is_broken():
+            raise
+        if isinstance(error, BrokenPipeError):
+            sys.exit(BROKEN_PIPE)
+        exit_with_error(SedError(f"standard output: cannot be written: {error.strerror}"))
+    sys.exit(code)
+
+
+def output_is_broken() -> bool:
+    """Tell whether standard output cannot be written; then Python is kept from trying it again at the end."""
+    try:
+        print(flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def new_parser(description: str | None, *, example: str | None = None) -> argparse.ArgumentParser:

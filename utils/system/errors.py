@@ -35,7 +35,12 @@ def made_by(command: str) -> Iterator[None]:
         raise SedError(f"{error}; make it with: {command}") from error
 
 
+def one_line(text: object) -> str:
+    """Return a message as one line that any file can hold, whatever the file names in it are."""
+    return " ".join(str(text).split()).encode("utf-8", "backslashreplace").decode()
+
+
 def exit_with_error(error: SedError) -> NoReturn:
     """Print the error as one line on standard error and leave with exit code 2."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     sys.exit(2)

@@ -1,13 +1,19 @@
 """Writes files atomically, and locks them against a second process."""
 
 import fcntl
+import hashlib
 import os
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from utils.system.errors import SedError
+
+LONGEST_NAME_BYTES = 255  # of Linux's and macOS's file systems
+LONGEST_WAIT_SECONDS = 10.0  # for another process to write a file, which takes it milliseconds
+SECONDS_BETWEEN_TRIES = 0.02
 
 
 def make_folder(path: Path) -> Path:
@@ -23,7 +29,7 @@ def require_writable(folder: Path) -> None:
     """Create the folder where it is missing; raise SedError where no file can be written into it."""
     make_folder(folder)
     try:
-        with TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
         raise SedError(f"{folder}: cannot be written to: {error.strerror}; name another folder") from error
@@ -38,6 +44,17 @@ def remove_file(path: Path) -> None:
         raise SedError(f"{path}: cannot be removed: {error.strerror}") from error
 
 
+def require_regular(path: Path) -> None:
+    """Raise SedError where the path is a pipe, a device or the like, as reading one might never end."""
+    if path.exists() and not path.is_file():
+        raise SedError(f"{path}: is not a regular file; replace or remove it")
+
+
+def file_digest(path: Path) -> str:
+    """Return a text that differs with the content of a file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def is_same_file(descriptor: int, path: Path) -> bool:
     """Tell whether the open file still is the one at the path."""
     try:
@@ -46,7 +63,7 @@ def is_same_file(descriptor: int, path: Path) -> bool:
         return False
 
 
-def claim(lock: Path, what: object) -> int:
+def claim(lock: Path, what: object, *, wait_seconds: float = 0.0) -> int:
     """Lock a file; the operating system releases the lock when this process ends, however it ends.
 
     Parameters
@@ -55,6 +72,8 @@ def claim(lock: Path, what: object) -> int:
         The file; it is created where it is missing.
     what : object
         What the lock guards, for the error message.
+    wait_seconds : float
+        How long to wait for another process that holds the lock.
 
     Returns
     -------
@@ -64,9 +83,10 @@ def claim(lock: Path, what: object) -> int:
     Raises
     ------
     SedError
-        If another process holds the lock, or the file cannot be created.
+        If another process holds the lock, the file cannot be created, or the file system has no locks.
     """
     make_folder(lock.parent)
+    give_up_at = time.monotonic() + wait_seconds
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
@@ -76,7 +96,16 @@ def claim(lock: Path, what: object) -> int:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(descriptor)
+            if time.monotonic() < give_up_at:
+                time.sleep(SECONDS_BETWEEN_TRIES)
+                continue
             raise SedError(f"{what}: another process writes here; wait until it ends, or stop it") from error
+        except OSError as error:
+            os.close(descriptor)
+            raise SedError(
+                f"{what}: its file system cannot lock files (flock: {error.strerror}), without which two "
+                "processes could write the same one; write to another file system, such as a local disk"
+            ) from error
         if is_same_file(descriptor, lock):
             return descriptor
         os.close(descriptor)  # the process that held the lock has just renamed or removed the file
@@ -92,6 +121,14 @@ def claimed(lock: Path, what: object) -> Iterator[None]:
         os.close(descriptor)
 
 
+def unfinished_beside(path: Path) -> Path:
+    """Return where a file is written to before it is whole: a hidden one, named after it where that fits."""
+    name = f".{path.name}.unfinished"
+    if len(os.fsencode(name)) > LONGEST_NAME_BYTES:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.unfinished"
+    return path.with_name(name)
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it replaces `path` when all went well.
@@ -99,15 +136,18 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises
     ------
     SedError
-        If the operating system refuses to write, or another process writes the same file.
+        If the operating system refuses to write, or another process writes the same file for long.
     """
     make_folder(path.parent)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with claimed(unfinished, path):
-        try:
-            yield unfinished
-            unfinished.replace(path)
-        except OSError as error:
-            raise SedError(f"{path}: cannot be written: {error}") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
+    unfinished = unfinished_beside(path)
+    descriptor = claim(unfinished, path, wait_seconds=LONGEST_WAIT_SECONDS)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    except OSError as error:
+        raise SedError(f"{path}: cannot be written: {error}") from error
+    finally:
+        if is_same_file(descriptor, unfinished):  # once renamed, it may be another process's
+            with suppress(OSError):
+                unfinished.unlink()
+        os.close(descriptor)

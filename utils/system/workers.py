@@ -1,5 +1,8 @@
 """Pools of workers: threads of this machine, or processes of a Dask cluster."""
 
+import os
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +13,26 @@ from utils.system.errors import SedError
 
 IN_ORDER_AND_FEW_WAITING = {"return_as": "generator", "pre_dispatch": "4*n_jobs"}  # of joblib.Parallel
 CONNECTION_SECONDS = 10.0  # to wait for the scheduler's answer
+WATCH_SECONDS = 0.5  # between two looks at whether the parent is alive
+
+
+def end_with(parent: int) -> None:
+    """Let this process, a worker, end soon after its parent process, however that ended.
+
+    A worker that waits for work does not notice that its parent was killed, as by a system without memory.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def ending_with_parent() -> dict[str, Any]:
+    """Return the keywords of joblib.Parallel with which its processes end with this one."""
+    return {"backend": "loky", "initializer": end_with, "initargs": (os.getpid(),)}
 
 
 @contextmanager

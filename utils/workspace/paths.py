@@ -1,9 +1,11 @@
 """Where everything made from a data set lies: every path below a workspace is built here."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils.dataset.subsets import SUBSETS
+from utils.system.files import LONGEST_NAME_BYTES
 from utils.workspace.run import STUDENT, Run, variant
 
 CHECKPOINT_NAME = "md_{}_iters.pth"
@@ -19,6 +21,16 @@ def hidden(path: Path, suffix: str) -> Path:
 def tuned_beside(checkpoint: Path, weights: str) -> Path:
     """Return where the post-processing is that was tuned for some weights of a checkpoint."""
     return checkpoint.with_name(f"{checkpoint.stem}{variant(weights, True)}.json")
+
+
+def result_of_recording(folder: Path, name: str, suffix: str) -> Path:
+    """Return where a result of a recording goes: its name with a suffix, shortened where it is too long."""
+    path = folder / f"{name}{suffix}"
+    if len(path.name.encode()) <= LONGEST_NAME_BYTES:
+        return path
+    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:16]}{suffix}"  # no two recordings have the same
+    start = Path(name).name.encode()[: LONGEST_NAME_BYTES - len(ending)].decode(errors="ignore")
+    return path.with_name(f"{start}{ending}")
 
 
 @dataclass(frozen=True)
@@ -191,13 +203,13 @@ class EventPaths:
         return hidden(self.json, ".journal")
 
     def audacity(self, recording: str) -> Path:
-        return self.folder / f"{recording}.txt"
+        return result_of_recording(self.folder, recording, ".txt")
 
     def raven(self, recording: str) -> Path:
-        return self.folder / f"{recording}.selections.txt"
+        return result_of_recording(self.folder, recording, ".selections.txt")
 
     def probabilities(self, recording: str) -> Path:
-        return self.folder / f"{recording}.probabilities.csv"
+        return result_of_recording(self.folder, recording, ".probabilities.csv")
 
     def page(self, recording: str) -> Path:
-        return self.folder / f"{recording}.html"
+        return result_of_recording(self.folder, recording, ".html")

@@ -1,11 +1,12 @@
 """What tells one training from another, and what its models are called."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from utils.dataset.subsets import SUBSETS
+from utils.dataset.tables import cell_problem
 from utils.settings.group import differences
 from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, RecipeSettings, TrainingSettings
 
@@ -87,4 +88,13 @@ class Run:
             If the content is another one.
         """
         kind = RecipeSettings if "recipe_learning_rate" in content["training"] else TrainingSettings
-        return cls(**{**content, "training": kind.of(content["training"], "training")})
+        run = cls(**{**content, "training": kind.of(content["training"], "training")})
+        for one in fields(cls):
+            value = getattr(run, one.name)
+            if one.name != "training" and type(value) is not one.type:
+                raise TypeError(f"{one.name} must be {one.type.__name__}")
+            if isinstance(value, str) and (problem := cell_problem(value)):
+                raise TypeError(f"{one.name} is not valid, as {problem}")
+        if unknown := {*run.data_types} - {*SUBSETS}:
+            raise LookupError(f"there are no subsets {', '.join(sorted(unknown))}")
+        return run

@@ -114,4 +114,9 @@ psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
 psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
 psds_max_false_positive_rate = 100.0  # per hour and class (e_max): up to there the curve counts
 
+# Intervals of scores: clips are drawn anew, as many and with replacement, to see what their choice changes.
+bootstrap_resamples = 1000  # draws; with fewer, the ends of an interval are themselves uncertain
+bootstrap_seed = 1234  # of the draws; runs with the same seed have the same draws, so they can be compared
+bootstrap_confidence = 0.95  # fraction of the draws that an interval holds
+
 apply_overrides(globals())

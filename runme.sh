@@ -40,6 +40,7 @@ BATCH_SIZE=${BATCH_SIZE:-$(config_value batch_size)} || exit
 MEAN_TEACHER_BATCH_SIZE=${MEAN_TEACHER_BATCH_SIZE:-$(config_value mean_teacher_batch_size)} || exit
 ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
+SEEDS=${SEEDS:-$SEED}               # such as "1 2 3": every experiment once with each
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
 NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
 GPU_ID=${GPU_ID:-}                  # the GPU to use, as nvidia-smi numbers them; empty: by CUDA_VISIBLE_DEVICES
@@ -50,7 +51,7 @@ VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to dr
 [ -n "$GPU_ID" ] && export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
-run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD" --seed "$SEED")
+run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD")
 "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
 
 # --- Stages -----------------------------------------------------------------------------------------
@@ -93,13 +94,19 @@ done
 stage "scalar" \
     "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type "$scalar_data_type"
 
-experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE
+experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE   once with each seed
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
-    stage "train $1 $2" \
-        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$ITERATIONS" ${RESUME:+--resume}
-    stage "inference $1 $2" \
-        "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
-        --iteration "$ITERATIONS" --visualize "$VISUALIZE"
+    local seed name
+    for seed in $SEEDS; do
+        name="$1 $2"
+        [ "$SEEDS" = "$seed" ] || name+=", seed $seed"
+        stage "train $name" \
+            "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --seed "$seed" --iterations "$ITERATIONS" \
+            ${RESUME:+--resume}
+        stage "inference $name" \
+            "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" --seed "$seed" \
+            --iteration "$ITERATIONS" --visualize "$VISUALIZE"
+    done
 }
 if takes train_weak; then
     experiment train_weak clipwise_binary_crossentropy "$MODEL_TYPE" "$BATCH_SIZE"

@@ -54,6 +54,8 @@ def commands_to_run() -> str:
 def is_run_elsewhere(line: str) -> bool:
     if line.endswith("--tensorboard") and find_spec("tensorboard") is None:
         return True
+    if "--scores_dir" in line and find_spec("sed_scores_eval") is None:
+        return True
     return any(command in line for command in RUN_ELSEWHERE)
 
 

@@ -14,8 +14,8 @@ from utils.dataset.tables import Clip, Event, read_strong_table
 from utils.scoring.bootstrap import (
     Resampled,
     ResampledScores,
+    f1_scores,
     fingerprint,
-    interval,
     resample_clips,
     resample_detection,
     resample_f1,
@@ -93,7 +93,8 @@ def test_intervals_cover_the_true_score_as_often_as_they_say():
     draws = resample_clips(clips, replace(SETTINGS.scoring, bootstrap_resamples=300))
     covered = np.zeros(2)
     for of_set in counts:
-        ends = [interval(values, 0.95) for values in resample_f1(of_set, draws)]
+        scores = zip(f1_scores(of_set.sum(axis=0)), resample_f1(of_set, draws), strict=True)
+        ends = [Resampled(float(score), of_draws).interval(0.95) for score, of_draws in scores]
         truth = np.mean(F1_OF_THE_CLASSES), MICRO_F1
         covered += [low <= score <= high for (low, high), score in zip(ends, truth, strict=True)]
     # 400 sets: 0.95 within three standard deviations of 0.011, and a little for the finite number of clips.
@@ -114,18 +115,31 @@ def test_intervals_of_differences_cover_the_true_difference():
     draws = resample_clips(clips, replace(SETTINGS.scoring, bootstrap_resamples=300))
     covered, widths = 0, []
     for one, other in zip(first, second, strict=True):
-        micro, of_other = (resample_f1(counts, draws)[1] for counts in (one, other))
-        low, high = interval(of_other - micro, 0.95)
+        micro, of_other = (
+            Resampled(float(f1_scores(counts.sum(axis=0))[1]), resample_f1(counts, draws)[1])
+            for counts in (one, other)
+        )
+        low, high = (of_other - micro).interval(0.95)
         covered += low <= true_difference <= high
-        widths.append((high - low) / np.subtract(*interval(micro, 0.95)[::-1]))
+        widths.append((high - low) / np.subtract(*micro.interval(0.95)[::-1]))
     assert 0.90 < covered / sets < 0.99
     assert np.mean(widths) < 0.8, "on the same clips, a difference is surer than the scores"
 
 
-def test_an_interval_holds_the_middle_of_the_draws():
-    assert interval(np.arange(1001.0), 0.9) == pytest.approx((50, 950))
-    assert interval(np.array([1.0, np.nan, 3.0]), 0.5) == (1.5, 2.5)
-    assert np.isnan(interval(np.full(3, np.nan), 0.95)).all()
+def test_an_interval_holds_the_middle_of_the_draws_centred_at_the_score():
+    assert Resampled(500.0, np.arange(1001.0)).interval(0.9) == pytest.approx((50, 950))
+    assert Resampled(7.0, np.array([1.0, np.nan, 3.0])).interval(0.5) == (6.5, 7.5)
+    assert np.isnan(Resampled(np.nan, np.full(3, np.nan)).interval(0.95)).all()
+
+
+def test_an_interval_of_a_score_does_not_leave_0_to_1():
+    scores = {"event/macro/f1": Resampled(0.01, np.linspace(0, 0.2, 20))}
+    found = ResampledScores("", "", FEW, scores | {"event/micro/f1": Resampled(1.0, np.ones(20))}).to_json()
+    assert scores["event/macro/f1"].interval(0.95)[0] < 0
+    low, high = found["intervals"]["event/macro/f1"]
+    assert low == 0 < high
+    assert found["intervals"]["event/micro/f1"] == [1, 1]
+    assert (found["confidence"], found["resamples"], found["seed"]) == (0.95, 20, FEW.bootstrap_seed)
 
 
 def test_a_thousand_draws_of_the_challenge_s_clips_take_less_than_two_seconds():
@@ -140,7 +154,7 @@ def test_a_thousand_draws_of_the_challenge_s_clips_take_less_than_two_seconds():
     assert scores.clips == 1168
     assert seconds < 2
     for path, score in resampled.items():
-        low, high = interval(score.draws, 0.95)
+        low, high = score.interval(0.95)
         assert low < score.score < high, path
         assert len(score.draws) == 1000
 

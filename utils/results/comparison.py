@@ -4,7 +4,7 @@ from pathlib import Path
 
 from utils.results.statistics import validation_key
 from utils.results.table import VARIANTS, RunResults, ScoredModel
-from utils.scoring.bootstrap import ResampledScores, interval
+from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.text import interval_name, score_name
 from utils.system.errors import SedError, made_by
 from utils.workspace.paths import Workspace
@@ -88,15 +88,13 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
     for path, of_one in one.scores.items():
         if path not in other.scores:
             continue
-        of_other = other.scores[path]
-        low, high = interval(of_other.draws - of_one.draws, confidence)
-        scores = (of_one.score, of_other.score)
-        cells = "".join(f"{100 * score:8.1f}" for score in scores)
-        difference = 100 * (of_other.score - of_one.score)
-        mark = " *" * (low > 0 or high < 0)
-        lines.append(
-            f"{score_name(path):24}{cells}{difference:+8.1f}   {100 * low:+.1f} to {100 * high:+.1f}{mark}"
+        difference = other.scores[path] - of_one
+        low, high = difference.interval(confidence)
+        cells = (
+            f"{100 * of_one.score:8.1f}{100 * other.scores[path].score:8.1f}{100 * difference.score:+8.1f}"
         )
+        mark = " *" * (low > 0 or high < 0)
+        lines.append(f"{score_name(path):24}{cells}   {100 * low:+.1f} to {100 * high:+.1f}{mark}")
     return [
         *lines,
         "",

@@ -73,27 +73,37 @@ def resample_f1(counts: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.n
     return f1_scores((draws @ counts.reshape(clips, -1)).reshape(len(draws), classes, kinds))
 
 
-def interval(values: np.ndarray, confidence: float) -> tuple[float, float]:
-    """Return the ends of the middle `confidence` of resampled scores; NaN where none is defined."""
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return math.nan, math.nan
-    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return float(low), float(high)
-
-
-def fingerprint(clips: Sequence[Clip]) -> str:
-    """Return what tells clips and their annotation from others."""
-    rows = [[clip.name, sorted((e.onset, e.offset, e.label) for e in clip.events or ())] for clip in clips]
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
 @dataclass(frozen=True)
 class Resampled:
     """A score of all clips, and that of each draw, shape (resamples,)."""
 
     score: float
     draws: np.ndarray
+
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(self.score - other.score, self.draws - other.draws)
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return the ends of the middle `confidence` of the draws, which are centred at the score.
+
+        Some scores are lower the fewer different clips there are: PSDS, which subtracts the deviation of the
+        classes, and the mean over rare classes. A draw holds about 63 % of the clips, so its scores are lower
+        for that reason alone; centred at the score, they show how scores of other clips of the same number
+        spread. NaN where the score is not defined.
+        """
+        draws = self.draws[~np.isnan(self.draws)]
+        if math.isnan(self.score) or not len(draws):
+            return math.nan, math.nan
+        low, high = (
+            np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2]) - draws.mean() + self.score
+        )
+        return float(low), float(high)
+
+
+def fingerprint(clips: Sequence[Clip]) -> str:
+    """Return what tells clips and their annotation from others."""
+    rows = [[clip.name, sorted((e.onset, e.offset, e.label) for e in clip.events or ())] for clip in clips]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -120,11 +130,12 @@ class ResampledScores:
     def to_json(self) -> dict[str, Any]:
         """Return the intervals of the scores, and how they were found, for a line of statistics."""
         confidence = self.scoring.bootstrap_confidence
+        ends = {path: np.clip(score.interval(confidence), 0, 1) for path, score in self.scores.items()}
         return {
             "confidence": confidence,
             "resamples": self.scoring.bootstrap_resamples,
             "seed": self.scoring.bootstrap_seed,
-            "intervals": {path: interval(score.draws, confidence) for path, score in self.scores.items()},
+            "intervals": {path: of_path.tolist() for path, of_path in ends.items()},
         }
 
     def write(self, path: Path) -> None:

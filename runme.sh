@@ -63,6 +63,7 @@ MEAN_TEACHER_ITERATIONS=${MEAN_TEACHER_ITERATIONS:-${ITERATIONS:-$(config_value 
 RECIPE_ITERATIONS=${RECIPE_ITERATIONS:-${ITERATIONS:-$(config_value recipe_iterations)}} || exit
 ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
+SEEDS=${SEEDS:-$SEED}               # such as "1 2 3": every experiment once with each
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
 NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
 GPU_ID=${GPU_ID:-}                  # the GPU to use, as nvidia-smi numbers them; empty: by CUDA_VISIBLE_DEVICES
@@ -73,7 +74,7 @@ VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to dr
 [ -n "$GPU_ID" ] && export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
-run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD" --seed "$SEED")
+run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD")
 "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
 
 # --- Stages -----------------------------------------------------------------------------------------
@@ -117,13 +118,19 @@ done
 stage "scalar" \
     "$PYTHON" "$project/utils/features.py" calculate_scalar "${options[@]}" --data_type "$scalar_data_type"
 
-experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS
+experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS   once with each seed
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
-    stage "train $1 $2" \
-        "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --iterations "$5" ${RESUME:+--resume}
-    stage "inference $1 $2" \
-        "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" \
-        --iteration "$5" --visualize "$VISUALIZE"
+    local seed name
+    for seed in $SEEDS; do
+        name="$1 $2"
+        [ "$SEEDS" = "$seed" ] || name+=", seed $seed"
+        stage "train $name" \
+            "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --seed "$seed" --iterations "$5" \
+            ${RESUME:+--resume}
+        stage "inference $name" \
+            "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" --seed "$seed" \
+            --iteration "$5" --visualize "$VISUALIZE"
+    done
 }
 recipe_clips=()
 for data_type in train_weak train_synthetic train_unlabel_in_domain; do

@@ -2,13 +2,15 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
 
 from pytorch.chosen_model import add_model_arguments, prepare_prediction
 from pytorch.compute import choose_compute
@@ -31,9 +33,18 @@ from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.events.tuning import tune, write_tuned
 from utils.results.statistics import append_record, validation_key
-from utils.scoring.psds import frame_scores, score_psds
+from utils.scoring.bootstrap import (
+    Resampled,
+    ResampledScores,
+    fingerprint,
+    resample_clips,
+    resample_detection,
+)
+from utils.scoring.psds import ClipScores, PsdsScores, frame_scores, scores_of_clips
+from utils.scoring.psds_bootstrap import score_and_resample_psds
+from utils.scoring.score_files import ranked, read_scores, write_scores
 from utils.scoring.sed_eval_scores import score_events
-from utils.scoring.text import averages_table, classes_table, tuned_table
+from utils.scoring.text import averages_table, classes_table, intervals_table, tuned_table
 from utils.scoring.validation import ValidationSet, predicted_clips, read_reference, score_submission
 from utils.settings.current import current_settings
 from utils.settings.groups import ScoringSettings, Settings
@@ -78,15 +89,30 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             scoring=settings.scoring,
         )
         audio_folder = arguments.dataset_dir / SUBSETS["validation"].audio_folder
-        psds = psds_of(
-            audio_folder, reference.clips, probabilities, detector, post_processing, settings.scoring
+        model = (audio_folder, reference.clips, probabilities, detector, post_processing)
+        if arguments.probabilities:
+            folder = paths.probabilities(arguments.iteration, weights, arguments.tuned)
+            write_scores(folder, features.names, clip_scores(*model)[0], detector.labels)
+            logger.info(f"    Write probabilities to {folder}")
+        draws = resample_clips(len(reference.clips), settings.scoring)
+        psds, resampled_psds = psds_of(*model, settings.scoring, draws)
+        resampled = ResampledScores(
+            detector.start,
+            fingerprint(reference.clips),
+            settings.scoring,
+            resample_detection(scores.detection, draws) | resampled_psds,
         )
-        for line in classes_table(scores.detection, settings.scoring.onset_collar):
+        resampled.write(paths.resampled_scores(arguments.iteration, weights, arguments.tuned))
+        for line in [
+            *intervals_table(resampled),
+            *classes_table(scores.detection, settings.scoring.onset_collar),
+        ]:
             logger.info(f"    {line}")
+        statistics = scores.to_json() | psds | {"bootstrap": resampled.to_json()}
         record = {
             "iteration": arguments.iteration,
             "start": detector.start,
-            validation_key(weights, arguments.tuned): scores.to_json() | psds,
+            validation_key(weights, arguments.tuned): statistics,
         }
         append_record(paths.inference_statistics, record)
         if arguments.visualize:
@@ -145,6 +171,26 @@ def open_annotated_clips(
         yield ValidationSet(features, read_reference(arguments.dataset_dir, data_type, features, labels))
 
 
+def clip_scores(
+    audio_folder: Path,
+    reference: list[Clip],
+    probabilities: Probabilities,
+    detector: StoredDetector,
+    post_processing: PostProcessing,
+) -> tuple[list[ClipScores], list[float]]:
+    """Return what PSDS puts its thresholds on, and the durations of the recordings in s.
+
+    Raises
+    ------
+    SedError
+        If a recording is not there.
+    """
+    features = detector.features
+    durations = [clip_duration(audio_folder / clip.name, features.clip_seconds) for clip in reference]
+    frames = frame_scores(probabilities, post_processing, frames_per_second=features.frames_per_second)
+    return scores_of_clips(frames, probabilities.edges / features.frames_per_second, durations), durations
+
+
 def psds_of(
     audio_folder: Path,
     reference: list[Clip],
@@ -152,23 +198,23 @@ def psds_of(
     detector: StoredDetector,
     post_processing: PostProcessing,
     scoring: ScoringSettings,
-) -> dict[str, Any]:
-    """Log PSDS1 and PSDS2 and return them for the statistics; where they cannot be computed, say why."""
-    features = detector.features
+    draws: np.ndarray,
+) -> tuple[dict[str, Any], dict[str, Resampled]]:
+    """Log PSDS1 and PSDS2 and return them, for the statistics and of each draw of the clips.
+
+    Where they cannot be computed, say why.
+    """
     try:
-        scores = score_psds(
-            reference,
-            frame_scores(probabilities, post_processing, frames_per_second=features.frames_per_second),
-            labels=detector.labels,
-            scoring=scoring,
-            edges_seconds=probabilities.edges / features.frames_per_second,
-            durations=[clip_duration(audio_folder / clip.name, features.clip_seconds) for clip in reference],
+        of_clips, durations = clip_scores(audio_folder, reference, probabilities, detector, post_processing)
+        resampled = score_and_resample_psds(
+            reference, of_clips, labels=detector.labels, scoring=scoring, durations=durations, draws=draws
         )
     except SedError as error:
         logger.info(f"    Without PSDS: {error}")
-        return {}
+        return {}, {}
+    scores = PsdsScores(*(of_scenario.score for of_scenario in resampled.values()))
     logger.info(f"    {scores.log_line()}")
-    return {"psds": scores.to_json()}
+    return {"psds": scores.to_json()}, resampled
 
 
 def draw_clips(
@@ -222,22 +268,52 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
 
 
 def score(arguments: argparse.Namespace) -> None:
-    """Score any submission against a reference and print the scores."""
+    """Score any submission, scores of any system, or both, against a reference, and print what comes out."""
     start_logging()
     settings = current_settings()
-    labels = settings.features.labels
+    labels, scoring = settings.features.labels, settings.scoring
+    if arguments.submission_csv is None and arguments.scores_dir is None:
+        raise SedError("there is nothing to score; give --submission_csv, --scores_dir, or both")
     reference = read_strong_table(arguments.reference_csv, labels, names_with_folders=True)
-    submission = read_strong_table(arguments.submission_csv, labels, names_with_folders=True)
+    submission = []
+    if arguments.submission_csv is not None:
+        submission = read_strong_table(arguments.submission_csv, labels, names_with_folders=True)
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
-    check_clips(arguments, reference, submission, durations, settings.scoring.onset_collar)
-    scores = score_events(reference, submission, labels=labels, scoring=settings.scoring, durations=durations)
-    logger.info(
-        f"{scores.clips} clips, {count_events(reference)} events in the reference, "
-        f"{count_events(submission)} in the submission"
-    )
-    collar = settings.scoring.onset_collar
-    for line in [*averages_table(scores, collar), "", *classes_table(scores, collar)]:
+    check_clips(arguments, reference, submission, durations, scoring.onset_collar)
+    draws, resampled = resample_clips(len(reference), scoring), {}
+    lines: list[str] = []
+    if arguments.submission_csv is not None:
+        scores = score_events(reference, submission, labels=labels, scoring=scoring, durations=durations)
+        logger.info(
+            f"{scores.clips} clips, {count_events(reference)} events in the reference, "
+            f"{count_events(submission)} in the submission"
+        )
+        collar = scoring.onset_collar
+        lines = [*averages_table(scores, collar), "", *classes_table(scores, collar), ""]
+        resampled = resample_detection(scores, draws)
+    if arguments.scores_dir is not None:
+        resampled |= score_files(arguments.scores_dir, reference, labels, scoring, durations, draws)
+    for line in lines + intervals_table(ResampledScores("", fingerprint(reference), scoring, resampled)):
         logger.info(line)
+
+
+def score_files(
+    folder: Path,
+    reference: list[Clip],
+    labels: Sequence[str],
+    scoring: ScoringSettings,
+    durations: dict[str, float] | None,
+    draws: np.ndarray,
+) -> dict[str, Resampled]:
+    """Compute PSDS1 and PSDS2 of the scores in a folder; without `durations`, clips end with their scores."""
+    of_clips = ranked(read_scores(folder, [clip.name for clip in reference], labels))
+    ends = [float(clip.edges_seconds[-1]) for clip in of_clips]
+    if durations is not None:
+        ends = [durations[clip.name] for clip in reference]
+        of_clips = [clip.until(end) for clip, end in zip(of_clips, ends, strict=True)]
+    return score_and_resample_psds(
+        reference, of_clips, labels=labels, scoring=scoring, durations=ends, draws=draws
+    )
 
 
 def count_events(clips: list[Clip]) -> int:
@@ -301,6 +377,12 @@ def main() -> None:
         help="use the post-processing that tune has chosen; without it, that of the checkpoint",
     )
     inference.add_argument(
+        "--probabilities",
+        action="store_true",
+        help="write what PSDS puts its thresholds on beside the submission: a TSV for each clip, in the "
+        "format of sed_scores_eval",
+    )
+    inference.add_argument(
         "--visualize",
         type=command_line.positive_int,
         nargs="?",
@@ -343,21 +425,25 @@ def main() -> None:
         commands,
         "score",
         score,
-        summary="submission and reference -> scores",
+        summary="submission or score files, and reference -> scores",
         example="python pytorch/inference.py score --submission_csv events/events.csv "
         "--reference_csv demo_dataset/metadata/validation/validation.csv",
     )
     scoring.add_argument(
         "--reference_csv", type=Path, required=True, help="table of the reference events (s)"
     )
+    scoring.add_argument("--submission_csv", type=Path, help="table of the predicted events (s)")
     scoring.add_argument(
-        "--submission_csv", type=Path, required=True, help="table of the predicted events (s)"
+        "--scores_dir",
+        type=Path,
+        help="folder of score files in the format of sed_scores_eval: a TSV for each clip with onset, offset "
+        "(s) and a column for each class; gives PSDS1 and PSDS2",
     )
     scoring.add_argument(
         "--durations_csv",
         type=Path,
-        help="table of clip durations (filename, duration in s), at which segments end; without it they end "
-        "with a clip's last event",
+        help="table of clip durations (filename, duration in s), at which segments and scores end; without "
+        "it segments end with a clip's last event",
     )
     command_line.run(parser)
 

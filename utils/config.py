@@ -160,5 +160,9 @@ recording_page_columns = 65536  # of its spectrogram, at most; 2 h have 8 a seco
 recording_page_sound_rate = 16000  # Hz of the MP3: what speech and most sounds need, at about 24 kbit/s
 recording_page_chunk_seconds = 60.0  # s of an MP3; the browser loads one, not hours
 recording_page_sound_megabytes = 32.0  # of the page, for sound: 2 h and a quarter; what comes later is mute
+# Intervals of scores: clips are drawn anew, as many and with replacement, to see what their choice changes.
+bootstrap_resamples = 1000  # draws; with fewer, the ends of an interval are themselves uncertain
+bootstrap_seed = 1234  # of the draws; runs with the same seed have the same draws, so they can be compared
+bootstrap_confidence = 0.95  # fraction of the draws that an interval holds
 
 apply_overrides(globals())

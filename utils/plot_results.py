@@ -1,4 +1,4 @@
-"""Shows the results of a workspace: the table of its runs, and their training curves."""
+"""Shows the results of a workspace: the table of its runs, two runs compared, the training curves."""
 
 import argparse
 import sys
@@ -9,8 +9,9 @@ if not __package__:
 
 from utils.dataset.tables import write_table
 from utils.results.choice import BEST, checkpoint_of, find_model, options_of, predict_command
+from utils.results.comparison import comparison_lines, named_model
 from utils.results.figures import plot_training_curves
-from utils.results.table import format_table, read_evaluated_runs, results_rows
+from utils.results.table import format_table, read_evaluated_runs, results_table, rows_for_programs
 from utils.settings.current import current_settings
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
@@ -18,17 +19,31 @@ from utils.workspace.paths import Workspace
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    """Print the results table, and write it to a file."""
+    """Print the results table, and write that of single runs to a file."""
     settings = current_settings()
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    rows = results_rows(read_evaluated_runs(workspace), settings.scoring)
+    runs, scoring = read_evaluated_runs(workspace), settings.scoring
+    header, rows = results_table(runs, scoring, single_runs=arguments.single_runs)
     print("Scores on the validation clips in percent; F1 is the mean over the classes unless it says micro.")
-    print(format_table(rows))
+    if any(len(row.numbers) > 1 for row in rows):
+        print("Runs that differ only in their seed: mean ± standard deviation; alone with --single_runs.")
+    print(format_table([header, *(line for row in rows for line in row.printed)]))
+    for_programs = rows_for_programs(runs, scoring)
     try:
-        write_table(workspace.results_table, rows[0], rows[1:])
-        print(f"The same table for other programs: {workspace.results_table}")
+        write_table(workspace.results_table, for_programs[0], for_programs[1:])
+        print(f"Each run for other programs: {workspace.results_table}")
     except SedError as error:  # as on a full disk, which need not keep anyone from reading the table
         print(f"The table is only printed: {one_line(error)}", file=sys.stderr)
+
+
+def print_comparison(arguments: argparse.Namespace) -> None:
+    """Print the scores of two models on the same clips, their differences, and the intervals of these."""
+    settings = current_settings()
+    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    runs = read_evaluated_runs(workspace)
+    first, second = (named_model(runs, workspace, name) for name in arguments.runs)
+    for line in comparison_lines(first, second):
+        print(line)
 
 
 def draw_training_curves(arguments: argparse.Namespace) -> None:
@@ -59,6 +74,27 @@ def main() -> None:
         example = f"python utils/plot_results.py {name} --workspace workspace/demo"
         command = command_line.add_command(commands, name, function, summary=help_text, example=example)
         command_line.add_workspace(command)
+        if function is print_table:
+            command.add_argument(
+                "--single_runs",
+                action="store_true",
+                help="a row for each run, also of runs that differ only in their seed",
+            )
+    comparison = command_line.add_command(
+        commands,
+        "compare",
+        print_comparison,
+        summary="compare two runs on the same clips: differences of their scores, with intervals",
+        example="python utils/plot_results.py compare --workspace workspace/demo 1 2:tuned",
+    )
+    command_line.add_workspace(comparison)
+    comparison.add_argument(
+        "runs",
+        nargs=2,
+        metavar="RUN",
+        help="number of a run in the table or on the results page, or its folder; with :teacher, :tuned or "
+        ":teacher_tuned for the teacher's weights or tuned events",
+    )
     command_line.run(parser)
 
 

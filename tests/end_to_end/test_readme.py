@@ -60,6 +60,8 @@ def is_run_elsewhere(line: str) -> bool:
         return True
     if "export.py onnx" in line and find_spec("onnxruntime") is None:
         return True
+    if "--scores_dir" in line and find_spec("sed_scores_eval") is None:
+        return True
     return any(command in line for command in RUN_ELSEWHERE)
 
 

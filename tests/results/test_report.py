@@ -26,11 +26,10 @@ from utils.dataset.tables import Clip, Event, write_strong_table
 from utils.events.post_processing import POST_PROCESSINGS, DoubleThreshold, class_post_processing
 from utils.events.tuning import TunedClass, write_tuned
 from utils.report import write_report
-from utils.results.figures import value_at
 from utils.results.page import json_for_script
 from utils.results.page_data import choose_model, spread_over_f1, thresholds_of
 from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
-from utils.results.statistics import append_record, read_run_settings, write_run_settings
+from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings
 from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_rows
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
@@ -142,7 +141,8 @@ def test_page_has_the_rows_of_the_results_table(every_verdict, trained):
     header, *rows = results_rows(read_runs(trained.workspace), SETTINGS.scoring)
     assert data["columns"] == header
     assert [row["cells"] for row in data["rows"]] == rows
-    assert [(row["run_number"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [(1, True, True)]
+    assert [(row["numbers"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [("1", True, True)]
+    assert data["rows"][0]["runs"] == []
 
 
 def test_page_has_the_curves_of_training_and_validation(every_verdict, trained):
@@ -249,7 +249,7 @@ def test_what_cannot_be_shown_is_said(trained, tmp_path):
 
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:
     scores = {"mean_average_precision": mean_ap, "event": {"macro": {"f1": event_f1}}}
-    results = RunResults(run, FEATURES, RunPaths(Path(), run.folder), "start", [], [], [])
+    results = RunResults(run, FEATURES, RunPaths(Path(), run.folder), "start", [], [], [], "fp32")
     return ScoredModel(results, STUDENT, {"validation": scores})
 
 

@@ -102,6 +102,29 @@ def test_page_loads_and_shows_all_its_parts(page, every_verdict):  # noqa: F811
     wait_until(page, "document.getElementById('player').duration > 9.9")
 
 
+def test_single_runs_of_several_seeds_are_one_click_away(browser, every_verdict, tmp_path):  # noqa: F811
+    data = page_data(every_verdict[0])
+    (row,) = data["rows"]
+    row |= {"details": ["95 % interval", *["1.0–2.0"] * (len(row["cells"]) - 1)]}
+    runs = [row | {"numbers": number, "is_shown": number == "2"} for number in "12"]
+    data["rows"] = [row | {"numbers": "1-2", "runs": runs}]
+    write_page(tmp_path / "seeds.html", "Seeds", data)
+    page = open_page(browser, tmp_path / "seeds.html", DESKTOP)
+    lines = page.locator("#results-table tbody tr")
+    assert [line.is_visible() for line in lines.all()] == [True, False, False]
+    button = lines.first.locator("button")
+    button.focus()
+    page.keyboard.press("Enter")
+    assert button.get_attribute("aria-expanded") == "true"
+    assert [line.is_visible() for line in lines.all()] == [True, True, True]
+    assert [line.inner_text().count("1.0–2.0") for line in lines.all()] == [len(row["cells"]) - 1] * 3
+    assert ["(shown below)" in line.inner_text() for line in lines.all()] == [False, False, True]
+    button.click()
+    assert [line.is_visible() for line in lines.all()] == [True, False, False]
+    assert page.complaints == []
+    page.close()
+
+
 def test_filters_leave_the_clips_that_have_such_errors(page, verdicts):
     def names_with(verdict: str) -> set[str]:
         return {name for name, found in verdicts.items() if verdict in found}

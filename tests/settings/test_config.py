@@ -199,6 +199,9 @@ WRONG_LINES = {
     "psds2_cross_trigger_cost = -1": "psds2_cross_trigger_cost must be at least 0",
     "psds_instability_cost = -1": "psds_instability_cost must be at least 0",
     "psds_max_false_positive_rate = 0": "psds_max_false_positive_rate must be more than 0",
+    "bootstrap_resamples = 0": "bootstrap_resamples must be at least 1",
+    "bootstrap_seed = -1": "bootstrap_seed must be at least 0",
+    "bootstrap_confidence = 1": "bootstrap_confidence must be more than 0 and less than 1",
 }
 
 

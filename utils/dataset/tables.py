@@ -1,11 +1,14 @@
 """Reads and writes the tables of the challenge: clips, their labels, and their events."""
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+import numpy as np
 
 from utils.dataset.encodings import encoding_advice
 from utils.settings.groups import is_unicode
@@ -18,6 +21,7 @@ PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 DAY_SECONDS = 24 * 3600  # later times are mistakes: scores are computed on grids up to the last event
 LONG_RECORDING_SECONDS = 1000  # from here on, six digits of a time do not resolve milliseconds
 STRONG_COLUMNS = ("filename", "onset", "offset", "event_label")
+TIME_COLUMNS = ("onset", "offset")  # of a table of scores; the others are the classes
 COLUMNS = {"weak": ("filename", "event_labels"), "strong": STRONG_COLUMNS, "none": ("filename",)}
 
 
@@ -177,6 +181,15 @@ def parse_seconds(path: Path, row: Row, column: str) -> float:
     return seconds
 
 
+def parse_number(path: Path, row: Row, column: str) -> float:
+    """Return the finite number in a cell."""
+    text = row.cells[column]
+    number = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
+    if not math.isfinite(number):
+        raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a finite number")
+    return number
+
+
 def parse_event(path: Path, row: Row, labels: Sequence[str]) -> Event | None:
     """Return the event of a row, or None for the row of a clip without events."""
     if not any(row.cells[column] for column in STRONG_COLUMNS[1:]):
@@ -311,6 +324,56 @@ def write_weak_table(path: Path, clips: Iterable[Clip]) -> None:
 def write_unlabelled_table(path: Path, clips: Iterable[Clip]) -> None:
     """Write a table of clips without annotation."""
     write_table(path, COLUMNS["none"], [(clip.name,) for clip in clips])
+
+
+def write_score_table(path: Path, edges: np.ndarray, scores: np.ndarray, labels: Sequence[str]) -> None:
+    """Write the scores of a clip in the format of sed_scores_eval: onset and offset (s), a column a class.
+
+    Parameters
+    ----------
+    path : Path
+        Where to write to.
+    edges : np.ndarray, shape (outputs + 1,)
+        Where outputs begin, and the end of the last one, in s.
+    scores : np.ndarray, shape (outputs, classes)
+    labels : sequence of str
+        Of the classes.
+    """
+    if taken := set(TIME_COLUMNS) & set(labels):
+        raise SedError(f"{path}: the label '{min(taken)}' is the name of a column of times; rename the class")
+    # The shortest digits from which the same number is read again: of the times as float64, of the scores as
+    # they are, so that thresholds separate them as before.
+    times = edges.astype(float).tolist()
+    rows = (
+        (repr(onset), repr(offset), *map(str, of_output))
+        for onset, offset, of_output in zip(times, times[1:], scores, strict=False)
+    )
+    write_table(path, (*TIME_COLUMNS, *labels), rows)
+
+
+def read_score_table(path: Path, labels: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read the scores of a clip in the format of sed_scores_eval; columns of other classes are left out.
+
+    Returns
+    -------
+    edges : np.ndarray, shape (outputs + 1,)
+        Where outputs begin, and the end of the last one, in s.
+    scores : np.ndarray, shape (outputs, classes)
+    """
+    rows = read_rows(path, (*TIME_COLUMNS, *labels))
+    if not rows:
+        raise SedError(f"{path}: has no scores, only a header")
+    times = [[parse_seconds(path, row, column) for column in TIME_COLUMNS] for row in rows]
+    for row, (onset, offset), before in zip(rows, times, [None, *times], strict=False):
+        if offset <= onset:
+            raise SedError(f"{path}, line {row.line}: the offset {offset} s is not after the onset {onset} s")
+        if before and onset != before[1]:
+            raise SedError(
+                f"{path}, line {row.line}: the onset {onset} s is not the offset {before[1]} s of the row "
+                "before"
+            )
+    edges = np.array([onset for onset, _ in times] + [times[-1][1]])
+    return edges, np.array([[parse_number(path, row, label) for label in labels] for row in rows])
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

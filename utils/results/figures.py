@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 
 from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
-from utils.results.statistics import validation_key
+from utils.results.statistics import validation_key, value_at
 from utils.results.table import RunResults
 from utils.scoring.sed_eval_scores import segment_key
 from utils.settings.groups import ScoringSettings
@@ -105,14 +104,6 @@ def plot_clip(
     detected.set_xlabel("time (s)")
     detected.set_xlim(0, seconds)
     save_figure(figure, path)
-
-
-def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
-    """Return a score in nested statistics, or NaN where there is none."""
-    value: Any = record
-    for key in keys:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value if isinstance(value, float) else float("nan")
 
 
 def curve_scores(scoring: ScoringSettings) -> list[tuple[str, tuple[str, ...]]]:

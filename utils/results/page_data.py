@@ -1,7 +1,7 @@
 """The data of the results page: scores and curves of all runs, errors and clips of one model."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -10,10 +10,18 @@ import numpy as np
 from utils.audio.reading import read_clip
 from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, MedianFilter, PostProcessing
 from utils.events.probabilities import Probabilities
-from utils.results.figures import curve_scores, value_at
+from utils.results.figures import curve_scores
 from utils.results.page_media import data_uri, frequency_ticks, mp3, probability_text, spectrogram_png
-from utils.results.statistics import validation_key
-from utils.results.table import RunResults, ScoredModel, best_model, results_rows, scored_models
+from utils.results.statistics import validation_key, value_at
+from utils.results.table import (
+    ResultRow,
+    RunResults,
+    ScoredModel,
+    best_model,
+    described_numbers,
+    results_table,
+    scored_models,
+)
 from utils.scoring.event_errors import JudgedClip, JudgedEvent, confusion, count_verdicts
 from utils.scoring.sed_eval_scores import segment_key
 from utils.settings.groups import FeatureSettings, ScoringSettings
@@ -41,12 +49,26 @@ def thresholds_of(post_processing: ClassPostProcessing) -> Thresholds:
 
 @dataclass(frozen=True)
 class TableRow:
-    """A row of the results table; `run_number` is None for a published result."""
+    """A row of the results table.
 
-    run_number: int | None
+    Attributes
+    ----------
+    numbers : str
+        Of its runs; empty for a published result.
+    cells, details : list of str
+        See `utils.results.table.ResultRow`.
+    is_best, is_shown : bool
+        Whether the best model, and the one whose errors are shown, is in this row.
+    runs : list of TableRow
+        The single runs of a row of several that differ only in their seed.
+    """
+
+    numbers: str
     cells: list[str]
+    details: list[str]
     is_best: bool
     is_shown: bool
+    runs: list["TableRow"]
 
 
 @dataclass(frozen=True)
@@ -161,6 +183,7 @@ class Report:
     columns: list[str]
     rows: list[TableRow]
     run_titles: list[str]
+    run_groups: list[int]
     panels: list[Panel]
     segment_name: str
     class_labels: list[str]
@@ -199,15 +222,31 @@ def choose_model(runs: list[RunResults], number: int | None, weights: str | None
 def table_rows(
     runs: list[RunResults], shown: ScoredModel, scoring: ScoringSettings
 ) -> tuple[list[str], list[TableRow]]:
-    """Return the header and the rows of the results table."""
-    header, *rows = results_rows(runs, scoring)
-    models = scored_models(runs)
-    best = best_model(models)
-    of_models = [
-        TableRow(runs.index(model.results) + 1, cells, model == best, model == shown)
-        for model, cells in zip(models, rows, strict=False)
-    ]
-    return header, of_models + [TableRow(None, cells, False, False) for cells in rows[len(models) :]]
+    """Return the header and the rows of the results table: a row for each group of runs, with these in it."""
+    header, of_groups = results_table(runs, scoring, single_runs=False)
+    _, of_runs = results_table(runs, scoring, single_runs=True)
+    best = best_model(scored_models(runs))
+
+    def table_row(row: ResultRow, title: str, single: list[TableRow]) -> TableRow:
+        numbers = described_numbers(row.numbers) if row.numbers else ""
+        cells = [title, *row.cells[1:]]
+        return TableRow(numbers, cells, row.details, best in row.models, shown in row.models, single)
+
+    rows = []
+    for group in of_groups:
+        single = [
+            table_row(row, f"seed {row.models[0].results.run.seed}", [])
+            for row in of_runs
+            if len(group.models) > 1 and row.models and row.models[0] in group.models
+        ]
+        rows.append(table_row(group, group.cells[0], single))
+    return header, rows
+
+
+def groups_of_runs(runs: list[RunResults]) -> list[int]:
+    """Return a number for each run, from 0, that runs share which differ only in their seed."""
+    keys = [replace(run.run, seed=0) for run in runs]
+    return [list(dict.fromkeys(keys)).index(key) for key in keys]
 
 
 def validation_curve(run: RunResults, number: int, weights: str, keys: tuple[str, ...]) -> Curve:
@@ -386,6 +425,7 @@ def make_report(
         columns=columns,
         rows=rows,
         run_titles=[run.title for run in runs],
+        run_groups=groups_of_runs(runs),
         panels=training_panels(runs, scoring),
         segment_name=segment_name,
         class_labels=labels,

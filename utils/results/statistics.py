@@ -108,6 +108,14 @@ def forget_records(path: Path, *, after: int, kept_from: float = math.inf) -> No
         unfinished.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
 
 
+def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
+    """Return a score in nested statistics, or NaN where there is none."""
+    value: Any = record
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value if isinstance(value, float) else float("nan")
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What the weights of a training depend on, and what tells it from other trainings of the same run.

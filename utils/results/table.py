@@ -1,25 +1,29 @@
 """The results of a workspace: its runs, their scores, and the published scores beside them."""
 
+import math
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from statistics import mode
 from typing import Any, Self
 
+import numpy as np
+
 from utils.dataset.subsets import CHALLENGE_FACTS, SUBSETS, read_challenge_labels
 from utils.dataset.tables import read_rows
 from utils.results.record_forms import LOSS, SCORED, VARIANTS, misfit
-from utils.results.statistics import read_records, read_run_settings, validation_key
+from utils.results.statistics import read_records, read_run_settings, validation_key, value_at
+from utils.scoring.bootstrap import F1_AVERAGES
 from utils.scoring.sed_eval_scores import segment_key
+from utils.scoring.text import interval_name, score_name
 from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT, Run
 
 MICRO = "micro"  # in the name of a column: all classes counted together
-PSDS_COLUMNS = ("PSDS1", "PSDS2")
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 
@@ -84,6 +88,8 @@ class RunResults:
         Made by `inference_validation` of this training's checkpoints, in the order they were made.
     loss_curve : list of dict
         Iteration and training loss.
+    precision : str
+        See `utils.results.statistics.RunSettings`.
     """
 
     run: Run
@@ -93,6 +99,7 @@ class RunResults:
     evaluations: list[dict[str, Any]]
     inferences: list[dict[str, Any]]
     loss_curve: list[dict[str, Any]]
+    precision: str
 
     @classmethod
     def read(cls, paths: RunPaths) -> Self:
@@ -110,17 +117,22 @@ class RunResults:
                 if record.get("start") == settings.start
             ],
             loss_curve=by_iteration(records_of_form(paths.loss_statistics, LOSS)),
+            precision=settings.precision,
         )
 
     @property
     def title(self) -> str:
-        """Return a name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
+        """A name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
+        return self.title_with(f"seed {self.run.seed}")
+
+    def title_with(self, seeds: str) -> str:
+        """Return the title with other words in place of the seed."""
         run = self.run
         audio = " + ".join(SHORT_NAMES[data_type] for data_type in run.data_types)
         loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
         way = loss if run.is_recipe else f"{loss} loss"
         extras = [] if run.model_type == usual_model() else [run.model_type]
-        extras += [f"batch {run.batch_size}", f"seed {run.seed}"]
+        extras += [f"batch {run.batch_size}", *[seeds] * bool(seeds)]
         extras += run.own_settings
         extras += [f"from {run.initial_checkpoint}"] * bool(run.initial_checkpoint)
         extras += ["validation clips trained on"] * (run.holdout_fold == "none")
@@ -174,9 +186,10 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
         print(f"left out: {one_line(error)}", file=sys.stderr)
     order = [(published.data_type, published.loss_type) for published in read_published_results()]
 
-    def place(result: RunResults) -> tuple[int, str]:
+    def place(result: RunResults) -> tuple[int, str, int]:
         kind = (result.run.data_type, result.run.loss_type)
-        return (order.index(kind) if kind in order else len(order), result.title)
+        number = order.index(kind) if kind in order else len(order)
+        return number, result.title_with(""), result.run.seed
 
     return sorted(results, key=place)
 
@@ -206,13 +219,35 @@ class ScoredModel:
 
     @property
     def title(self) -> str:
+        return self.title_with(f"seed {self.results.run.seed}")
+
+    def title_with(self, seeds: str) -> str:
+        """Return the title with other words in place of the seed."""
         extras = [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
-        return ", ".join([self.results.title, *extras])
+        return ", ".join([self.results.title_with(seeds), *extras])
 
     @property
     def scores(self) -> dict[str, Any]:
         """The model's scores, as they stand in the statistics."""
         return self.record[validation_key(self.weights, self.tuned)]
+
+    @property
+    def without_seed(self) -> tuple[Any, ...]:
+        """What is the same in models that differ only in the seed of their training."""
+        results, record = self.results, self.record
+        run = replace(results.run, seed=0)
+        own = (self.weights, self.tuned, record.get("iteration"), self.scores.get("clips"))
+        return run, results.features, results.precision, *own
+
+    def score(self, path: str) -> float:
+        """Return a score by its path, such as "event/macro/f1"; NaN where there is none."""
+        return value_at(self.scores, tuple(path.split("/")))
+
+    def interval(self, path: str) -> tuple[float, float]:
+        """Return the ends of a score's interval; NaN where there is none."""
+        found = self.scores.get("bootstrap", {}).get("intervals", {}).get(path) or (None, None)
+        low, high = (math.nan if end is None else end for end in found)
+        return low, high
 
 
 def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
@@ -222,39 +257,84 @@ def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
     return [ScoredModel(*model) for model in records if model[2] is not None]
 
 
+@dataclass(frozen=True)
+class ModelGroup:
+    """Models that differ only in the seed of their training: a row of the table."""
+
+    models: tuple[ScoredModel, ...]
+
+    @property
+    def title(self) -> str:
+        """The title of a single model; of several, with their number and seeds."""
+        seeds = [str(model.results.run.seed) for model in self.models]
+        several = f"{len(seeds)} seeds: {', '.join(seeds)}"
+        return self.models[0].title_with(several if len(seeds) > 1 else f"seed {seeds[0]}")
+
+    def values(self, path: str) -> np.ndarray:
+        """Return a score of each model that has it."""
+        values = np.array([model.score(path) for model in self.models])
+        return values[~np.isnan(values)]
+
+    def cell(self, path: str) -> str:
+        """Return a score in percent: of a single model, or mean ± standard deviation over the seeds."""
+        values = self.values(path)
+        if len(values) < 2:
+            return percent(values[0] if len(values) else math.nan)
+        return f"{percent(values.mean())} ± {percent(values.std(ddof=1))}"
+
+    def detail(self, path: str) -> str:
+        """Return the interval of a single model's score in percent; of several, the worst and the best."""
+        values = self.values(path)
+        ends = self.models[0].interval(path) if len(self.models) == 1 else (values.min(), values.max())
+        return "" if np.isnan(ends).any() else "–".join(percent(end) for end in ends)
+
+    @property
+    def detail_name(self) -> str:
+        """What `detail` is; empty where there is none."""
+        if len(self.models) > 1:
+            return "worst to best"
+        found = self.models[0].scores.get("bootstrap")
+        return interval_name(found["confidence"]) if found else ""
+
+
+def grouped_by_seed(models: Sequence[ScoredModel]) -> list[ModelGroup]:
+    """Return the groups of models that differ only in their seed, in the order of their first ones."""
+    groups: dict[tuple[Any, ...], list[ScoredModel]] = {}
+    for model in models:
+        groups.setdefault(model.without_seed, []).append(model)
+    return [ModelGroup(tuple(group)) for group in groups.values()]
+
+
 def best_model(models: list[ScoredModel]) -> ScoredModel:
     """Return the model with the highest macro event F1, then mAP.
 
-    One that was trained on the validation clips, or scored on a few of them, comes after all others.
+    It is one of the group whose mean over the seeds is highest, so that a lucky seed alone is not the best.
+    Models that were trained on the validation clips, or scored on a few of them, come after all others.
     """
 
-    def rank(model: ScoredModel) -> tuple[bool, bool, float, float]:
-        run, scores = model.results.run, model.scores
-        values = scores["event"]["macro"]["f1"], scores["mean_average_precision"]
-        event_f1, mean_ap = (value or 0.0 for value in values)  # NaN is None in the statistics
-        return run.holdout_fold != "none", not run.mini_data, event_f1, mean_ap
+    def rank(group: Sequence[ScoredModel]) -> tuple[bool, bool, float, float]:
+        run = group[0].results.run
+        means = [
+            np.mean([np.nan_to_num(model.score(path)) for model in group])
+            for path in ("event/macro/f1", "mean_average_precision")
+        ]
+        return run.holdout_fold != "none", not run.mini_data, *means
 
-    return max(models, key=rank)
+    best = max((group.models for group in grouped_by_seed(models)), key=rank)
+    return max(best, key=lambda model: rank([model]))
 
 
-def score_columns(segment_lengths: Sequence[float]) -> list[str]:
-    """Return the names of the score columns."""
-    metrics = ["event F1", *(f"segment F1 {segment_key(seconds)}" for seconds in segment_lengths)]
-    return ["mAP", *(name for metric in metrics for name in (metric, f"{metric} {MICRO}"))]
+def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[str, str]:
+    """Return the paths of the scores in the statistics, by the names of their columns."""
+    metrics = ["event", *(f"segment/{segment_key(seconds)}" for seconds in segment_lengths)]
+    paths = [f"{metric}/{average}/f1" for metric in metrics for average in F1_AVERAGES]
+    paths += ["psds/psds1", "psds/psds2"] * with_psds
+    return {"mAP": "mean_average_precision"} | {score_name(path): path for path in paths}
 
 
 def percent(value: float | None) -> str:
     """Return a score of 0 to 1 in percent, or a dash where there is none."""
-    return "-" if value is None else f"{100 * value:.1f}"
-
-
-def score_cells(scores: dict[str, Any], segment_lengths: Sequence[float]) -> list[str]:
-    """Return the cells of a run's scores, in percent."""
-    metrics = [scores["event"]] + [scores["segment"].get(segment_key(s)) for s in segment_lengths]
-    cells = [percent(scores["mean_average_precision"])]
-    for metric in metrics:
-        cells += [percent(metric[average]["f1"]) if metric else "-" for average in ("macro", "micro")]
-    return cells
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
 def is_challenge_data(runs: list[RunResults]) -> bool:
@@ -265,27 +345,91 @@ def is_challenge_data(runs: list[RunResults]) -> bool:
     return labels == {tuple(read_challenge_labels())} and listed == {SUBSETS["validation"].clips}
 
 
-def results_rows(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
-    """Return the results table: a header, and a row for each run that has been validated.
+@dataclass(frozen=True)
+class ResultRow:
+    """A row of the results table.
 
-    On the challenge's data the published results stand beside: in the row of the run that repeats them, or in
-    a row of their own where there is no such run. PSDS has columns where it was computed for some run.
+    Attributes
+    ----------
+    numbers : list of int
+        Of its runs among all of the workspace, from 1; none in a row of published scores.
+    cells : list of str
+        By the columns of the table, the title first.
+    details : list of str
+        What belongs below the cells: intervals, or the worst and the best seed; empty where there is nothing.
+    models : tuple of ScoredModel
+        Those that share the row; none in a row of published scores.
     """
+
+    numbers: list[int]
+    cells: list[str]
+    details: list[str]
+    models: tuple[ScoredModel, ...] = ()
+
+    @property
+    def printed(self) -> list[list[str]]:
+        """The lines of the row, with the numbers of its runs."""
+        numbers = f"{described_numbers(self.numbers)}. " if self.numbers else ""
+        lines = [[numbers + self.cells[0], *self.cells[1:]]]
+        if any(self.details[1:]):
+            lines.append([f"{' ' * len(numbers)}  {self.details[0]}", *self.details[1:]])
+        return lines
+
+
+def described_numbers(numbers: Sequence[int]) -> str:
+    """Return ascending numbers as text, such as `3` or `1-3` or `1,4`."""
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) > 1 and last - first == len(numbers) - 1:
+        return f"{first}-{last}"
+    return ",".join(map(str, numbers))
+
+
+def results_table(
+    runs: list[RunResults], scoring: ScoringSettings, *, single_runs: bool
+) -> tuple[list[str], list[ResultRow]]:
+    """Return the header and the rows of the results table, of all models that have been validated.
+
+    Runs that differ only in their seed share a row, unless `single_runs`. On the challenge's data the
+    published results stand beside: in the rows that repeat them, or in a row of their own where there is
+    none. PSDS has columns where it was computed for some run.
+    """
+    models = scored_models(runs)
     published = read_published_results() if is_challenge_data(runs) else ()
-    psds_columns = PSDS_COLUMNS if any("psds" in model.scores for model in scored_models(runs)) else ()
-    header = ["training", "iteration", "clips", *score_columns(scoring.segment_lengths), *psds_columns]
-    rows = [header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published)]
-    for model in scored_models(runs):
-        matching = [result for result in published if result.is_of(model.results.run)]
+    paths = score_paths(scoring.segment_lengths, with_psds=any("psds" in model.scores for model in models))
+    header = ["training", "iteration", "clips", *paths]
+    rows = []
+    for group in [ModelGroup((model,)) for model in models] if single_runs else grouped_by_seed(models):
+        first = group.models[0]
+        matching = [result for result in published if result.is_of(first.results.run)]
         beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
-        own = [model.title, str(model.record["iteration"]), str(model.scores["clips"])]
-        own += score_cells(model.scores, scoring.segment_lengths)
-        own += [percent(model.scores.get("psds", {}).get(name.lower())) for name in psds_columns]
-        rows.append(own + beside * bool(published))
+        own = [group.title, str(first.record["iteration"]), str(first.scores["clips"])]
+        cells = own + [group.cell(path) for path in paths.values()] + beside * bool(published)
+        details = [group.detail_name, "", "", *map(group.detail, paths.values())]
+        details += [""] * (len(cells) - len(details))
+        numbers = [runs.index(model.results) + 1 for model in group.models]
+        rows.append(ResultRow(numbers, cells, details, group.models))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):
-            rows.append([result.system, *["-"] * (len(header) - 1), *result.cells()])
-    return rows
+            cells = [result.system, *["-"] * (len(header) - 1), *result.cells()]
+            rows.append(ResultRow([], cells, [""] * len(cells)))
+    return header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published), rows
+
+
+def results_rows(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
+    """Return the table of single runs without their intervals: a header, and a row for each."""
+    header, rows = results_table(runs, scoring, single_runs=True)
+    return [header, *(row.cells for row in rows)]
+
+
+def rows_for_programs(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
+    """Return the table of single runs, with the ends of each interval in columns of their own at the end."""
+    header, rows = results_table(runs, scoring, single_runs=True)
+    columns = [index for index in range(1, len(header)) if any(row.details[index] for row in rows)]
+    ends = [f"{header[index]} {end}" for index in columns for end in ("low", "high")]
+    of_rows = [
+        [*row.cells, *(end for i in columns for end in (row.details[i] or "-–-").split("–"))] for row in rows
+    ]
+    return [header + ends, *of_rows]
 
 
 def format_table(rows: list[list[str]]) -> str:

@@ -100,14 +100,137 @@ def cut_edges(edges_seconds: np.ndarray, duration: float) -> np.ndarray:
     return np.append(edges_seconds[:inside], min(duration, edges_seconds[-1]))
 
 
-def score_table(scores: np.ndarray, columns: dict[str, int], edges: np.ndarray) -> pd.DataFrame:
+@dataclass(frozen=True)
+class ClipScores:
+    """What thresholds are put on in a clip, up to the end of its recording.
+
+    Attributes
+    ----------
+    edges_seconds : np.ndarray, shape (outputs + 1,)
+        Where outputs begin, and the end of the last one, in s.
+    scores : np.ndarray, shape (outputs, classes)
+    """
+
+    edges_seconds: np.ndarray
+    scores: np.ndarray
+
+    def until(self, duration: float) -> "ClipScores":
+        """Return the scores up to a time in s."""
+        edges = cut_edges(self.edges_seconds, duration)
+        return ClipScores(edges, self.scores[: len(edges) - 1])
+
+
+def scores_of_clips(
+    scores: np.ndarray, edges_seconds: np.ndarray, durations: Sequence[float]
+) -> list[ClipScores]:
+    """Return scores of shape (clips, outputs, classes) clip by clip, each up to its duration in s."""
+    return [
+        ClipScores(edges_seconds, of_clip).until(duration)
+        for of_clip, duration in zip(scores, durations, strict=True)
+    ]
+
+
+def score_table(clip: ClipScores, columns: dict[str, int]) -> pd.DataFrame:
     """Return the scores of a clip as sed_scores_eval takes them.
 
     They are float32, of which it makes a copy; its compiled part cannot read a table's own float64.
     """
-    inside = scores[: len(edges) - 1].astype(np.float32)
-    of_classes = {label: inside[:, index] for label, index in columns.items()}
-    return pd.DataFrame({"onset": edges[:-1], "offset": edges[1:]} | of_classes)
+    scores = clip.scores.astype(np.float32)
+    of_classes = {label: scores[:, index] for label, index in columns.items()}
+    return pd.DataFrame({"onset": clip.edges_seconds[:-1], "offset": clip.edges_seconds[1:]} | of_classes)
+
+
+@dataclass(frozen=True)
+class Intersections:
+    """What each threshold finds in each clip, and what there is to be found.
+
+    Attributes
+    ----------
+    scenario : PsdsScenario
+        The one that decides what counts as found.
+    labels : list of str
+        The classes with reference events.
+    deltas : dict
+        Of each clip and class, as sed_scores_eval has it: the scores at which something changes when the
+        threshold falls below them, and the changes of the true positives ("tps"), the false ones ("fps") and
+        those of them that are cross triggers with another class ("cts\\LABEL").
+    events : dict
+        Onset, offset and label of the reference events of each clip.
+    durations : dict
+        Duration of each clip in s, in the order in which the clips were given.
+    """
+
+    scenario: PsdsScenario
+    labels: list[str]
+    deltas: dict[str, dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]]
+    events: dict[str, list[tuple[float, float, str]]]
+    durations: dict[str, float]
+
+    @property
+    def has_cross_triggers(self) -> bool:
+        scenario = self.scenario
+        is_asked_for = scenario.cross_trigger_tolerance is not None and scenario.cross_trigger_cost > 0
+        return is_asked_for and len(self.labels) > 1
+
+
+def intersect(
+    reference: Sequence[Clip],
+    scores: Sequence[ClipScores],
+    scenario: PsdsScenario,
+    *,
+    labels: Sequence[str],
+    durations: Sequence[float],
+) -> Intersections | None:
+    """Compare what each threshold on the scores finds with the reference; None if that has no events.
+
+    The parameters and errors are those of `psds`.
+    """
+    try:  # an optional package
+        from sed_scores_eval.intersection_based import intermediate_statistics as of_package
+    except ImportError as error:
+        raise SedError(
+            "PSDS needs sed_scores_eval; install it, with a C++ compiler, by: "
+            "pip install -r requirements-psds.txt"
+        ) from error
+    events = {clip.name: united_events(clip.events or ()) for clip in reference}
+    with_events = {label for of_clip in events.values() for _, _, label in of_clip}
+    columns = {label: index for index, label in enumerate(labels) if label in with_events}
+    if not columns:
+        return None
+    deltas = of_package.intermediate_statistics_deltas(
+        {clip.name: score_table(of_clip, columns) for clip, of_clip in zip(reference, scores, strict=True)},
+        events,
+        dtc_threshold=scenario.tolerance,
+        gtc_threshold=scenario.tolerance,
+        cttc_threshold=scenario.cross_trigger_tolerance if len(columns) > 1 else None,
+    )
+    by_clip = {clip.name: duration for clip, duration in zip(reference, durations, strict=True)}
+    return Intersections(scenario, list(columns), deltas, events, by_clip)
+
+
+def psds_of(
+    intersections: Intersections | None, *, instability_cost: float, max_false_positive_rate: float
+) -> float:
+    """Compute PSDS; the parameters are those of `psds`."""
+    if intersections is None:
+        return math.nan
+    from sed_scores_eval.intersection_based import psds as psds_of_package
+
+    scenario, has_cross_triggers = intersections.scenario, intersections.has_cross_triggers
+    value, *_ = psds_of_package(
+        None,
+        intersections.events,
+        intersections.durations,
+        deltas=intersections.deltas,
+        dtc_threshold=scenario.tolerance,
+        gtc_threshold=scenario.tolerance,
+        cttc_threshold=scenario.cross_trigger_tolerance if has_cross_triggers else None,
+        alpha_ct=scenario.cross_trigger_cost if has_cross_triggers else 0.0,
+        alpha_st=instability_cost,
+        unit_of_time="hour",
+        max_efpr=max_false_positive_rate,
+    )
+    return float(value)
 
 
 def psds(
@@ -158,36 +281,44 @@ def psds(
     curve, over all thresholds: Ebbers, Serizel, Haeb-Umbach: Threshold-independent evaluation of sound event
     detection scores, ICASSP 2022.
     """
-    try:  # an optional package
-        from sed_scores_eval.intersection_based import psds as psds_of_package
-    except ImportError as error:
-        raise SedError(
-            "PSDS needs sed_scores_eval; install it, with a C++ compiler, by: "
-            "pip install -r requirements-psds.txt"
-        ) from error
-    events = {clip.name: united_events(clip.events or ()) for clip in reference}
-    with_events = {label for of_clip in events.values() for _, _, label in of_clip}
-    columns = {label: index for index, label in enumerate(labels) if label in with_events}
-    if not columns:
-        return math.nan
-    tables = {
-        clip.name: score_table(of_clip, columns, cut_edges(edges_seconds, duration))
-        for clip, of_clip, duration in zip(reference, scores, durations, strict=True)
-    }
-    has_cross_triggers = scenario.cross_trigger_tolerance is not None and len(columns) > 1
-    value, *_ = psds_of_package(
-        tables,
-        events,
-        {clip.name: duration for clip, duration in zip(reference, durations, strict=True)},
-        dtc_threshold=scenario.tolerance,
-        gtc_threshold=scenario.tolerance,
-        cttc_threshold=scenario.cross_trigger_tolerance if has_cross_triggers else None,
-        alpha_ct=scenario.cross_trigger_cost if has_cross_triggers else 0.0,
-        alpha_st=instability_cost,
-        unit_of_time="hour",
-        max_efpr=max_false_positive_rate,
+    clips = scores_of_clips(scores, edges_seconds, durations)
+    return psds_of(
+        intersect(reference, clips, scenario, labels=labels, durations=durations),
+        instability_cost=instability_cost,
+        max_false_positive_rate=max_false_positive_rate,
     )
-    return float(value)
+
+
+def intersect_all(
+    reference: Sequence[Clip],
+    scores: Sequence[ClipScores],
+    *,
+    labels: Sequence[str],
+    scoring: ScoringSettings,
+    durations: Sequence[float],
+) -> tuple[Intersections | None, Intersections | None]:
+    """Return what PSDS1 and PSDS2 are computed of; the parameters and errors are those of `psds`."""
+    first, second = (
+        intersect(reference, scores, scenario, labels=labels, durations=durations)
+        for scenario in psds_scenarios(scoring)
+    )
+    return first, second
+
+
+def psds_scores(
+    intersections: tuple[Intersections | None, Intersections | None], scoring: ScoringSettings
+) -> PsdsScores:
+    """Compute PSDS1 and PSDS2."""
+    return PsdsScores(
+        *(
+            psds_of(
+                of_scenario,
+                instability_cost=scoring.psds_instability_cost,
+                max_false_positive_rate=scoring.psds_max_false_positive_rate,
+            )
+            for of_scenario in intersections
+        )
+    )
 
 
 def score_psds(
@@ -200,17 +331,7 @@ def score_psds(
     durations: Sequence[float],
 ) -> PsdsScores:
     """Compute PSDS1 and PSDS2; the parameters and errors are those of `psds`."""
-    psds1, psds2 = (
-        psds(
-            reference,
-            scores,
-            scenario,
-            labels=labels,
-            edges_seconds=edges_seconds,
-            durations=durations,
-            instability_cost=scoring.psds_instability_cost,
-            max_false_positive_rate=scoring.psds_max_false_positive_rate,
-        )
-        for scenario in psds_scenarios(scoring)
+    clips = scores_of_clips(scores, edges_seconds, durations)
+    return psds_scores(
+        intersect_all(reference, clips, labels=labels, scoring=scoring, durations=durations), scoring
     )
-    return PsdsScores(psds1, psds2)

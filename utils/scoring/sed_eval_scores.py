@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,15 +45,27 @@ class MetricScores:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """All scores of a submission; the segment-based ones by segment length ("0.2s", "1s")."""
+    """All scores of a submission; the segment-based ones by segment length ("0.2s", "1s").
+
+    Attributes
+    ----------
+    clips : int
+    event : MetricScores
+    segment : dict of str to MetricScores
+    counts : dict of str to np.ndarray, shape (clips, classes, 3)
+        What the scores are made of: true positives, predicted and reference events or segments of each clip,
+        for "event" and for each "segment/LENGTH".
+    """
 
     clips: int
     event: MetricScores
     segment: dict[str, MetricScores]
+    counts: dict[str, np.ndarray] = field(compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """Return the scores as nested dictionaries, for a line of statistics."""
-        return asdict(self)
+        segment = {key: asdict(metric) for key, metric in self.segment.items()}
+        return {"clips": self.clips, "event": asdict(self.event), "segment": segment}
 
 
 def segment_key(seconds: float) -> str:
@@ -141,6 +153,11 @@ def new_segment_metric(labels: Sequence[str], seconds: float) -> SegmentBasedMet
     return metric
 
 
+def counts_so_far(metric: SoundEventMetrics) -> list[list[float]]:
+    """Return the true positives, predicted and reference events or segments of each class."""
+    return [[of_class[name] for name in ("Ntp", "Nsys", "Nref")] for of_class in metric.class_wise.values()]
+
+
 def score_events(
     reference: Sequence[Clip],
     submission: Sequence[Clip],
@@ -186,6 +203,8 @@ def score_events(
         empty_system_output_handling="zero_score",
     )
     segment_metrics = {segment_key(s): new_segment_metric(labels, s) for s in scoring.segment_lengths}
+    metrics = {"event": event_metric} | {f"segment/{key}": m for key, m in segment_metrics.items()}
+    counted: dict[str, list] = {key: [counts_so_far(metric)] for key, metric in metrics.items()}
     predicted = {clip.name: clip.events or () for clip in submission}
     for clip in progress(reference, "Scoring", len(reference)) if show_progress else reference:
         reference_list = sed_eval_list(clip.events or (), clip.name)
@@ -193,8 +212,11 @@ def score_events(
         event_metric.evaluate(reference_list, predicted_list)
         for metric in segment_metrics.values():
             metric.evaluate(reference_list, predicted_list, durations[clip.name] if durations else None)
+        for key, metric in metrics.items():
+            counted[key].append(counts_so_far(metric))
     return DetectionScores(
         len(reference),
         metric_scores(event_metric),
         {key: metric_scores(metric) for key, metric in segment_metrics.items()},
+        {key: np.diff(np.array(totals), axis=0) for key, totals in counted.items()},
     )

@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict
 
 from utils.events.tuning import TunedClass
+from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.sed_eval_scores import DetectionScores, MetricScores, Rates
 
 
@@ -54,6 +55,30 @@ def classes_table(scores: DetectionScores, onset_collar: float) -> list[str]:
         cells = [f"{100 * value:.2f} %" if not math.isnan(value) else "-" for value in values]
         lines.append(f"{label:30}" + "".join(f"{cell:>22}" for cell in cells))
     return lines
+
+
+def score_name(path: str) -> str:
+    """Return the name of a score by its path in the statistics, such as "segment/1s/micro/f1"."""
+    kind, *others = path.split("/")
+    if kind == "psds":
+        return others[0].upper()
+    *length, average, _ = others
+    return " ".join([kind, "F1", *length, *[average] * (average != "macro")])
+
+
+def intervals_table(resampled: ResampledScores) -> list[str]:
+    """Return a table of scores and their intervals in percent."""
+    found = resampled.to_json()
+    lines = [f"{'':30}{'score':>9}   {interval_name(found['confidence'])}"]
+    for path, (low, high) in found["intervals"].items():
+        cells = f"{100 * resampled.scores[path].score:7.2f} %   {100 * low:.2f} to {100 * high:.2f} %"
+        lines.append(f"{score_name(path):30}{cells}")
+    return lines
+
+
+def interval_name(confidence: float) -> str:
+    """Return such as `95 % interval`."""
+    return f"{100 * confidence:g} % interval"
 
 
 def tuned_table(tuned: list[TunedClass]) -> list[str]:

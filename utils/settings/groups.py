@@ -218,7 +218,7 @@ class LoopSettings(SettingsGroup):
 
 @dataclass(frozen=True)
 class ScoringSettings(SettingsGroup):
-    """The tolerances of the scores."""
+    """The tolerances of the scores, and how their intervals are found."""
 
     onset_collar: float = setting(at_least=0)
     offset_collar_fraction: float = setting(at_least=0)
@@ -229,6 +229,9 @@ class ScoringSettings(SettingsGroup):
     psds2_cross_trigger_cost: float = setting(at_least=0)
     psds_instability_cost: float = setting(at_least=0)
     psds_max_false_positive_rate: float = setting(above=0)
+    bootstrap_resamples: int = setting(at_least=1, at_most=100_000)
+    bootstrap_seed: int = setting(at_least=0, below=2**63)
+    bootstrap_confidence: float = setting(above=0, below=1)
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,11 @@ class RunPaths:
         name = f"{iteration}_iters{variant(weights, tuned)}_submission.csv"
         return self.root / "submissions" / self.folder / name
 
+    def probabilities(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
+        """Return the folder of a table of probabilities for each clip."""
+        name = f"{iteration}_iters{variant(weights, tuned)}_probabilities"
+        return self.root / "submissions" / self.folder / name
+
     def clip_figures(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
         return self.root / "figures" / self.folder / f"{iteration}_iters{variant(weights, tuned)}"
 
@@ -88,6 +93,9 @@ class RunPaths:
     @property
     def inference_statistics(self) -> Path:
         return self.statistics / "inference.jsonl"
+
+    def resampled_scores(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
+        return self.statistics / f"{iteration}_iters{variant(weights, tuned)}_resampled.json"
 
     def new_log(self, command: str) -> Path:
         """Return a path in the run's log folder that no earlier command has written to."""

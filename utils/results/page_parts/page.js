@@ -50,38 +50,66 @@ function resultsCsv() {
 const TEXT_COLUMNS = 3; // training, iteration, clips; the scores follow
 
 function showResults() {
-  const own = report.rows.filter((row) => row.run_number !== null);
+  const own = report.rows.filter((row) => row.numbers);
   const top = report.columns.map((_, column) =>
     Math.max(...own.map((row) => parseFloat(row.cells[column]) || 0)),
   );
   const header = ["run", ...report.columns].map((name, column) =>
     element("th", { scope: "col", class: column < 2 ? "text" : "" }, name),
   );
-  const body = report.rows.map((row) => {
-    const [title, ...scores] = row.cells;
-    const name = element("th", { scope: "row" }, title);
-    if (row.is_best) name.append(element("span", { class: "mark" }, " ★ best"));
-    if (row.is_shown && report.clips) name.append(element("span", { class: "mark" }, " (shown above)"));
-    const cells = scores.map((text, index) => {
-      const column = index + 1;
-      const isTop =
-        row.run_number !== null &&
-        column >= TEXT_COLUMNS &&
-        parseFloat(text) === top[column] &&
-        top[column] > 0;
-      return element("td", { "data-column": report.columns[column], ...(isTop ? { class: "top" } : {}) }, text);
-    });
-    return element(
-      "tr",
-      row.is_best ? { class: "best" } : {},
-      element("td", { class: "text", "data-column": "run" }, String(row.run_number ?? "")),
-      name,
-      ...cells,
+  const body = element("tbody");
+  for (const row of report.rows) {
+    const line = resultLine(row, top);
+    body.append(line);
+    if (!row.runs.length) continue;
+    const singles = row.runs.map((run) => resultLine(run, []));
+    const text = (shown) => `${shown ? "▾" : "▸"} ${row.numbers}`;
+    const button = element(
+      "button",
+      { type: "button", "aria-expanded": "false", title: "Show or hide the single runs" },
+      text(false),
     );
+    button.addEventListener("click", () => {
+      const shown = button.getAttribute("aria-expanded") === "false";
+      button.setAttribute("aria-expanded", String(shown));
+      button.textContent = text(shown);
+      for (const single of singles) single.hidden = !shown;
+    });
+    line.firstElementChild.replaceChildren(button);
+    for (const single of singles) {
+      single.hidden = true;
+      single.classList.add("single");
+    }
+    body.append(...singles);
+  }
+  byId("results-table").append(element("thead", {}, element("tr", {}, ...header)), body);
+}
+
+/** Make a line of the table; scores equal to those in `top`, by column, are the best ones. */
+function resultLine(row, top) {
+  const [title, ...scores] = row.cells;
+  const [detailName, ...details] = row.details;
+  const withDetail = (cell, detail) => {
+    if (detail) cell.append(element("small", {}, detail));
+    return cell;
+  };
+  const name = element("th", { scope: "row" }, title);
+  if (row.is_best) name.append(element("span", { class: "mark" }, row.runs.length ? " ★ best mean" : " ★ best"));
+  if (row.is_shown && report.clips && !row.runs.length)
+    name.append(element("span", { class: "mark" }, " (shown above)"));
+  const cells = scores.map((text, index) => {
+    const column = index + 1;
+    const isTop =
+      column >= TEXT_COLUMNS && top[column] > 0 && row.numbers && parseFloat(text) === top[column];
+    const score = isTop ? element("span", { class: "top" }, text) : text;
+    return withDetail(element("td", { "data-column": report.columns[column] }, score), details[index]);
   });
-  byId("results-table").append(
-    element("thead", {}, element("tr", {}, ...header)),
-    element("tbody", {}, ...body),
+  return element(
+    "tr",
+    row.is_best ? { class: "best" } : {},
+    element("td", { class: "text", "data-column": "run" }, row.numbers),
+    withDetail(name, detailName),
+    ...cells,
   );
   byId("download").href = `data:text/csv;charset=utf-8,${encodeURIComponent(resultsCsv())}`;
 }
@@ -104,8 +132,9 @@ const PANEL_HEIGHT = 230,
 const NUMBER_HEIGHT = 12; // px between two runs' numbers
 const hiddenRuns = new Set();
 
+/** Runs that differ only in their seed share a colour. */
 function runColour(run) {
-  return COLOURS[(run - 1) % COLOURS.length];
+  return COLOURS[report.run_groups[run - 1] % COLOURS.length];
 }
 
 function marker(run, x, y) {

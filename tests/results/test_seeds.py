@@ -1,0 +1,251 @@
+"""Runs of several seeds in one row, intervals in the table, and two runs compared."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.commands import assert_user_error, run_command, run_well
+from tests.conftest import workspace_at
+from tests.results.test_results import FRAMEWISE, WEAK, begin
+from tests.settings_for_tests import LABELS, SETTINGS
+from utils.dataset.tables import Clip, Event
+from utils.results.comparison import comparison_lines, named_model
+from utils.results.page_data import groups_of_runs, table_rows
+from utils.results.statistics import append_record
+from utils.results.table import (
+    best_model,
+    format_table,
+    grouped_by_seed,
+    read_runs,
+    results_table,
+    rows_for_programs,
+    scored_models,
+)
+from utils.scoring.bootstrap import ResampledScores, fingerprint, resample_clips, resample_detection
+from utils.scoring.sed_eval_scores import score_events
+from utils.system.errors import SedError
+from utils.workspace.paths import Workspace
+from utils.workspace.run import Run
+
+SCORING = replace(SETTINGS.scoring, bootstrap_resamples=200)
+EVENTS = [Event(1.0, 2.0, "Dog"), Event(4.0, 8.0, "Speech")]
+REFERENCE = [Clip(f"{index:02d}.wav", frozenset({"Dog", "Speech"}), tuple(EVENTS)) for index in range(12)]
+MAP_OF_SEEDS = {1: 0.5, 2: 0.6, 10: 0.9}
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    return workspace_at(tmp_path)
+
+
+def add_validated(
+    workspace: Workspace, run: Run, *, found: int, mean_ap: float = 0.5, weights: str = "", **options: object
+) -> ResampledScores:
+    """Leave what a training and inference_validation do: a model that finds the events of so many clips."""
+    start = begin(workspace, run, resume=True, precision=options.get("precision", "fp32"))
+    paths, clips = workspace.run_paths(run), options.get("clips", REFERENCE)
+    scoring = options.get("scoring", SCORING)
+    scores = score_events(clips, clips[:found], labels=LABELS, scoring=scoring, show_progress=False)
+    resampled = resample_detection(scores, resample_clips(len(clips), scoring))
+    kept = ResampledScores(start, fingerprint(clips), scoring, resampled)
+    iteration = options.get("iteration", 200)
+    kept.write(paths.resampled_scores(iteration, "teacher" if weights else "student"))
+    validation = scores.to_json() | {"mean_average_precision": mean_ap, "clips_listed": len(clips)}
+    record = {"iteration": iteration, "start": start, f"{weights}validation": validation}
+    record[f"{weights}validation"]["bootstrap"] = kept.to_json()
+    append_record(paths.training_statistics, {"iteration": iteration})
+    append_record(paths.inference_statistics, record)
+    return kept
+
+
+def add_seeds(workspace: Workspace) -> None:
+    for found, (seed, mean_ap) in zip((2, 3, 6), MAP_OF_SEEDS.items(), strict=True):
+        add_validated(workspace, replace(WEAK, seed=seed), found=found, mean_ap=mean_ap)
+
+
+def f1_percent(found: int) -> float:
+    return 100 * 2 * found / (12 + found)
+
+
+def test_runs_that_differ_only_in_their_seed_share_a_row(workspace):
+    add_seeds(workspace)
+    add_validated(workspace, FRAMEWISE, found=8)
+    header, rows = results_table(read_runs(workspace), SCORING, single_runs=False)
+    assert [row.numbers for row in rows] == [[1, 2, 3], [4]]
+    assert rows[0].cells[0] == "Weak audio, clipwise loss (batch 32, 3 seeds: 1, 2, 10)"
+    column = header.index("event F1")
+    values = [f1_percent(found) for found in (2, 3, 6)]
+    assert rows[0].cells[column] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
+    assert rows[0].cells[header.index("mAP")] == "66.7 ± 20.8"
+    assert rows[0].details[0] == "worst to best"
+    assert rows[0].details[column] == f"{values[0]:.1f}–{values[2]:.1f}"
+    assert rows[1].cells[0] == "Synthetic audio, framewise loss (batch 32, seed 1234)"
+
+
+def test_single_runs_have_rows_of_their_own_with_their_intervals(workspace):
+    add_seeds(workspace)
+    kept = add_validated(workspace, FRAMEWISE, found=8)
+    header, rows = results_table(read_runs(workspace), SCORING, single_runs=True)
+    assert [row.numbers for row in rows] == [[1], [2], [3], [4]]
+    assert [re.search(r"seed (\d+)", row.cells[0])[1] for row in rows] == ["1", "2", "10", "1234"]
+    low, high = kept.scores["event/macro/f1"].interval(0.95)
+    assert low < f1_percent(8) / 100 < high
+    assert rows[3].details[0] == "95 % interval"
+    assert rows[3].details[header.index("event F1")] == f"{100 * low:.1f}–{100 * high:.1f}"
+    assert rows[3].details[header.index("mAP")] == ""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"run": replace(WEAK, seed=2, batch_size=16)},
+        {"run": replace(WEAK, seed=2, training=replace(WEAK.training, learning_rate=0.01))},
+        {"run": replace(WEAK, seed=2), "iteration": 400},
+        {"run": replace(WEAK, seed=2), "precision": "bf16"},
+        {"run": replace(WEAK, seed=2), "clips": REFERENCE[:11]},
+    ],
+)
+def test_runs_that_differ_in_more_than_their_seed_share_no_row(workspace, other):
+    add_validated(workspace, WEAK, found=2)
+    run = other.pop("run")
+    add_validated(workspace, run, found=3, **other)
+    assert len(grouped_by_seed(scored_models(read_runs(workspace)))) == 2
+
+
+def test_student_and_teacher_of_several_seeds_have_a_row_each(workspace):
+    for seed in (1, 2):
+        add_validated(workspace, replace(WEAK, seed=seed), found=2)
+        add_validated(workspace, replace(WEAK, seed=seed), found=3, weights="teacher_")
+    titles = [group.title for group in grouped_by_seed(scored_models(read_runs(workspace)))]
+    assert titles == [
+        "Weak audio, clipwise loss (batch 32, 2 seeds: 1, 2)",
+        "Weak audio, clipwise loss (batch 32, 2 seeds: 1, 2), teacher",
+    ]
+
+
+def test_the_best_model_is_one_of_the_best_mean_not_a_lucky_seed(workspace):
+    for seed, found in ((1, 1), (2, 9)):
+        add_validated(workspace, replace(WEAK, seed=seed), found=found)
+    for seed, found in ((1, 7), (2, 8)):
+        add_validated(workspace, replace(FRAMEWISE, seed=seed), found=found)
+    run = best_model(scored_models(read_runs(workspace))).results.run
+    assert (run.loss_type, run.seed) == (FRAMEWISE.loss_type, 2)
+
+
+def test_printed_table_is_aligned_and_has_numbers_and_details(workspace):
+    add_seeds(workspace)
+    for single_runs, names in ((False, ["1-3. Weak", "worst to best"]), (True, ["1. Weak", "95 % interval"])):
+        header, rows = results_table(read_runs(workspace), SCORING, single_runs=single_runs)
+        lines = format_table([header, *(line for row in rows for line in row.printed)]).splitlines()
+        assert len({len(line) for line in lines}) == 1
+        assert [line.strip()[: len(name)] for line, name in zip(lines[3:5], names, strict=True)] == names
+
+
+def test_table_for_other_programs_has_the_ends_of_the_intervals_in_columns(workspace):
+    add_seeds(workspace)
+    header, *rows = rows_for_programs(read_runs(workspace), SCORING)
+    assert header[-2:] == ["segment F1 1s micro low", "segment F1 1s micro high"]
+    assert {len(row) for row in rows} == {len(header)}
+    for row in rows:
+        low, score, high = (float(row[header.index(f"event F1{end}")]) for end in (" low", "", " high"))
+        assert low < score < high
+
+
+def test_page_has_a_row_for_several_seeds_and_in_it_each_run(workspace):
+    add_seeds(workspace)
+    add_validated(workspace, FRAMEWISE, found=8)
+    runs = read_runs(workspace)
+    _, (several, single) = table_rows(runs, scored_models(runs)[2], SCORING)
+    assert (several.numbers, [row.numbers for row in several.runs]) == ("1-3", ["1", "2", "3"])
+    assert [row.cells[0] for row in several.runs] == ["seed 1", "seed 2", "seed 10"]
+    assert [row.is_shown for row in (several, *several.runs, single)] == [True, False, False, True, False]
+    assert [row.is_best for row in (several, *several.runs, single)] == [False] * 4 + [True]
+    assert (single.numbers, single.runs) == ("4", [])
+    assert groups_of_runs(runs) == [0, 0, 0, 1]
+
+
+def compared(workspace: Workspace, *names: str) -> list[str]:
+    runs = read_runs(workspace)
+    return comparison_lines(*(named_model(runs, workspace, name) for name in names))
+
+
+def test_difference_of_two_runs_is_that_of_each_draw(workspace):
+    kept = [add_validated(workspace, replace(WEAK, seed=seed), found=seed) for seed in (3, 9)]
+    lines = compared(workspace, "1", "2")
+    first, second = (of_run.scores["event/micro/f1"] for of_run in kept)
+    low, high = np.quantile(second.draws - first.draws, [0.025, 0.975])
+    shift = second.score - first.score - np.mean(second.draws - first.draws)
+    low, high = low + shift, high + shift
+    (line,) = [line for line in lines if line.startswith("event F1 micro")]
+    scores = f1_percent(3), f1_percent(9)
+    assert line.split()[3:] == [
+        f"{scores[0]:.1f}",
+        f"{scores[1]:.1f}",
+        f"{scores[1] - scores[0]:+.1f}",
+        f"{100 * low:+.1f}",
+        "to",
+        f"{100 * high:+.1f}",
+        "*",
+    ]
+    (line,) = [line for line in compared(workspace, "2", "2") if line.startswith("event F1 micro")]
+    assert line.split()[5:] == ["+0.0", "+0.0", "to", "+0.0"]
+
+
+def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
+    add_seeds(workspace)
+    add_validated(workspace, replace(WEAK, seed=2), found=4, weights="teacher_")
+    runs = read_runs(workspace)
+    folder = runs[1].paths.folder
+    monkeypatch.chdir(workspace.root)
+    for name in ("2", str(folder), f"statistics/{folder}", str(runs[1].paths.statistics)):
+        assert named_model(runs, workspace, name).results == runs[1]
+        assert named_model(runs, workspace, f"{name}:teacher").weights == "teacher"
+    for name in ("0", "4", "no/such", "2:"):
+        with pytest.raises(SedError, match="no such run in .*; give a number from 1 to 3"):
+            named_model(runs, workspace, name)
+    with pytest.raises(SedError, match="1:teacher: this run has not been validated so"):
+        named_model(runs, workspace, "1:teacher")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clips": REFERENCE[1:]}, "different clips"),
+        ({"scoring": replace(SCORING, bootstrap_seed=1)}, "different settings of the scores"),
+        ({"scoring": replace(SCORING, onset_collar=0.5)}, "different settings of the scores"),
+    ],
+)
+def test_runs_on_other_clips_or_draws_are_not_compared(workspace, options, message):
+    add_validated(workspace, WEAK, found=2)
+    add_validated(workspace, FRAMEWISE, found=2, **options)
+    with pytest.raises(SedError, match=f"{message}; validate both again with"):
+        compared(workspace, "1", "2")
+
+
+def test_runs_without_current_draws_are_not_compared(workspace):
+    add_validated(workspace, WEAK, found=2)
+    add_validated(workspace, FRAMEWISE, found=2)
+    path = workspace.run_paths(WEAK).resampled_scores(200)
+    content = path.read_text()
+    path.unlink()
+    with pytest.raises(SedError, match="there is no such file; make it with: pytorch/inference.py"):
+        compared(workspace, "1", "2")
+    path.write_text(content.replace('"start": "', '"start": "0'))
+    with pytest.raises(SedError, match="is of an earlier training of this run"):
+        compared(workspace, "1", "2")
+
+
+def test_commands_show_single_runs_and_compare(workspace):
+    add_seeds(workspace)
+    place = ("--workspace", workspace.root)
+    assert "± " in run_well("utils/plot_results.py", "table", *place)
+    single = run_well("utils/plot_results.py", "table", *place, "--single_runs")
+    assert "± " not in single
+    assert "3. Weak audio, clipwise loss (batch 32, seed 10)" in single
+    output = run_well("utils/plot_results.py", "compare", *place, "1", "3")
+    assert "A: Weak audio, clipwise loss (batch 32, seed 1)\nB: Weak audio" in output
+    result = run_command("utils/plot_results.py", "compare", *place, "1", Path("/no/such/run"))
+    assert_user_error(result, "/no/such/run: no such run in ")

@@ -1,0 +1,103 @@
+"""Two models on the same clips: the differences of their scores, and the intervals of these."""
+
+from pathlib import Path
+
+from utils.results.statistics import validation_key
+from utils.results.table import VARIANTS, RunResults, ScoredModel
+from utils.scoring.bootstrap import ResampledScores
+from utils.scoring.text import interval_name, score_name
+from utils.system.errors import SedError, made_by
+from utils.workspace.paths import Workspace
+
+VALIDATION = "pytorch/inference.py inference_validation, with the options of this run"
+VARIANT_NAMES = {
+    validation_key(*variant).removesuffix("validation").removesuffix("_"): variant for variant in VARIANTS
+}
+
+
+def named_model(runs: list[RunResults], workspace: Workspace, name: str) -> ScoredModel:
+    """Return the model that a user names.
+
+    Parameters
+    ----------
+    runs : list of RunResults
+        Of the workspace.
+    workspace : Workspace
+    name : str
+        Number of a run, from 1, or its folder below `statistics/`; then perhaps a colon and one of
+        `VARIANT_NAMES`.
+
+    Raises
+    ------
+    SedError
+        If there is no such run, or it has not been validated in this way.
+    """
+    of_run, _, variant = name.rpartition(":")
+    if not variant or variant not in VARIANT_NAMES:
+        of_run, variant = name, ""
+    folders = [run.paths.statistics.resolve() for run in runs]
+    places = {Path(of_run).resolve(), (workspace.statistics / of_run).resolve()}
+    if of_run.isdecimal() and 1 <= int(of_run) <= len(runs):
+        run = runs[int(of_run) - 1]
+    elif found := places.intersection(folders):
+        run = runs[folders.index(found.pop())]
+    else:
+        raise SedError(
+            f"{name}: no such run in {workspace.root}; give a number from 1 to {len(runs)}, as "
+            "`plot_results.py table --single_runs` shows it, or a folder"
+        )
+    weights, tuned = VARIANT_NAMES[variant]
+    record = run.latest(weights, tuned)
+    if record is None:
+        raise SedError(f"{name}: this run has not been validated so; do it with {VALIDATION}")
+    return ScoredModel(run, weights, record, tuned)
+
+
+def read_resampled(model: ScoredModel) -> ResampledScores:
+    """Read the scores of a model on the draws of the clips."""
+    results = model.results
+    path = results.paths.resampled_scores(model.record["iteration"], model.weights, model.tuned)
+    with made_by(VALIDATION):
+        resampled = ResampledScores.read(path)
+    if resampled.start != results.start:
+        raise SedError(f"{path}: is of an earlier training of this run; make it with: {VALIDATION}")
+    return resampled
+
+
+def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
+    """Return a table of two models' scores in percent, with the differences and their intervals.
+
+    Both are scored on the same draws of the clips, so the difference of each draw is that of two models on
+    the same clips.
+
+    Raises
+    ------
+    SedError
+        If the models were not scored on the same clips and draws with the same tolerances.
+    """
+    one, other = read_resampled(first), read_resampled(second)
+    for what in ("clips", "scoring"):
+        if getattr(one, what) != getattr(other, what):
+            raise SedError(
+                f"the runs were scored on different {what if what == 'clips' else 'settings of the scores'}; "
+                f"validate both again with {VALIDATION}"
+            )
+    confidence = one.scoring.bootstrap_confidence
+    lines = [f"A: {first.title}", f"B: {second.title}", ""]
+    lines.append(f"{'':24}{'A':>8}{'B':>8}{'B - A':>8}   {interval_name(confidence)} of B - A")
+    for path, of_one in one.scores.items():
+        if path not in other.scores:
+            continue
+        difference = other.scores[path] - of_one
+        low, high = difference.interval(confidence)
+        cells = (
+            f"{100 * of_one.score:8.1f}{100 * other.scores[path].score:8.1f}{100 * difference.score:+8.1f}"
+        )
+        mark = " *" * (low > 0 or high < 0)
+        lines.append(f"{score_name(path):24}{cells}   {100 * low:+.1f} to {100 * high:+.1f}{mark}")
+    return [
+        *lines,
+        "",
+        f"{one.scoring.bootstrap_resamples} draws of the clips. *: the interval does not hold 0, so the "
+        "choice of clips does not explain the difference; the seed still may.",
+    ]

@@ -19,9 +19,9 @@ PAGES = [*IN_ORDER, *sorted(set((PROJECT / "appendixes").glob("*.md")) - {*IN_OR
 README = IN_ORDER[0].read_text(encoding="utf-8")
 
 # Lines that set up a user's shell: the test sets up its own. runme.sh has a test of its own (test_runme.py),
-# tests/run.sh is what runs this one, HomeMix and the published Cnn14 have to be downloaded, and the experiment
-# on fine-tuning takes an hour. torchrun and Dask are run by test_distributed.py and test_cluster.py. TensorBoard
-# would never end. arecord needs a microphone; test_live.py sends a stream instead.
+# tests/run.sh is what runs this one, HomeMix and the published Cnn14 have to be downloaded, and the
+# experiment on fine-tuning takes an hour. torchrun and Dask are run by test_distributed.py and
+# test_cluster.py. TensorBoard would never end. arecord needs a microphone; test_live.py sends a stream instead.
 SET_UP = ("source .venv/bin/activate", "export ")
 RUN_ELSEWHERE = (
     "bash runme.sh",

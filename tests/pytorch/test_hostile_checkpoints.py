@@ -20,7 +20,7 @@ from pytorch.checkpoint import (
     write_checkpoint,
 )
 from pytorch.compute import Compute
-from pytorch.data_generator import ALL_ROWS, Batch, ClipCounts, Standardizer
+from pytorch.data_generator import ALL_ROWS, NO_ROWS, Batch, ClipCounts, Standardizer
 from pytorch.detector import StoredDetector, load_detector
 from pytorch.distributed import Ranks
 from pytorch.meter import Meter
@@ -44,7 +44,7 @@ def new_state() -> tuple[Training, Meter]:
 def learn(training: Training, meter: Meter) -> None:
     logmel = torch.linspace(-1, 1, 2 * FEATURES.clip_frames * 16).reshape(2, FEATURES.clip_frames, 16)
     target = torch.ones(2, FEATURES.classes_num)
-    batch = Batch(["a.wav", "b.wav"], logmel, target, None, None, ALL_ROWS, ALL_ROWS, ClipCounts(2, 2, 2))
+    batch = Batch(["a.wav", "b.wav"], logmel, target, None, ALL_ROWS, ALL_ROWS, NO_ROWS, ClipCounts(2, 2, 2))
     meter.add(*training_step(training, batch), batch.names)
 
 

@@ -79,7 +79,7 @@ def restore_training(state: dict[str, Any], training: Training, meter: Meter, ra
     schedule = {name: state["scheduler"][name] for name in ("last_epoch", "_step_count")}
     require_number(*schedule.values())
     rates = [group["lr"] for group in training.optimizer.param_groups]
-    training.scheduler.load_state_dict(schedule | {"_last_lr": rates})
+    training.scheduler.load_state_dict(training.scheduler.state_dict() | schedule | {"_last_lr": rates})
     if training.teacher is not None:
         require_tensors(state[WEIGHTS_KEYS[TEACHER]], training.teacher.model.state_dict())
         training.teacher.model.load_state_dict(state[WEIGHTS_KEYS[TEACHER]])
@@ -101,7 +101,7 @@ def restore_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -
     if not state["state"]:
         raise ValueError("the optimizer has no averages")
     for index, averages in state["state"].items():  # loading does not compare their shapes
-        for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"):
+        for name in ("exp_avg", "exp_avg_sq", *["max_exp_avg_sq"] * optimizer.defaults["amsgrad"]):
             require_tensor(name, averages[name], parameters[index].shape)
         require_tensor("step", averages["step"], ())
     optimizer.load_state_dict(state)

@@ -20,7 +20,7 @@ from pytorch.checkpoint import (
     write_checkpoint,
 )
 from pytorch.compute import Compute
-from pytorch.data_generator import ALL_ROWS, Batch, ClipCounts, Standardizer
+from pytorch.data_generator import ALL_ROWS, NO_ROWS, Batch, ClipCounts, Standardizer
 from pytorch.detector import StoredDetector, load_detector
 from pytorch.distributed import Ranks
 from pytorch.meter import Meter
@@ -37,16 +37,14 @@ FIRST_WEIGHT = "blocks.0.0.weight"
 
 
 def new_state() -> tuple[Training, Meter]:
-    training = new_training(
-        RUN, FEATURES.classes_num, iterations=4, standardize=STANDARDIZE, compute=CPU, ranks=ALONE
-    )
+    training = new_training(RUN, FEATURES, iterations=4, standardize=STANDARDIZE, compute=CPU, ranks=ALONE)
     return training, Meter(4, 1, ALONE, CPU.device)
 
 
 def learn(training: Training, meter: Meter) -> None:
     logmel = torch.linspace(-1, 1, 2 * FEATURES.clip_frames * 16).reshape(2, FEATURES.clip_frames, 16)
     target = torch.ones(2, FEATURES.classes_num)
-    batch = Batch(["a.wav", "b.wav"], logmel, target, None, ALL_ROWS, ALL_ROWS, ClipCounts(2, 2, 2))
+    batch = Batch(["a.wav", "b.wav"], logmel, target, None, ALL_ROWS, ALL_ROWS, NO_ROWS, ClipCounts(2, 2, 2))
     meter.add(*training_step(training, batch), batch.names)
 
 

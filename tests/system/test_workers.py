@@ -16,12 +16,11 @@ from tests.small import CNN, new_workspace
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 LONGEST_SECONDS = 30.0
 POOL = """
-import os, time
-from utils.system.workers import local_workers
-with local_workers(2) as pool:
-    list(pool(__import__("joblib").delayed(time.sleep)(0.1) for _ in range(4)))
-    print("worked", flush=True)
-    time.sleep(60)
+import time, joblib
+from utils.system.workers import ending_with_parent
+joblib.Parallel(n_jobs=2, **ending_with_parent())(joblib.delayed(time.sleep)(0.1) for _ in range(4))
+print("worked", flush=True)
+time.sleep(60)
 """
 
 
@@ -63,7 +62,7 @@ def assert_workers_end_with(process: subprocess.Popen) -> None:
     wait_until(lambda: not processes_of_session(process.pid))
 
 
-def test_extracting_workers_end_with_a_process_that_is_killed_alone(started):
+def test_workers_of_a_pool_end_with_a_process_that_is_killed_alone(started):
     process = subprocess.Popen(
         [sys.executable, "-c", POOL], stdout=subprocess.PIPE, text=True, cwd=PROJECT, start_new_session=True
     )

@@ -32,14 +32,19 @@ def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
     try:
         require_regular(path)
         with soundfile.SoundFile(path) as file:
-            if not SAMPLE_RATES.allow(file.samplerate):
-                raise SedError(
-                    f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATES}; "
-                    "replace or remove the file"
-                )
+            require_sample_rate(path, file)
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
+
+
+def require_sample_rate(path: Path, file: soundfile.SoundFile | FfmpegAudio) -> None:
+    """Raise SedError if no recording has such a sample rate."""
+    if not SAMPLE_RATES.allow(file.samplerate):
+        raise SedError(
+            f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATES}; replace or "
+            "remove the file"
+        )
 
 
 @contextmanager
@@ -54,7 +59,10 @@ def open_any_recording(path: Path) -> Iterator[soundfile.SoundFile | FfmpegAudio
     else:
         source = path
     try:
+        if path != STANDARD_INPUT:
+            require_regular(path)
         with FfmpegAudio(path) if needs_ffmpeg(source) else soundfile.SoundFile(source) as file:
+            require_sample_rate(path, file)
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         hint = "replace or remove the file"

@@ -93,7 +93,7 @@ class Meter:
         if self.bar.disable:
             values = ", ".join(f"{name}: {value:.4f}" for name, value in means.items())
             logger.info(f"iteration: {iteration}, {values}, {milliseconds:.0f} ms/iteration")
-        if not self.is_estimated and self.ranks.is_first:
+        if not self.is_estimated and self.ranks.is_first and iteration < self.iterations:
             self.is_estimated = True
             left = describe_seconds(milliseconds / 1000 * (self.iterations - iteration))
             logger.info(f"This training takes about {left} more, evaluations not counted")

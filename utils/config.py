@@ -99,8 +99,8 @@ import_validation_fraction = 0.2  # of the events, to validate on
 import_overlap = 0.0  # s that two neighbouring clips of a long recording share
 import_shortest_event = 0.1  # s; a shorter piece of an event, cut off by its clip's end, teaches nothing
 import_eventless_fraction = 1.0  # of the clips without events that are taken; they teach what is no event
-import_iterations = 400  # written into the settings file: with import_batch_size, what HomeMix took to learn,
-import_batch_size = 16  # clips; minutes on two cores with bfloat16, an hour without
+import_iterations = 1000  # written into the data set's settings as recipe_iterations, and ...
+import_batch_size = 16  # ... as recipe_batch_size: minutes on two cores with bfloat16, an hour without
 
 # --- From frame probabilities to events -------------------------------------------------------------
 cnn_post_processing = "double_threshold"  # of the CNNs; see utils/events/post_processing.py

@@ -59,10 +59,7 @@ def followed(tmp_path_factory) -> Path:
     assert commands.count("DATASET_DIR=birds bash runme.sh") == 1
     for here, there in (
         ("source .venv/bin/activate\n", ""),
-        (
-            "--loss_type framewise_binary_crossentropy",
-            "--loss_type framewise_binary_crossentropy --iterations 1 --batch_size 2",
-        ),
+        ("--batch_size 16 --iterations 1000", "--batch_size 2 --iterations 1"),
     ):
         assert commands.count(here) == 1
         commands = commands.replace(here, there)
@@ -74,8 +71,7 @@ def followed(tmp_path_factory) -> Path:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHON": sys.executable,
             "ITERATIONS": "2",
-            "BATCH_SIZE": "4",
-            "MODEL_TYPE": "Cnn_5layers_AvgPooling",
+            "RECIPE_BATCH_SIZE": "4",
             "VISUALIZE": "1",
             "OMP_NUM_THREADS": "1",
         },
@@ -113,7 +109,7 @@ def test_the_long_recording_is_cut_and_all_events_are_there(followed):
 def test_one_training_is_run_and_the_last_line_leads_on(followed):
     output = (followed / "output.txt").read_text().split("=== best model")[0]
     assert output.count("=== train ") == 1
-    assert "=== train train_synthetic framewise_binary_crossentropy" in output
+    assert "=== train train_synthetic recipe" in output
     assert "Settings of the data set: birds/settings.py" in output
     assert (followed / "workspace/birds/report.html").is_file()
 

@@ -227,9 +227,9 @@ def test_another_call_goes_on_where_one_was_stopped(field, tmp_path, monkeypatch
 def test_settings_that_a_user_has_changed_stay(field, tmp_path):
     imported(field, tmp_path / "set")
     path = tmp_path / "set/settings.py"
-    path.write_text(path.read_text().replace("iterations = 400", "iterations = 9"))
+    path.write_text(path.read_text().replace("_iterations = 400", "_iterations = 9"))
     imported(field, tmp_path / "set")
-    assert literal_values(path)["iterations"] == 9
+    assert literal_values(path)["recipe_iterations"] == 9
 
 
 def test_folder_of_another_data_set_or_import_is_refused(field, tmp_path):

@@ -54,7 +54,7 @@ hop_size = {values["hop_size"]}  # samples; {FRAMES_PER_SECOND} frames a second
 mel_max_frequency = {values["mel_max_frequency"]}  # Hz
 clip_seconds = {values["clip_seconds"]}
 
-# Such a training takes minutes to an hour on a laptop. Raise both where there is a GPU.
-iterations = {iterations}
-batch_size = {batch_size}
+# Of the recipe: minutes to an hour on a laptop. Raise both where there is a GPU.
+recipe_iterations = {iterations}
+recipe_batch_size = {batch_size}
 '''

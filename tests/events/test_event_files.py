@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.settings_for_tests import LABELS, post_processing_named
-from utils.audio.recordings import AudioFile
+from utils.audio.recordings import STANDARD_INPUT, AudioFile
 from utils.dataset.tables import Event, read_strong_table
 from utils.events.event_files import (
     DetectedEvents,
@@ -135,6 +135,14 @@ def test_what_is_finished_is_known_to_the_next_process_also_after_a_kill(tmp_pat
         assert journal.finished(recordings[1]) == DetectedEvents(recordings[1], 1.0, ())
         journal.remove()
     assert not path.exists()
+
+
+def test_standard_input_is_never_finished_before(tmp_path):
+    detected = DetectedEvents(AudioFile(STANDARD_INPUT, "stdin"), 3.5, EVENTS)
+    for _ in range(2):
+        with EventJournal(tmp_path / ".journal", WORK) as journal:
+            assert journal.finished(detected.recording) is None
+            journal.add(detected)
 
 
 def test_other_work_or_a_changed_recording_starts_over(tmp_path, recordings):

@@ -108,8 +108,12 @@ class FfmpegAudio:
     def read(self, length: int, dtype: str = "float32", always_2d: bool = True) -> np.ndarray:
         """Read the next samples, at most `length`: shape (samples, channels), full scale = 1."""
         content = self._process.stdout.read(length * self.channels * BYTES_PER_SAMPLE)
-        if len(content) < length * self.channels * BYTES_PER_SAMPLE and self._process.wait() != 0:
-            raise OSError(self._problem())
+        if len(content) < length * self.channels * BYTES_PER_SAMPLE:
+            failed = self._process.wait() != 0
+            self._reader.join()
+            nothing = not content and self._samples_read == 0
+            if failed or (nothing and self._complaints):
+                raise OSError(self._problem())
         audio = np.frombuffer(content, ">f4").reshape(-1, self.channels)
         self._samples_read += len(audio)
         return audio.astype(dtype)

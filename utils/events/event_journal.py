@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from utils.audio.recordings import STANDARD_INPUT, AudioFile
+from utils.audio.recordings import AudioFile
 from utils.events.event_files import DetectedEvents
 from utils.events.scored_events import ScoredEvent
 from utils.system.errors import SedError
@@ -57,14 +57,14 @@ class EventJournal:
 
     def finished(self, recording: AudioFile) -> DetectedEvents | None:
         """Return the events of a recording if it is finished, and the file has not changed since."""
-        found = self._finished.get(identity_of(recording.path))
+        identity = identity_of(recording.path)
+        found = self._finished.get(identity) if identity else None
         return DetectedEvents(recording, *found) if found else None
 
     def add(self, detected: DetectedEvents) -> None:
         """Note that a recording is finished, and all its files are written."""
-        if detected.recording.path != STANDARD_INPUT:
-            events = [astuple(event) for event in detected.events]
-            self._write([identity_of(detected.recording.path), detected.seconds, events])
+        if identity := identity_of(detected.recording.path):
+            self._write([identity, detected.seconds, [astuple(event) for event in detected.events]])
 
     def remove(self) -> None:
         """Remove the file, as all is done."""
@@ -78,7 +78,10 @@ class EventJournal:
             raise SedError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
-def identity_of(path: Path) -> tuple[str, int, int]:
-    """Return what tells a recording from others, and from other versions of itself."""
-    status = path.stat()
+def identity_of(path: Path) -> tuple[str, int, int] | None:
+    """Return what tells a recording from others and other versions of itself; None of standard input."""
+    try:
+        status = path.stat()
+    except OSError:  # also of a file that has just gone
+        return None
     return str(path.absolute()), status.st_size, status.st_mtime_ns

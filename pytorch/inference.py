@@ -310,6 +310,11 @@ def score_files(
     ends = [float(clip.edges_seconds[-1]) for clip in of_clips]
     if durations is not None:
         ends = [durations[clip.name] for clip in reference]
+        for clip, of_clip, end in zip(reference, of_clips, ends, strict=True):
+            if end <= of_clip.edges_seconds[0]:
+                raise SedError(
+                    f"{clip.name}: its scores begin where it ends, after {end} s; correct its duration"
+                )
         of_clips = [clip.until(end) for clip, end in zip(of_clips, ends, strict=True)]
     return score_and_resample_psds(
         reference, of_clips, labels=labels, scoring=scoring, durations=ends, draws=draws

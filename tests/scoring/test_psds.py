@@ -302,8 +302,12 @@ def test_inference_prints_psds_keeps_it_and_the_table_shows_it(trained):
     table = run_well("utils/plot_results.py", "table", "--workspace", trained.workspace.root)
     assert "PSDS1" in table
     header, row, *_ = trained.workspace.results_table.read_text().splitlines()
-    assert header.split("\t")[-2:] == ["PSDS1", "PSDS2"]
-    assert row.split("\t")[-2:] == [f"{100 * scores[name]:.1f}" for name in ("psds1", "psds2")]
+    cells = dict(zip(header.split("\t"), row.split("\t"), strict=True))
+    for name in ("psds1", "psds2"):
+        assert cells[name.upper()] == f"{100 * scores[name]:.1f}"
+        low, high = record["validation"]["bootstrap"]["intervals"][f"psds/{name}"]
+        assert low <= scores[name] <= high
+        assert cells[f"{name.upper()} low"] == f"{100 * low:.1f}"
 
 
 def test_without_the_package_inference_says_how_to_install_it_and_goes_on(trained, tmp_path):

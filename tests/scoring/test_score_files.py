@@ -1,5 +1,7 @@
 """Score files: read as they were written, by sed_scores_eval's reader too, and scored alike."""
 
+import subprocess
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,7 @@ def test_ranks_stand_in_the_order_of_the_scores():
     assert ranks == [[[2, 1], [1, 1]], [[0, 0], [2, 0]]]
 
 
+EVENT_HEADER = "filename\tonset\toffset\tevent_label\n"
 HEADER = "onset\toffset\t" + "\t".join(LABELS) + "\n"
 ROW = "\t0.5" * len(LABELS) + "\n"
 
@@ -142,6 +145,29 @@ def test_psds_of_the_written_probabilities_is_that_of_sed_scores_eval(trained):
         max_efpr=100.0,
     )
     assert f"PSDS1: {value:.3f}, PSDS2: " in output
+
+
+def test_scores_end_with_the_durations(tmp_path):
+    pytest.importorskip("sed_scores_eval", reason="needs requirements-psds.txt")
+    (tmp_path / "reference.csv").write_text(f"{EVENT_HEADER}a.wav\t0\t1\tDog\n")
+    scores = np.zeros((20, len(LABELS)))
+    scores[:10, LABELS.index("Dog")] = scores[15:, LABELS.index("Dog")] = 0.9
+    write_score_table(tmp_path / "a.tsv", np.arange(21) / 10, scores, LABELS)
+
+    def score_with(seconds: float) -> subprocess.CompletedProcess:
+        (tmp_path / "durations.csv").write_text(f"filename\tduration\na.wav\t{seconds}\n")
+        tables = [
+            "--reference_csv",
+            tmp_path / "reference.csv",
+            "--durations_csv",
+            tmp_path / "durations.csv",
+        ]
+        return run_command("pytorch/inference.py", "score", *tables, "--scores_dir", tmp_path)
+
+    # From 1.5 s on, there is a false positive as sure as the true one: 1800 in an hour.
+    assert ["PSDS1", "100.00", "%"] in [line.split()[:3] for line in score_with(1.4).stdout.splitlines()]
+    assert ["PSDS1", "0.00", "%"] in [line.split()[:3] for line in score_with(2.0).stdout.splitlines()]
+    assert_user_error(score_with(0.0), "a.wav: its scores begin where it ends, after 0.0 s")
 
 
 def test_score_says_what_it_lacks(trained):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from utils.config import SETTINGS
 from utils.dataset.tables import Clip, read_strong_table, strong_rows, write_strong_table
-from utils.settings.current import current_settings
 from utils.system import command_line
 from utils.system.errors import SedError
 from utils.system.files import make_folder
@@ -59,7 +59,7 @@ def write_dataset(folder: Path, audio: Path, labels: list[str], tables: dict[str
 
 def make_datasets(arguments: argparse.Namespace) -> None:
     """Make both data sets."""
-    labels = list(current_settings().features.labels)
+    labels = list(SETTINGS.features.labels)
     held_out = arguments.classes.split(",")
     if unknown := [label for label in held_out if label not in labels]:
         raise SedError(f"--classes: '{unknown[0]}' is none of the labels in the settings")

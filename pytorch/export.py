@@ -12,9 +12,9 @@ from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
 from pytorch.onnx_file import write_onnx
 from pytorch.stage_arguments import add_weights_argument
+from utils.config import SETTINGS
 from utils.events.post_processing import PostProcessing
 from utils.results.model_card import model_card
-from utils.settings.current import current_settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
 from utils.system.files import written_whole
@@ -31,7 +31,7 @@ def chosen_detector(arguments: argparse.Namespace) -> tuple[StoredDetector, Post
         arguments.checkpoint_path,
         arguments.weights,
         choose_compute(cuda=False, precision="fp32"),
-        batch_size=current_settings().loop.evaluation_batch_size,
+        batch_size=SETTINGS.loop.evaluation_batch_size,
         event_values=read_overrides(),
     )
     if arguments.tuned:

@@ -27,6 +27,7 @@ from pytorch.stage_arguments import (
 from pytorch.training_data import describe_count
 from utils.audio.inputs import open_fresh_features
 from utils.audio.reading import clip_duration
+from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, read_durations, read_strong_table
 from utils.events.post_processing import PostProcessing
@@ -46,7 +47,6 @@ from utils.scoring.score_files import ranked, read_scores, write_scores
 from utils.scoring.sed_eval_scores import score_events
 from utils.scoring.text import averages_table, classes_table, intervals_table, tuned_table
 from utils.scoring.validation import ValidationSet, predicted_clips, read_reference, score_submission
-from utils.settings.current import current_settings
 from utils.settings.groups import ScoringSettings, Settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
@@ -59,7 +59,7 @@ from utils.workspace.paths import RunPaths, tuned_beside
 
 def inference_validation(arguments: argparse.Namespace) -> None:
     """Write the submission of a checkpoint, score it, and draw what was detected."""
-    settings = current_settings()
+    settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths, weights = workspace.run_paths(run), arguments.weights
     detector = detector_of_run(arguments, settings, paths, "inference")
@@ -242,7 +242,7 @@ def draw_clips(
 
 def tune_post_processing(arguments: argparse.Namespace) -> None:
     """Choose the post-processing of each class on training clips, and save it beside the checkpoint."""
-    settings = current_settings()
+    settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths = workspace.run_paths(run)
     detector = detector_of_run(arguments, settings, paths, "tune")
@@ -270,7 +270,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
 def score(arguments: argparse.Namespace) -> None:
     """Score any submission, scores of any system, or both, against a reference, and print what comes out."""
     start_logging()
-    settings = current_settings()
+    settings = SETTINGS
     labels, scoring = settings.features.labels, settings.scoring
     if arguments.submission_csv is None and arguments.scores_dir is None:
         raise SedError("there is nothing to score; give --submission_csv, --scores_dir, or both")
@@ -362,7 +362,7 @@ def check_clips(
 
 
 def main() -> None:
-    defaults = current_settings().defaults
+    defaults = SETTINGS.defaults
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

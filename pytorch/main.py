@@ -37,6 +37,7 @@ from pytorch.training_data import (
     load_training_subsets,
 )
 from utils.audio.inputs import input_digests, load_features, load_scalar
+from utils.config import SETTINGS
 from utils.results.choice import predict_command
 from utils.results.statistics import (
     append_record,
@@ -46,7 +47,6 @@ from utils.results.statistics import (
     write_run_settings,
 )
 from utils.scoring.validation import ValidationSet, read_reference
-from utils.settings.current import current_settings
 from utils.settings.groups import FeatureSettings
 from utils.system import command_line
 from utils.system.files import claim, remove_file
@@ -59,7 +59,7 @@ from utils.workspace.run import Run
 def train(arguments: argparse.Namespace) -> None:
     """Train, validate and save, as the command line says."""
     # Set up
-    settings = current_settings()
+    settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths, loop, iterations = workspace.run_paths(run), settings.loop, arguments.iterations
     LOSSES[run.loss_type].require_fit(run)
@@ -246,7 +246,7 @@ def begin_run(
 
 
 def main() -> None:
-    defaults = current_settings().defaults
+    defaults = SETTINGS.defaults
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     training = command_line.add_command(

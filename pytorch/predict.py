@@ -12,9 +12,9 @@ from pytorch.event_finder import EventFiles, EventFinder
 from pytorch.live import LIVE_SOURCES, MICROPHONE, PCM_INPUT, predict_live
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
 from utils.audio.recordings import AudioFile, Unread, find_recordings
+from utils.config import SETTINGS
 from utils.events.event_files import DetectedEvents, print_csv, summary_lines, write_csv, write_json
 from utils.events.event_journal import EventJournal
-from utils.settings.current import current_settings
 from utils.settings.groups import CommandDefaults
 from utils.settings.overrides import read_overrides
 from utils.system.command_line import INTERRUPTED, positive_int
@@ -137,7 +137,7 @@ def predict(arguments: argparse.Namespace) -> int:
     output_dir: Path | None = arguments.output_dir
     start_logging(on_stderr=output_dir is None)
     keep_freed_memory()
-    settings = current_settings()
+    settings = SETTINGS
     detector = load_detector(
         arguments.checkpoint_path,
         arguments.weights,

@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
+from utils.config import SETTINGS
 from utils.events.post_processing import PostProcessing, class_post_processing
-from utils.settings.current import current_settings
 
-SETTINGS = current_settings()
 LABELS = SETTINGS.features.labels
 COLLARS = {
     "onset_collar": SETTINGS.scoring.onset_collar,

@@ -165,4 +165,4 @@ bootstrap_resamples = 1000  # draws; with fewer, the ends of an interval are the
 bootstrap_seed = 1234  # of the draws; runs with the same seed have the same draws, so they can be compared
 bootstrap_confidence = 0.95  # fraction of the draws that an interval holds
 
-apply_overrides(globals())
+SETTINGS = apply_overrides(globals())  # these values or those of SED_CONFIG, checked, for the commands

@@ -12,8 +12,8 @@ if not __package__:
 from utils.audio.extraction import extract_features
 from utils.audio.inputs import features_command
 from utils.audio.scalar import SCALAR_DATA_TYPES, calculate_scalar
+from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
-from utils.settings.current import current_settings
 from utils.system import command_line
 from utils.system.errors import made_by
 from utils.system.log import start_logging
@@ -22,13 +22,15 @@ from utils.workspace.paths import Workspace
 
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:
-    feature_folder = current_settings().features.folder_name
+    feature_folder = SETTINGS.features.folder_name
     return Workspace(arguments.workspace, feature_folder, arguments.mini_data)
 
 
 def own_settings() -> dict[str, Any]:
     """Return the settings of the process that calls this, which may be a worker of a cluster."""
-    return asdict(current_settings().features)
+    from utils.config import SETTINGS  # here, so that a worker imports its own
+
+    return asdict(SETTINGS.features)
 
 
 def extract_command(arguments: argparse.Namespace) -> None:
@@ -38,7 +40,7 @@ def extract_command(arguments: argparse.Namespace) -> None:
         arguments.dataset_dir,
         workspace_of(arguments),
         arguments.data_type,
-        settings=current_settings(),
+        settings=SETTINGS,
         workers=cluster_workers(scheduler, own_settings)
         if scheduler
         else local_workers(arguments.num_workers),
@@ -50,7 +52,7 @@ def scalar_command(arguments: argparse.Namespace) -> None:
     start_logging()
     workspace = workspace_of(arguments)
     with made_by(features_command(Path("DATASET_DIR"), workspace, arguments.data_type)):
-        calculate_scalar(workspace, arguments.data_type, current_settings().features)
+        calculate_scalar(workspace, arguments.data_type, SETTINGS.features)
 
 
 def worker_count(text: str) -> int:
@@ -59,7 +61,7 @@ def worker_count(text: str) -> int:
 
 
 def main() -> None:
-    mini_data_clips = current_settings().defaults.mini_data_clips
+    mini_data_clips = SETTINGS.defaults.mini_data_clips
     parser = command_line.new_parser(__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

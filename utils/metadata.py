@@ -8,10 +8,10 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from utils.config import SETTINGS
 from utils.dataset.check import print_report
 from utils.importing.annotations import COLUMN_NAMES, ReadingOptions
 from utils.importing.importer import SPLIT_UNITS, UNANNOTATED, ImportOptions, import_annotations
-from utils.settings.current import current_settings
 from utils.settings.groups import Settings
 from utils.system import command_line
 from utils.system.log import start_logging
@@ -26,13 +26,13 @@ settings.py with the labels and what else fits the recordings."""
 
 
 def check_command(arguments: argparse.Namespace) -> None:
-    features = current_settings().features
+    features = SETTINGS.features
     print_report(arguments.dataset_dir, features.labels, features.clip_seconds)
 
 
 def import_command(arguments: argparse.Namespace) -> None:
     start_logging()
-    settings = current_settings()
+    settings = SETTINGS
     options = ImportOptions(
         ReadingOptions(
             arguments.columns or {},
@@ -199,7 +199,7 @@ def main() -> None:
         description=IMPORT_DESCRIPTION,
         example="python utils/metadata.py import_annotations field_recordings --output_dir birds",
     )
-    add_import_arguments(importing, current_settings())
+    add_import_arguments(importing, SETTINGS)
     command_line.run(parser)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from utils.config import SETTINGS
 from utils.dataset.tables import write_table
 from utils.results.choice import BEST, checkpoint_of, find_model, options_of, predict_command
 from utils.results.comparison import comparison_lines, named_model
 from utils.results.figures import plot_training_curves
 from utils.results.table import format_table, read_evaluated_runs, results_table, rows_for_programs
-from utils.settings.current import current_settings
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
 from utils.workspace.paths import Workspace
@@ -20,7 +20,7 @@ from utils.workspace.paths import Workspace
 
 def print_table(arguments: argparse.Namespace) -> None:
     """Print the results table, and write that of single runs to a file."""
-    settings = current_settings()
+    settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs, scoring = read_evaluated_runs(workspace), settings.scoring
     header, rows = results_table(runs, scoring, single_runs=arguments.single_runs)
@@ -38,7 +38,7 @@ def print_table(arguments: argparse.Namespace) -> None:
 
 def print_comparison(arguments: argparse.Namespace) -> None:
     """Print the scores of two models on the same clips, their differences, and the intervals of these."""
-    settings = current_settings()
+    settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs = read_evaluated_runs(workspace)
     first, second = (named_model(runs, workspace, name) for name in arguments.runs)
@@ -48,7 +48,7 @@ def print_comparison(arguments: argparse.Namespace) -> None:
 
 def draw_training_curves(arguments: argparse.Namespace) -> None:
     """Draw the training curves of all runs into one figure."""
-    settings = current_settings()
+    settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace), settings.scoring)
     print(f"Training curves: {workspace.training_curves}")

@@ -16,6 +16,7 @@ if not __package__:
 import numpy as np
 
 from utils.audio.inputs import open_fresh_features
+from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import read_strong_table
 from utils.events.post_processing import PostProcessing
@@ -26,7 +27,6 @@ from utils.results.statistics import first_difference
 from utils.results.table import ScoredModel, read_evaluated_runs
 from utils.scoring.event_errors import judge_clips
 from utils.scoring.validation import read_reference
-from utils.settings.current import current_settings
 from utils.settings.groups import Settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
@@ -134,7 +134,7 @@ def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def main() -> None:
-    settings = current_settings()
+    settings = SETTINGS
     parser = command_line.new_parser(
         __doc__,
         example="python utils/report.py --workspace workspace/demo --dataset_dir demo_dataset --clips 20",

@@ -10,14 +10,13 @@ import numpy as np
 
 from tests.benchmarks.measure import RESULTS, compare, peak_bytes_per_second
 from utils.audio.extraction import extract_features
-from utils.settings.current import current_settings
+from utils.config import SETTINGS
 from utils.synthesis.demo_clips import make_demo_dataset
 from utils.system.workers import local_workers
 from utils.workspace.paths import Workspace
 
 FEW_CLIPS = 8  # of the warm-up
 SUBSET = "train_unlabel_in_domain"
-SETTINGS = current_settings()
 FEATURES = SETTINGS.features
 
 

@@ -17,9 +17,9 @@ import numpy as np
 import soundfile
 
 from tests.benchmarks.measure import RESULTS, machine_name
+from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, Event, write_strong_table, write_weak_table
-from utils.settings.current import current_settings
 from utils.system.files import make_folder
 from utils.system.progress import progress
 
@@ -52,7 +52,7 @@ class Load:
 def make_data_set(folder: Path, clips: int) -> None:
     """Write short recordings of noise, as validation clips with events and as a few weak clips."""
     generator = np.random.default_rng(0)
-    labels = current_settings().features.labels
+    labels = SETTINGS.features.labels
     for data_type, count in (("validation", clips), ("train_weak", TRAINING_CLIPS)):
         subset = SUBSETS[data_type]
         audio_folder = make_folder(folder / subset.audio_folder)
@@ -106,7 +106,7 @@ def main() -> None:
     largest = max(subset.clips for subset in SUBSETS.values())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=largest, help=f"default {largest}")
-    model_type = current_settings().defaults.model_type
+    model_type = SETTINGS.defaults.model_type
     parser.add_argument("--model_type", default=model_type, help=f"default {model_type}")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

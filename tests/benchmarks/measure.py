@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from utils.audio.feature_file import Features
-from utils.settings.current import current_settings
+from utils.config import SETTINGS
 from utils.system.files import make_folder
 
-SETTINGS = current_settings()
 RESULTS = Path(__file__).resolve().parents[2] / "workspace" / "benchmarks.jsonl"
 MATRIX_SIZE = 4096  # rows and columns of the matrix product that measures the peak of arithmetic
 COPY_BYTES = 2**28  # of the copy that measures the peak of memory

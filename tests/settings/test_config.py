@@ -22,7 +22,7 @@ COMMAND = ("utils/metadata.py", "check", "--dataset_dir", "/nowhere")
 
 def value_of(expression: str, config_path: Path) -> str:
     """The value of an expression in the settings of a new process."""
-    program = f"from utils.settings.current import current_settings as settings; print({expression})"
+    program = f"from utils.config import SETTINGS as settings; print({expression})"
     return subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -16,8 +16,8 @@ DATASET_SETTINGS_NAME = "settings.py"  # in the folder of a data set
 
 
 def public_values(namespace: dict[str, Any]) -> dict[str, Any]:
-    """Return the values of a module's namespace: no private names, imported modules, functions or classes."""
-    no_values = (types.ModuleType, types.FunctionType, type)
+    """Return the values of a module's namespace: no private names, modules, functions or classes."""
+    no_values = (types.ModuleType, types.FunctionType, type, Settings)
     return {
         name: value
         for name, value in namespace.items()
@@ -110,14 +110,14 @@ def literal_values(path: Path) -> dict[str, Any]:
     return values
 
 
-def apply_overrides(namespace: dict[str, Any]) -> None:
-    """Replace values in the namespace of the config module, and check all of them.
+def apply_overrides(namespace: dict[str, Any]) -> Settings:
+    """Replace values in the namespace of the config module; return all of them, checked, in their groups.
 
     The config is read while modules are imported, before any `main` could report an error: so a wrong
     file ends the program here.
     """
     try:
         namespace.update(read_overrides())
-        Settings.of(namespace, settings_source())
+        return Settings.of(namespace, settings_source())
     except SedError as error:
         exit_with_error(error)

@@ -119,10 +119,6 @@ def train(arguments: argparse.Namespace) -> None:
         with valid_content(paths.checkpoint(done)):
             restore_training(checkpoint, training, meter, ranks)
         logger.info(f"Resuming after iteration {done}")
-    if ranks.is_first and not arguments.resume:
-        for curve in (paths.loss_statistics, paths.training_statistics):
-            if kept := keep_longer_curve(curve, iterations):
-                logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
     has_board = arguments.tensorboard and ranks.is_first
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
@@ -162,9 +158,7 @@ def train(arguments: argparse.Namespace) -> None:
         state = training_state(training, meter, ranks)
         if evaluation is None:
             return
-        evaluation.report(
-            wait=True
-        )  # a training that resumes from here will not score again what came before
+        evaluation.report(wait=True)  # a resumed training does not score again what came before
         path = paths.checkpoint(iteration)
         detector = detector_state(run, standardize, settings.features, settings.events)
         write_checkpoint(path, {"iteration": iteration, "start": start} | detector | state)

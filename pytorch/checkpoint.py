@@ -154,7 +154,9 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def require_stored(path: Path) -> None:
-    """Raise an error unless the file is a zip archive, as torch writes it, with nothing compressed in it."""
+    """Raise an error if the file is a zip archive, as torch writes it, with something compressed in it."""
+    if not zipfile.is_zipfile(path):  # torch's format until 2020, which knows no compression
+        return
     with zipfile.ZipFile(path) as archive:
         if sum(part.file_size for part in archive.infolist()) > path.stat().st_size:
             raise ValueError("its content is larger than the file")

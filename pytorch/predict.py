@@ -11,7 +11,7 @@ from pytorch.detector import describe_settings, load_detector, tuned_post_proces
 from pytorch.event_finder import EventFiles, EventFinder
 from pytorch.live import LIVE_SOURCES, MICROPHONE, PCM_INPUT, predict_live
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
-from utils.audio.recordings import AudioFile, Unread, find_recordings
+from utils.audio.recordings import AudioFile, Unread, find_recordings, with_table_names
 from utils.config import SETTINGS
 from utils.events.event_files import DetectedEvents, print_csv, summary_lines, write_csv, write_json
 from utils.events.event_journal import EventJournal
@@ -150,7 +150,7 @@ def predict(arguments: argparse.Namespace) -> int:
         post_processing = tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
     if arguments.live is not None:
         return predict_live(detector, post_processing, arguments.live, arguments.sample_rate)
-    recordings, unreadable = find_recordings(arguments.audio)
+    recordings, unreadable = with_table_names(*find_recordings(arguments.audio))
     if output_dir is None:
         finder = EventFinder(detector, post_processing)
         detected = list(finder.detect(recordings, unreadable))

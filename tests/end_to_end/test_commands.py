@@ -289,7 +289,7 @@ OTHER_LABELS = [f"sound {number}" for number in range(10)]
         (("features", "hop_size"), 0, "hop_size must be at least 1, but is 0"),
         (("events", "low_threshold"), 0.95, "low_threshold 0.95 must be at most high_threshold 0.9"),
         (("events", "join_gap"), "0.25", "join_gap must be float, but is '0.25'"),
-        (("outputs_in_float32",), "yes", "its outputs_in_float32 is not valid"),
+        (("outputs_in_float32",), "yes", "'outputs_in_float32' is not valid"),
         (("model",), {}, "its weights are not those of a Cnn_9layers_MaxPooling"),
     ],
 )

@@ -86,7 +86,7 @@ def test_any_table_is_read_or_refused_with_its_path(folder, content):
 @given(reference=tables(), submission=tables(), durations=st.none() | tables())
 def test_any_tables_are_scored_or_refused(folder, reference, submission, durations):
     contents = {"reference": reference, "submission": submission, "durations": durations}
-    paths = {}
+    paths = {"scores_dir": None}
     for name, content in contents.items():
         paths[f"{name}_csv"] = None if content is None else folder / f"{name}.csv"
         if content is not None:
@@ -112,7 +112,7 @@ EVENT_ROWS = st.lists(
 @given(reference=EVENT_ROWS, submission=EVENT_ROWS)
 def test_any_right_tables_are_scored(folder, reference, submission):
     assume(reference)
-    paths = {"durations_csv": None}
+    paths = {"durations_csv": None, "scores_dir": None}
     for name, rows in (("reference", reference), ("submission", submission)):
         lines = [f"{clip}\t{onset}\t{onset + length}\t{label}" for clip, onset, length, label in rows]
         paths[f"{name}_csv"] = folder / f"{name}.csv"

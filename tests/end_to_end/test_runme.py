@@ -182,16 +182,17 @@ def test_runme_runs_every_experiment_once_with_each_seed(tmp_path):
     output = output_with_tables(tmp_path, "weak.csv", "synthetic.csv", SEEDS="1 22", RESUME="1")
     stages = [line for line in output.splitlines() if line.startswith("=== train ")]
     assert stages == [
-        f"=== train {data_type} {loss}_binary_crossentropy, seed {seed}"
+        f"=== train {data_type} {loss}, seed {seed}"
         for data_type, loss in (
-            ("train_weak", "clipwise"),
-            ("train_synthetic", "clipwise"),
-            ("train_synthetic", "framewise"),
+            ("train_weak+train_synthetic", "recipe"),
+            ("train_weak", "clipwise_binary_crossentropy"),
+            ("train_synthetic", "clipwise_binary_crossentropy"),
+            ("train_synthetic", "framewise_binary_crossentropy"),
         )
         for seed in (1, 22)
     ]
     commands = [line for line in output.splitlines() if " --seed " in line]
-    assert [line.split(" --seed ")[1].split()[0] for line in commands] == ["1", "1", "22", "22"] * 3
+    assert [line.split(" --seed ")[1].split()[0] for line in commands] == ["1", "1", "22", "22"] * 4
     assert all(line.endswith("--resume") for line in commands if "main.py train" in line)
 
 
@@ -199,7 +200,7 @@ def test_runme_takes_one_seed_as_before(tmp_path):
     output = output_with_tables(tmp_path, "weak.csv", SEED="7")
     assert "=== train train_weak clipwise_binary_crossentropy\n" in output
     commands = [line for line in output.splitlines() if " --seed " in line]
-    assert len(commands) == 2
+    assert len(commands) == 4
     assert all(" --seed 7 " in line for line in commands)
 
 

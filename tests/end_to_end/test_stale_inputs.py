@@ -56,7 +56,7 @@ def test_inference_refuses_features_of_a_changed_recording(changeable, finished,
     os.utime(recording)
     command = changeable.inference(workspace.root, CNN, ITERATIONS)
     result = run_command(*command, **changeable.environment)
-    assert_user_error(result, f"made before {recording.name} was changed; make it with: python")
+    assert_user_error(result, f"made before {recording.name} was changed; make it with: SED_CONFIG=")
 
 
 def test_features_of_another_table_are_refused(changeable, workspace):

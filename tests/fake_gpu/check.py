@@ -121,7 +121,8 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
         for group in state["optimizer"]["param_groups"]:
             group["fused"] = False
         training, meter = training_on_gpu(run, standardize, mode), Meter(ITERATIONS, 2, ALONE, GPU)
-        restore_training(state, training, meter, ALONE)
+        with mock.patch("pytorch.checkpoint.require_tensor"):  # fake tensors have no values to check
+            restore_training(state, training, meter, ALONE)
         step()
         kept = [
             value for of_parameter in training.optimizer.state.values() for value in of_parameter.values()

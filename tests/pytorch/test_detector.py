@@ -10,7 +10,7 @@ from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
 from pytorch.models import DESIGNS, ModelOutput
 from tests.settings_for_tests import SETTINGS
-from utils.events.post_processing import DoubleThreshold, MedianFilter
+from utils.events.post_processing import DoubleThreshold, EventBoxes, MedianFilter
 
 FEATURES = SETTINGS.features
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -76,7 +76,8 @@ def test_nothing_is_detected_in_digital_silence_only():
 
 @pytest.mark.parametrize("model_type", DESIGNS)
 def test_each_kind_of_model_has_its_post_processing(model_type):
-    kind = MedianFilter if model_type == "Crnn" else DoubleThreshold
+    kinds = {"Crnn": MedianFilter, "Crnn_8layers_AttentionPooling": EventBoxes}
+    kind = kinds.get(model_type, DoubleThreshold)
     post_processing = new_detector(NumberModel(), 1, model_type).post_processing
     assert len(post_processing) == FEATURES.classes_num
     assert {type(of_class) for of_class in post_processing} == {kind}

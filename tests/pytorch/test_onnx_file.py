@@ -201,7 +201,7 @@ def test_example_of_the_page_finds_the_events_of_predict_without_this_project(sm
     assert len(expected) > 2
     assert [(float(on), float(off), label) for on, off, label in found] == [
         (pytest.approx(float(on), abs=0.006), pytest.approx(float(off), abs=0.006), label)
-        for on, off, label in expected
+        for on, off, label, _score in expected
     ]
 
 

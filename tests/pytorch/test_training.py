@@ -94,6 +94,7 @@ def test_statistics_are_json_lines(trained):
         "clips",
         "event",
         "segment",
+        "submission_digest",
     }
     assert record["validation"]["clips"] == 5
 
@@ -290,7 +291,7 @@ def test_unknown_precision_is_refused(trained, tmp_path):
     (tmp_path / "config.py").write_text("precision = 'fp8'\n")
     train = ("pytorch/main.py", "train", *trained.run_arguments())
     result = run_command(*train, SED_CONFIG=str(tmp_path / "config.py"))
-    assert_user_error(result, "precision must be one of auto, fp32, bf16, but is 'fp8'")
+    assert_user_error(result, "precision must be one of auto, fp32, tf32, bf16, but is 'fp8'")
 
 
 @pytest.mark.parametrize(

@@ -75,8 +75,11 @@ def workspace_with_submission(trained: Trained, root: Path, submission: list[Cli
     workspace = workspace_at(root)
     paths = workspace.run_paths(trained.run)
     write_strong_table(paths.submission(2), submission, list_eventless=False)
-    text, scored = paths.training_statistics.read_text(), file_digest(trained.paths.submission(2))
-    paths.training_statistics.write_text(text.replace(scored, file_digest(paths.submission(2))))
+    scored = file_digest(trained.paths.submission(2))
+    for statistics in (paths.training_statistics, paths.inference_statistics):
+        if statistics.is_file():
+            text = statistics.read_text()
+            statistics.write_text(text.replace(scored, file_digest(paths.submission(2))))
     return workspace
 
 

@@ -273,18 +273,21 @@ def test_duration_is_that_of_the_recording_but_not_beyond_the_clip(tmp_path):
 def test_a_threshold_on_the_filtered_scores_finds_the_events_of_the_median_filter(values, threshold):
     outputs = np.zeros((1, len(values), len(ALL_LABELS)), np.float32)
     outputs[0, :, 0] = values
-    mask = frame_scores(outputs, MEDIAN_FILTER)[0, :, 0] > 0.5
+    probabilities = Probabilities(outputs, outputs.max(axis=1), 8, frames=8 * len(values))
+    mask = frame_scores(probabilities, MEDIAN_FILTER, frames_per_second=64.0)[0, :, 0] > 0.5
     found = runs_at_or_above(mask, True)
-    probabilities = Probabilities(outputs[0], outputs[0].max(axis=0), 8, frames=8 * len(values))
     events = detect_events(
-        probabilities, labels=ALL_LABELS, post_processing=MEDIAN_FILTER, frames_per_second=64.0
+        probabilities[0], labels=ALL_LABELS, post_processing=MEDIAN_FILTER, frames_per_second=64.0
     )
     assert [(event.onset, event.offset) for event in events] == found
 
 
 def test_double_threshold_leaves_the_scores_alone():
     outputs = np.random.default_rng(0).random((2, OUTPUTS, len(ALL_LABELS)))
-    np.testing.assert_array_equal(frame_scores(outputs, post_processing_named("double_threshold")), outputs)
+    probabilities = Probabilities(outputs, outputs.max(axis=1), 8, frames=8 * OUTPUTS)
+    double_threshold = post_processing_named("double_threshold")
+    scores = frame_scores(probabilities, double_threshold, frames_per_second=64.0)
+    np.testing.assert_array_equal(scores, outputs)
 
 
 def inference(trained, *options: object, **environment: str) -> str:

@@ -68,7 +68,7 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
         Sorted by name, no file twice, no two with the same name: where two would have the same, the names of
         all are their paths below the deepest folder that holds all of them.
     unreadable : list of Unread
-        Paths that do not exist, folders without a recording, and recordings whose names no table can hold.
+        Paths that do not exist, and folders without a recording.
     """
     found: dict[str, AudioFile] = {}
     unreadable = []
@@ -98,14 +98,20 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
             place: AudioFile(recording.path, Path(place).relative_to(common).as_posix())
             for place, recording in found.items()
         }
-    recordings = []
-    for recording in sorted(found.values(), key=lambda recording: recording.name):
-        if problem := cell_problem(recording.name):
-            reason = f"{recording.path}: its name cannot stand in a table, as {problem}; rename it"
-            unreadable.append(Unread(recording.path, reason))
-        else:
-            recordings.append(recording)
-    return recordings, unreadable
+    return sorted(found.values(), key=lambda recording: recording.name), unreadable
+
+
+def with_table_names(
+    recordings: Sequence[AudioFile], unreadable: Sequence[Unread]
+) -> tuple[list[AudioFile], list[Unread]]:
+    """Return the recordings whose names a table can hold, and with the unreadable ones, the others."""
+    problems = {recording: cell_problem(recording.name) for recording in recordings}
+    others = [
+        Unread(one.path, f"{one.path}: its name cannot stand in a table, as {problem}; rename it")
+        for one, problem in problems.items()
+        if problem
+    ]
+    return [one for one, problem in problems.items() if not problem], [*unreadable, *others]
 
 
 def header_seconds(path: Path) -> float:

@@ -165,7 +165,7 @@ def by_iteration(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_runs(workspace: Workspace) -> list[RunResults]:
-    """Read the statistics of all runs in a workspace, in the order of the published results.
+    """Read the statistics of all runs in a workspace: the recipe's, then those of published results in their order, then others.
 
     A run whose statistics are not valid is left out, with a line on standard error.
 
@@ -188,7 +188,7 @@ def read_runs(workspace: Workspace) -> list[RunResults]:
 
     def place(result: RunResults) -> tuple[int, str, int]:
         kind = (result.run.data_type, result.run.loss_type)
-        number = order.index(kind) if kind in order else len(order)
+        number = -1 if result.run.is_recipe else order.index(kind) if kind in order else len(order)
         return number, result.title_with(""), result.run.seed
 
     return sorted(results, key=place)

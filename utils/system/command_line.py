@@ -5,6 +5,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from utils.system.errors import SedError, exit_with_error
@@ -20,7 +21,8 @@ def run(parser: argparse.ArgumentParser) -> None:
     """Parse the command line and call the command's `function`; a number that it returns is the exit code."""
     for stream in (sys.stdout, sys.stderr):  # file names of undecodable bytes are shown, not stumbled over
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # where the position of a pipe cannot be told
+                stream.reconfigure(errors="backslashreplace")
     try:
         try:
             arguments = parser.parse_args()

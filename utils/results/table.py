@@ -165,7 +165,7 @@ def by_iteration(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read_runs(workspace: Workspace) -> list[RunResults]:
-    """Read the statistics of all runs in a workspace, by the recipe first, then in the published results' order.
+    """Read the statistics of all runs in a workspace: the recipe first, then as the published results stand.
 
     A run whose statistics are not valid is left out, with a line on standard error.
 

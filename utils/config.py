@@ -123,7 +123,7 @@ box_step = 0.3  # s before and after a place that are compared: onsets and offse
 box_merge_difference = (
     0.0  # neighbours are one event where the gap is less than this below the higher one ...
 )
-box_merge_ratio = 5.0  # ... or more than a so-manieth of it
+box_merge_ratio = 4.5  # ... or more than a so-manieth of it
 box_threshold = 0.5  # events have a confidence above this
 
 # The values that `inference.py tune` tries for each class, in all combinations.

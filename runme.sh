@@ -5,8 +5,9 @@
 #   DATASET_DIR=... WORKSPACE=... bash runme.sh          a real data set, with the settings of utils/config.py
 #   DATASET_DIR=birds bash runme.sh                      an imported one, with its settings: birds/settings.py
 #
-# Variables: DATASET_DIR WORKSPACE ITERATIONS BATCH_SIZE MODEL_TYPE SEED MEAN_TEACHER_BATCH_SIZE HOLDOUT_FOLD GPU_ID
-# NUM_WORKERS RESUME MINI_DATA VISUALIZE SED_CONFIG PYTHON; appendixes/commands.md explains them.
+# Variables: DATASET_DIR WORKSPACE ITERATIONS BATCH_SIZE MODEL_TYPE SEED SEEDS RECIPE_ITERATIONS RECIPE_BATCH_SIZE
+# MEAN_TEACHER_ITERATIONS MEAN_TEACHER_BATCH_SIZE HOLDOUT_FOLD GPU_ID NUM_WORKERS RESUME MINI_DATA VISUALIZE
+# SED_CONFIG PYTHON; appendixes/commands.md explains them.
 set -u -o pipefail
 
 if [ $# -gt 0 ]; then # --help: the comment above
@@ -25,7 +26,10 @@ stage() { # stage NAME COMMAND ...   runs the command; where it fails, names the
     echo "=== $name"
     "$@" || {
         code=$?
-        echo "runme.sh: stage '$name' failed with exit code $code" >&2
+        case $code in
+            130 | 143) echo "runme.sh: stopped in stage '$name'; RESUME=1 goes on from there" >&2 ;;
+            *) echo "runme.sh: stage '$name' failed with exit code $code" >&2 ;;
+        esac
         exit "$code"
     }
 }
@@ -65,7 +69,7 @@ ITERATIONS=${ITERATIONS:-$(config_value iterations)} || exit
 SEED=${SEED:-$(config_value seed)} || exit
 SEEDS=${SEEDS:-$SEED}               # such as "1 2 3": every experiment once with each
 HOLDOUT_FOLD=${HOLDOUT_FOLD:-1}     # "none" trains on the validation clips too
-NUM_WORKERS=${NUM_WORKERS:--1}      # processes that compute features; -1: one for each processor
+NUM_WORKERS=${NUM_WORKERS:--1}      # threads that compute features; -1: one for each processor
 GPU_ID=${GPU_ID:-}                  # the GPU to use, as nvidia-smi numbers them; empty: by CUDA_VISIBLE_DEVICES
 RESUME=${RESUME:-}                  # not empty: go on with trainings that were stopped or killed
 MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out

@@ -1,6 +1,5 @@
 """Makes a data set of recordings and their annotations: clips, tables, split and settings."""
 
-import hashlib
 import json
 import shlex
 from collections import Counter, defaultdict
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from utils.audio.origin import table_digest
 from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
 from utils.dataset.summary import class_counts, describe_counts
 from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
@@ -131,7 +131,7 @@ def import_annotations(
     settings = feature_values(labels, chosen, options.clip_seconds, features)
     text = settings_text(settings, iterations=options.iterations, batch_size=options.batch_size)
     record = {"options": asdict(options), "sources": [fingerprint(source) for source in chosen]}
-    record["tables"] = digest({name: [repr(one.clip) for one in part] for name, part in subsets.items()})
+    record["tables"] = {name: table_digest(one.clip for one in part) for name, part in subsets.items()}
     with claimed(output_dir / LOCK, output_dir):
         if begin(output_dir, record):
             logger.info(f"{output_dir} has been made from these recordings already")
@@ -302,10 +302,6 @@ def with_whole_events(planned: PlannedClip) -> PlannedClip:
 def fingerprint(source: Source) -> list[Any]:
     status = source.file.path.stat()
     return [str(source.file.path.absolute()), status.st_size, status.st_mtime_ns]
-
-
-def digest(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content).encode(errors="surrogatepass")).hexdigest()
 
 
 def begin(output_dir: Path, record: dict[str, Any]) -> bool:

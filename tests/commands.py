@@ -34,6 +34,7 @@ request = {{
     "arguments": [os.path.abspath(sys.argv[1]), *sys.argv[2:]],
     "environment": dict(os.environ),
     "folder": os.getcwd(),
+    "stdin": f"/proc/{{os.getpid()}}/fd/0",
     "stdout": f"/proc/{{os.getpid()}}/fd/1",
     "stderr": f"/proc/{{os.getpid()}}/fd/2",
 }}

@@ -1,7 +1,7 @@
 """Runs commands in forks of a process that has their libraries imported, which takes longer than most tests.
 
 Each line of the input asks for one: a JSON object with `arguments` (the script first), `environment`,
-`stdout` and `stderr` (paths), and perhaps `folder`, to run it in. The exit code is printed when it has ended.
+`stdout` and `stderr` (paths), and perhaps `stdin` and `folder`. The exit code is printed when it has ended.
 A command has a process of its own, as in a shell.
 """
 

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.settings_for_tests import LABELS
-from utils.audio.recordings import find_recordings
+from utils.audio.recordings import find_recordings, with_table_names
 from utils.dataset.tables import (
     Clip,
     Event,
@@ -53,7 +53,7 @@ def folder(tmp_path_factory) -> Path:
 def test_any_file_name_comes_back_from_a_table_or_is_listed_with_its_reason(folder, name):
     name = of_system(f"{name}.wav")
     (folder / name).touch()
-    recordings, unreadable = find_recordings([folder / name])
+    recordings, unreadable = with_table_names(*find_recordings([folder / name]))
     (folder / name).unlink()
     assert len(recordings) + len(unreadable) == 1
     if unreadable:

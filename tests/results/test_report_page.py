@@ -118,7 +118,7 @@ def test_single_runs_of_several_seeds_are_one_click_away(browser, every_verdict,
     assert button.get_attribute("aria-expanded") == "true"
     assert [line.is_visible() for line in lines.all()] == [True, True, True]
     assert [line.inner_text().count("1.0–2.0") for line in lines.all()] == [len(row["cells"]) - 1] * 3
-    assert ["(shown below)" in line.inner_text() for line in lines.all()] == [False, False, True]
+    assert ["(shown above)" in line.inner_text() for line in lines.all()] == [False, False, True]
     button.click()
     assert [line.is_visible() for line in lines.all()] == [True, False, False]
     assert page.complaints == []

@@ -48,25 +48,23 @@ def test_derived_values_follow_the_overrides(tmp_path):
     path = tmp_path / "task.py"
     path.write_text("import math\nlabels = ['a', 'b']\nhop_size = 320\nclip_seconds = math.floor(5.5)\n")
     names = ("classes_num", "frames_per_second", "clip_frames", "folder_name")
-    derived = ", ".join(f"settings().features.{name}" for name in names)
+    derived = ", ".join(f"settings.features.{name}" for name in names)
     assert value_of(derived, path) == "2 100.0 500 logmel_100frames_64melbins"
 
 
 def test_lists_and_tuples_whole_numbers_and_floats_are_taken_alike(tmp_path):
     path = tmp_path / "task.py"
     path.write_text("labels = ('a', 'b')\nadam_betas = [0, 0.9]\nmel_min_frequency = 20\n")
-    values = (
-        "settings().features.labels, settings().training.adam_betas, settings().features.mel_min_frequency"
-    )
+    values = "settings.features.labels, settings.training.adam_betas, settings.features.mel_min_frequency"
     assert value_of(values, path) == "('a', 'b') (0.0, 0.9) 20.0"
 
 
 def test_the_homemix_labels_are_taken():
-    assert value_of("settings().features.labels[3]", shared_path("homemix/config.py")) == "Bird"
+    assert value_of("settings.features.labels[3]", shared_path("homemix/config.py")) == "Bird"
 
 
 def test_the_committed_homemix_settings_are_valid():
-    assert value_of("settings().defaults.iterations", PROJECT / "appendixes/homemix_config.py") == "400"
+    assert value_of("settings.defaults.iterations", PROJECT / "appendixes/homemix_config.py") == "400"
 
 
 WRONG_LINES = {

@@ -41,7 +41,7 @@ function describeConfusion(clips) {
 /** Return the results table as CSV, with quotes where a cell needs them. */
 function resultsCsv() {
   const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const rows = [["run", ...report.columns], ...report.rows.map((row) => [row.run_number ?? "", ...row.cells])];
+  const rows = [["run", ...report.columns], ...report.rows.map((row) => [row.numbers, ...row.cells])];
   return rows.map((cells) => `${cells.map((cell) => quoted(String(cell))).join(",")}\n`).join("");
 }
 
@@ -83,6 +83,7 @@ function showResults() {
     body.append(...singles);
   }
   byId("results-table").append(element("thead", {}, element("tr", {}, ...header)), body);
+  byId("download").href = `data:text/csv;charset=utf-8,${encodeURIComponent(resultsCsv())}`;
 }
 
 /** Make a line of the table; scores equal to those in `top`, by column, are the best ones. */
@@ -111,7 +112,6 @@ function resultLine(row, top) {
     withDetail(name, detailName),
     ...cells,
   );
-  byId("download").href = `data:text/csv;charset=utf-8,${encodeURIComponent(resultsCsv())}`;
 }
 
 // --- Training curves --------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ tuned_box_thresholds = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 # Recordings longer than a clip
 window_overlap = 0.5  # of a clip: what two neighbouring windows share. With half, each moment but those near
-# the recording's ends is heard by a window that reaches at least a quarter of a clip to both sides of it
+# the recording's ends is covered by a window that reaches at least a quarter of a clip to both sides of it
 
 # --- Scoring ----------------------------------------------------------------------------------------
 onset_collar = 0.2  # s; tolerance of onsets and offsets in event-based scores

@@ -22,7 +22,7 @@ from tests.conftest import copy_inputs
 from utils.settings.groups import PUBLISHED_TRAINING
 
 CONFIG = (
-    "log_interval = 2\nadam_epsilon = 0.01\n"  # else Adam's first steps follow the sign of rounding errors
+    "log_interval = 2\nadam_epsilon = 0.1\n"  # else Adam's first steps follow the sign of rounding errors
 )
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
 NO_SCALING = Standardizer(torch.zeros(2), torch.ones(2))
@@ -76,7 +76,7 @@ def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
         trained.run,
         model_type="Cnn_5layers_AvgPooling",
         batch_size=3,
-        training=replace(PUBLISHED_TRAINING, adam_epsilon=0.01),
+        training=replace(PUBLISHED_TRAINING, adam_epsilon=0.1),
     )
     config_path = tmp_path / "config.py"
     config_path.write_text(CONFIG)
@@ -101,8 +101,7 @@ def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
     ).state_dict()
     for name in one:
         moved, apart = (torch.linalg.norm((one[name] - x[name]).float()) for x in (first, two))
-        # Normalization over few clips multiplies rounding errors of float32; a wrong share moves it all.
-        assert apart < 5e-2 * moved or apart < 1e-6, name
+        assert apart < 1e-2 * moved or apart < 1e-6, name
     losses = [re.findall(r"iteration: \d, loss: (\S+),", output) for output in outputs]
     assert len(losses[0]) == 2
     assert [float(loss) for loss in losses[1]] == pytest.approx([float(loss) for loss in losses[0]], abs=2e-4)

@@ -17,7 +17,7 @@ from utils.system.log import start_logging
 
 def make_command(arguments: argparse.Namespace) -> None:
     start_logging()
-    clips = {data_type: getattr(arguments, data_type) for data_type in CLIPS}
+    clips = command_line.clip_counts(arguments, CLIPS)
     make_demo_dataset(
         arguments.output_dir, clips=clips, clip_seconds=arguments.clip_seconds, seed=arguments.seed
     )
@@ -34,14 +34,7 @@ def main() -> None:
         example="python utils/demo_dataset.py make --output_dir demo_dataset --train_weak 24",
     )
     make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
-    for data_type, clips_num in CLIPS.items():
-        make.add_argument(
-            f"--{data_type}",
-            type=command_line.positive_int,
-            default=clips_num,
-            metavar="CLIPS",
-            help=f"clips of {data_type}; default {clips_num}",
-        )
+    command_line.add_clip_counts(make, CLIPS)
     make.add_argument(
         "--clip_seconds", type=float, default=CLIP_SECONDS, help=f"length of a clip; default {CLIP_SECONDS}"
     )

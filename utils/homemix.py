@@ -44,7 +44,7 @@ def make_homemix(sources: Path, output_dir: Path, *, clips: dict[str, int], seed
 
 def make_command(arguments: argparse.Namespace) -> None:
     start_logging()
-    clips = {data_type: getattr(arguments, data_type) for data_type in CLIPS}
+    clips = command_line.clip_counts(arguments, CLIPS)
     make_homemix(arguments.sources, arguments.output_dir, clips=clips, seed=arguments.seed)
     print(format_statistics([arguments.output_dir]))
 
@@ -70,14 +70,7 @@ def main() -> None:
         help="folder with clones of Animal-Sound-Dataset, free-spoken-digit-dataset and baby_cry_detection",
     )
     make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
-    for data_type, clips_num in CLIPS.items():
-        make.add_argument(
-            f"--{data_type}",
-            type=command_line.positive_int,
-            default=clips_num,
-            metavar="CLIPS",
-            help=f"clips of {data_type}; default {clips_num}",
-        )
+    command_line.add_clip_counts(make, CLIPS)
     make.add_argument(
         "--seed", type=int, default=0, help="of the random numbers that everything is drawn by; default 0"
     )

@@ -119,6 +119,23 @@ def add_mini_data(parser: argparse.ArgumentParser, clips: int) -> None:
     )
 
 
+def add_clip_counts(parser: argparse.ArgumentParser, counts: dict[str, int]) -> None:
+    """Add an option for the number of clips of each subset, by default those of `counts`."""
+    for data_type, count in counts.items():
+        parser.add_argument(
+            f"--{data_type}",
+            type=positive_int,
+            default=count,
+            metavar="CLIPS",
+            help=f"clips of {data_type}; default {count}",
+        )
+
+
+def clip_counts(arguments: argparse.Namespace, counts: dict[str, int]) -> dict[str, int]:
+    """Return the number of clips of each subset that was given."""
+    return {data_type: getattr(arguments, data_type) for data_type in counts}
+
+
 def positive_int(text: str) -> int:
     """Return the number that an argument holds, which must be at least 1."""
     if not text.isdecimal() or int(text) < 1:

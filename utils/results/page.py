@@ -43,7 +43,8 @@ def write_page(path: Path, title: str, data: dict[str, Any], *, parts: str = "pa
         The results page, or the page of a recording.
     """
     style = read_parts("page.css", *["recording.css"] * (parts == "recording"))
-    script, page = read_parts("common.js", f"{parts}.js"), read_parts(f"{parts}.html")
+    script = read_parts("common.js", f"{parts}.js")
+    page = read_parts("head.html", f"{parts}.html", "foot.html")
     text = Template(page).substitute(
         title=html.escape(title),
         style=style,

@@ -30,7 +30,7 @@ from utils.results.page import json_for_script
 from utils.results.page_data import choose_model, spread_over_f1, thresholds_of
 from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
 from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings
-from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_rows
+from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_table
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
 from utils.system.files import file_digest
@@ -141,9 +141,9 @@ def test_page_holds_the_recordings_spectrograms_and_probabilities(every_verdict,
 
 def test_page_has_the_rows_of_the_results_table(every_verdict, trained):
     data = page_data(every_verdict[0])
-    header, *rows = results_rows(read_runs(trained.workspace), SETTINGS.scoring)
+    header, rows = results_table(read_runs(trained.workspace), SETTINGS.scoring, single_runs=True)
     assert data["columns"] == header
-    assert [row["cells"] for row in data["rows"]] == rows
+    assert [row["cells"] for row in data["rows"]] == [row.cells for row in rows]
     assert [(row["numbers"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [("1", True, True)]
     assert data["rows"][0]["runs"] == []
 

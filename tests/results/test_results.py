@@ -19,7 +19,7 @@ from utils.results.statistics import (
     read_run_settings,
     write_run_settings,
 )
-from utils.results.table import format_table, read_runs, results_rows
+from utils.results.table import format_table, read_runs, results_table
 from utils.scoring.sed_eval_scores import score_events
 from utils.system.errors import SedError
 from utils.workspace.paths import Workspace
@@ -54,7 +54,8 @@ def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -
 
 
 def rows_of(workspace: Workspace) -> list[list[str]]:
-    return results_rows(read_runs(workspace), SETTINGS.scoring)
+    header, rows = results_table(read_runs(workspace), SETTINGS.scoring, single_runs=True)
+    return [header, *(row.cells for row in rows)]
 
 
 @pytest.fixture

@@ -21,9 +21,11 @@ from utils.scoring.psds import (
     PsdsScores,
     cut_edges,
     frame_scores,
+    intersect_all,
     psds,
     psds_scenarios,
-    score_psds,
+    psds_scores,
+    scores_of_clips,
 )
 from utils.system.errors import SedError
 
@@ -175,20 +177,18 @@ def perfect_scores() -> np.ndarray:
     return scores
 
 
-def score_psds_of_all(reference: list[Clip], scores: np.ndarray, durations: list[float]) -> PsdsScores:
-    return score_psds(
-        reference,
-        scores,
-        labels=ALL_LABELS,
-        scoring=SETTINGS.scoring,
-        edges_seconds=EDGES,
-        durations=durations,
-    )
+def score_psds(
+    reference: list[Clip], scores: np.ndarray, durations: list[float], edges: np.ndarray = EDGES
+) -> PsdsScores:
+    """Both scenarios, through the steps of the commands."""
+    clips = scores_of_clips(scores, edges, durations)
+    options = {"labels": ALL_LABELS, "scoring": SETTINGS.scoring, "durations": durations}
+    return psds_scores(intersect_all(reference, clips, **options), SETTINGS.scoring)
 
 
 def both(reference: list[Clip], scores: np.ndarray) -> tuple[float, float]:
     durations = [2.0] * len(reference)
-    result = score_psds_of_all(reference, scores, durations)
+    result = score_psds(reference, scores, durations)
     return result.psds1, result.psds2
 
 
@@ -223,7 +223,7 @@ def test_scores_beyond_the_recording_are_left_out():
     scores[0, :2, ALL_LABELS.index("Dog")] = 1
     padded = scores.copy()
     padded[0, 10:, ALL_LABELS.index("Dog")] = 1
-    values = [score_psds_of_all([clip], of_clip, [1.0]).psds1 for of_clip in (scores, padded)]
+    values = [score_psds([clip], of_clip, [1.0]).psds1 for of_clip in (scores, padded)]
     assert values == [1, 1]
 
 
@@ -234,15 +234,7 @@ def test_last_output_that_reaches_further_counts_as_far():
     scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
     scores[0, -1, ALL_LABELS.index("Dog")] = 1
     result = [
-        score_psds(
-            [clip],
-            scores,
-            labels=ALL_LABELS,
-            scoring=SETTINGS.scoring,
-            edges_seconds=edges_of,
-            durations=[18 * OUTPUT_SECONDS],
-        ).psds1
-        for edges_of in (edges, EDGES)
+        score_psds([clip], scores, [18 * OUTPUT_SECONDS], edges_of).psds1 for edges_of in (edges, EDGES)
     ]
     assert result == [1, 0], "without the rest, a third of the event is covered"
 

@@ -100,11 +100,6 @@ class RecordingMedia:
         self._add_to_sound(np.empty(0, np.float32), last=True)
 
     @property
-    def sound_seconds(self) -> float:
-        """How much of the recording has sound, at most."""
-        return len(self.sounds) * self.page.recording_page_chunk_seconds
-
-    @property
     def seconds_per_column(self) -> float:
         return self._columns.frames_per_column / self._features.frames_per_second
 

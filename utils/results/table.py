@@ -415,12 +415,6 @@ def results_table(
     return header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published), rows
 
 
-def results_rows(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
-    """Return the table of single runs without their intervals: a header, and a row for each."""
-    header, rows = results_table(runs, scoring, single_runs=True)
-    return [header, *(row.cells for row in rows)]
-
-
 def rows_for_programs(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
     """Return the table of single runs, with the ends of each interval in columns of their own at the end."""
     header, rows = results_table(runs, scoring, single_runs=True)

@@ -319,19 +319,3 @@ def psds_scores(
             for of_scenario in intersections
         )
     )
-
-
-def score_psds(
-    reference: Sequence[Clip],
-    scores: np.ndarray,
-    *,
-    labels: Sequence[str],
-    scoring: ScoringSettings,
-    edges_seconds: np.ndarray,
-    durations: Sequence[float],
-) -> PsdsScores:
-    """Compute PSDS1 and PSDS2; the parameters and errors are those of `psds`."""
-    clips = scores_of_clips(scores, edges_seconds, durations)
-    return psds_scores(
-        intersect_all(reference, clips, labels=labels, scoring=scoring, durations=durations), scoring
-    )

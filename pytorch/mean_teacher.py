@@ -14,6 +14,21 @@ from pytorch.models import ModelOutput
 from utils.settings.groups import TrainingSettings
 
 
+def averaging_copy(model: nn.Module) -> nn.Module:
+    """Return a copy of a model that is not trained, but follows it."""
+    own = copy.deepcopy(model).requires_grad_(False)
+    for part in own.modules():
+        if isinstance(part, nn.RNNBase):
+            part.flatten_parameters()  # copying scatters them in GPU memory, which slows cuDNN down
+    return own
+
+
+def ramp_up(step: int, ramp_steps: float, steepness: float) -> float:
+    """Return a weight that rises to 1 within `ramp_steps`: exp(-steepness · (1 - progress)²)."""
+    progress = min(step / ramp_steps, 1.0) if ramp_steps > 0 else 1.0
+    return math.exp(-steepness * (1 - progress) ** 2)
+
+
 class MeanTeacher:
     """The teacher of a student, after A. Tarvainen and H. Valpola, NIPS 2017.
 
@@ -39,10 +54,7 @@ class MeanTeacher:
         standardize: Standardizer,
         compute: Compute,
     ) -> None:
-        self.model = copy.deepcopy(student).requires_grad_(False)
-        for part in self.model.modules():
-            if isinstance(part, nn.RNNBase):
-                part.flatten_parameters()  # copying scatters them in GPU memory, which slows cuDNN down
+        self.model = averaging_copy(student)
         self.settings = settings
         self.step = 0
         self.ramp_steps = settings.consistency_ramp_fraction * iterations
@@ -51,9 +63,8 @@ class MeanTeacher:
 
     @property
     def weight(self) -> float:
-        """Weight of the consistency losses at this step; ramps up as exp(-steepness · (1 - progress)²)."""
-        progress = min(self.step / self.ramp_steps, 1.0) if self.ramp_steps > 0 else 1.0
-        ramp = math.exp(-self.settings.consistency_ramp_steepness * (1 - progress) ** 2)
+        """Weight of the consistency losses at this step."""
+        ramp = ramp_up(self.step, self.ramp_steps, self.settings.consistency_ramp_steepness)
         return self.settings.consistency_weight * ramp
 
     @property

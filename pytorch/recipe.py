@@ -1,6 +1,5 @@
 """The recipe: augmented clips, a moving average of the weights, and its probabilities as targets."""
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from pytorch.augmentation import AugmentedClips, augment, filter_augment
 from pytorch.compute import Compute
 from pytorch.data_generator import NO_ROWS, Batch, Standardizer
 from pytorch.losses import binary_crossentropy, mean_over_clips
+from pytorch.mean_teacher import averaging_copy, ramp_up
 from pytorch.models import ModelOutput
 from utils.settings.groups import RecipeSettings
 
@@ -44,10 +44,7 @@ class MovingAverage:
     """
 
     def __init__(self, model: nn.Module, memory_steps: float) -> None:
-        self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        for part in self.model.modules():
-            if isinstance(part, nn.RNNBase):
-                part.flatten_parameters()  # copying scatters them in GPU memory, which slows cuDNN down
+        self.model = averaging_copy(model).eval()
         self.memory_steps = memory_steps
         self.step = 0
 
@@ -93,8 +90,7 @@ class Recipe:
     def teacher_weight(self) -> float:
         """Weight of the losses against the average's probabilities; ramps up as the baseline's does."""
         ramp_steps = self.settings.teacher_ramp_fraction * self.iterations
-        progress = min(self.average.step / ramp_steps, 1.0) if ramp_steps > 0 else 1.0
-        return self.settings.teacher_loss_weight * math.exp(-RAMP_STEEPNESS * (1 - progress) ** 2)
+        return self.settings.teacher_loss_weight * ramp_up(self.average.step, ramp_steps, RAMP_STEEPNESS)
 
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted terms of the loss of a batch, whose sum is minimized.

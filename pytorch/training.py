@@ -76,11 +76,11 @@ def new_training(
     parallel_model = ranks.distribute(model)
     if compile_model:
         parallel_model = compiled(parallel_model, compute.device)
-    teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
     if loss.is_recipe:
         return recipe_training(
             run, model, parallel_model, features, iterations, standardize, compute, compile_model
         )
+    teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=settings.learning_rate,

@@ -47,6 +47,7 @@ from utils.scoring.score_files import ranked, read_scores, write_scores
 from utils.scoring.sed_eval_scores import score_events
 from utils.scoring.text import averages_table, classes_table, intervals_table, tuned_table
 from utils.scoring.validation import ValidationSet, predicted_clips, read_reference, score_submission
+from utils.settings.group import differing
 from utils.settings.groups import ScoringSettings, Settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
@@ -144,19 +145,15 @@ def detector_of_run(
         batch_size=settings.loop.evaluation_batch_size,
         event_values=read_overrides(),
     )
-    for name, value in vars(detector.features).items():
-        now = getattr(settings.features, name)
-        if value != now:
-            raise SedError(
-                f"{path}: was trained with {name} = {value}, and now it is {now}; set it back, or train again"
-            )
+    for name in differing(detector.features, settings.features):
+        value, now = getattr(detector.features, name), getattr(settings.features, name)
+        raise SedError(
+            f"{path}: was trained with {name} = {value}, and now it is {now}; set it back, or train again"
+        )
     start_logging(paths.new_log(command))
-    for name, value in vars(detector.events).items():
-        now = getattr(settings.events, name)
-        if value != now:
-            logger.info(
-                f"{name} is {value}, as in the checkpoint; name it in a SED_CONFIG file to replace it"
-            )
+    for name in differing(detector.events, settings.events):
+        value = getattr(detector.events, name)
+        logger.info(f"{name} is {value}, as in the checkpoint; name it in a SED_CONFIG file to replace it")
     return detector
 
 

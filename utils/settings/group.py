@@ -78,8 +78,12 @@ class SettingsGroup:
 
 def differences(group: SettingsGroup, other: SettingsGroup) -> list[str]:
     """Return `name=value` of each setting that is not as in another one of the group, for a folder's name."""
-    mine = [(name, getattr(group, name)) for name in names_of(type(group))]
-    return [f"{name}={text_of(value)}" for name, value in mine if value != getattr(other, name)]
+    return [f"{name}={text_of(getattr(group, name))}" for name in differing(group, other)]
+
+
+def differing(group: SettingsGroup, other: SettingsGroup) -> list[str]:
+    """Return the names of the settings that are not as in another one of the group."""
+    return [name for name in names_of(type(group)) if getattr(group, name) != getattr(other, name)]
 
 
 def text_of(value: Any) -> str:

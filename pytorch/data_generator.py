@@ -145,9 +145,8 @@ def hold(features: Features, standardize: Standardizer, gpu_data_fraction: float
     arrays = (features.logmel, features.weak_target, features.strong_target)
     size = sum(array.nbytes for array in arrays if array is not None)
     logmel, *targets = (None if array is None else torch.from_numpy(array) for array in arrays)
-    if fits_on_gpu(
-        size, device, gpu_data_fraction
-    ):  # standardized a few clips at a time, as float64 takes twice the memory
+    if fits_on_gpu(size, device, gpu_data_fraction):
+        # Standardized a few clips at a time, as float64 takes twice the memory.
         logmel = torch.cat([standardize(clips) for clips in logmel.split(CLIPS_STANDARDIZED_AT_ONCE)])
         targets = [None if target is None else target.to(device) for target in targets]
     return HeldClips(features.names, logmel, *targets, standardize)
@@ -172,7 +171,6 @@ def gather(clips: HeldClips, indexes: np.ndarray, shard: Shard) -> Batch:
 
 def concatenate(parts: list[Features]) -> Features:
     """Return the clips of several subsets as one; it has the targets that all parts have."""
-
     if len(parts) == 1:
         return parts[0]
 

@@ -34,7 +34,7 @@ def load_training_subsets(
     Where the run holds nothing out, the validation clips join the subset that is annotated most like them.
     """
     subsets = {name: load_features(workspace, dataset_dir, name, settings) for name in run.data_types}
-    if LOSSES[run.loss_type].is_recipe:
+    if LOSSES[run.loss_type].is_recipe and run.training.holdout_fraction:
         subsets = {
             name: without_held_out(features, run.training.holdout_fraction)
             if features.weak_target is not None

@@ -4,7 +4,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -100,16 +100,15 @@ def plain_name(source: Source, is_whole: bool) -> tuple[str, str]:
 
 def with_distinct_names(clips: Sequence[PlannedClip]) -> list[PlannedClip]:
     """Return the clips with a number in those names that others have too, whatever the case."""
-    taken: dict[str, Source] = {}
+    taken: set[str] = set()
     result = []
     for one in clips:
         path, number, name = Path(one.clip.name), 1, one.clip.name
         while name.casefold() in taken:
             number += 1
             name = f"{path.stem}_{number}{path.suffix}"
-        taken[name.casefold()] = one.source
-        clip = Clip(name, one.clip.labels, one.clip.events)
-        result.append(PlannedClip(one.source, one.start, one.seconds, one.is_whole, clip))
+        taken.add(name.casefold())
+        result.append(replace(one, clip=replace(one.clip, name=name)))
     return result
 
 

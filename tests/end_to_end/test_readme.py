@@ -27,6 +27,8 @@ RUN_ELSEWHERE = (
     "bash runme.sh",
     "bash tests/run.sh",
     "utils/homemix.py",
+    "homemix_dataset",
+    "workspace/homemix",
     "git clone ",
     "torchrun ",
     "dask",

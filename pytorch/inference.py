@@ -30,7 +30,7 @@ from utils.audio.reading import clip_duration
 from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, read_durations, read_strong_table
-from utils.events.post_processing import PostProcessing
+from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.events.tuning import tune, write_tuned
 from utils.results.statistics import append_record, validation_key
@@ -46,7 +46,7 @@ from utils.scoring.psds_bootstrap import score_and_resample_psds
 from utils.scoring.score_files import ranked, read_scores, write_scores
 from utils.scoring.sed_eval_scores import score_events
 from utils.scoring.text import averages_table, classes_table, intervals_table, tuned_table
-from utils.scoring.validation import ValidationSet, predicted_clips, read_reference, score_submission
+from utils.scoring.validation import ValidationSet, read_reference, score_submission
 from utils.settings.group import differing
 from utils.settings.groups import ScoringSettings, Settings
 from utils.settings.overrides import read_overrides

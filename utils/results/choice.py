@@ -7,6 +7,7 @@ from utils.results.table import ScoredModel, best_model, read_evaluated_runs, sc
 from utils.system.errors import SedError
 from utils.system.words import did_you_mean
 from utils.workspace.paths import Workspace
+from utils.workspace.run import STUDENT
 
 BEST = "best"
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
@@ -64,4 +65,4 @@ def predict_command(checkpoint: Path, *options: str) -> str:
 
 def options_of(model: ScoredModel) -> list[str]:
     """Return the options of `predict` that a model needs besides its checkpoint."""
-    return ["--weights", model.weights] * (model.weights != "student") + ["--tuned"] * model.tuned
+    return ["--weights", model.weights] * (model.weights != STUDENT) + ["--tuned"] * model.tuned

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from utils.results.record_forms import VARIANTS
 from utils.results.statistics import validation_key
-from utils.results.table import VARIANTS, RunResults, ScoredModel
+from utils.results.table import RunResults, ScoredModel
 from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.text import interval_name, score_name
 from utils.system.errors import SedError, made_by

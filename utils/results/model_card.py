@@ -7,7 +7,7 @@ from typing import Any
 
 from utils.events.post_processing import PostProcessing
 from utils.results.statistics import validation_key
-from utils.results.table import RunResults, percent
+from utils.results.table import RunResults, ScoredModel, percent
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
 
@@ -143,10 +143,11 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
     """Return the scores on the validation clips, with the intervals that the statistics have."""
     key = validation_key(weights, tuned)
     records = [] if results is None else [*results.evaluations, *results.inferences]
-    scored = [record[key] for record in records if record["iteration"] == iteration and key in record]
+    scored = [record for record in records if record["iteration"] == iteration and key in record]
     if not scored:
         return [f"Not measured: run inference_validation, then make this card again, or {TO_FILL_IN}."]
-    scores = scored[-1]
+    model = ScoredModel(results, weights, scored[-1], tuned)
+    scores = model.scores
     metrics = {"event": scores["event"]} | {f"segment/{k}": m for k, m in scores["segment"].items()}
     paths = {"mAP": "mean_average_precision"}
     for name in metrics:
@@ -156,8 +157,7 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
     paths |= {name.upper(): f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})}
     intervals = intervals_in(scores)
     rows = [
-        [name, percent(value_at(scores, path)), interval_text(intervals, path)]
-        for name, path in paths.items()
+        [name, percent(model.score(path)), interval_text(intervals, path)] for name, path in paths.items()
     ]
     classwise = [
         [label, percent(rates["f1"])] for label, rates in scores["event"].get("classwise", {}).items()
@@ -169,14 +169,6 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
         "",
         *table(["class", "event-based F1"], classwise),
     ]
-
-
-def value_at(scores: Mapping[str, Any], path: str) -> float | None:
-    """Return the score at a path such as `event/macro/f1`."""
-    value: Any = scores
-    for key in path.split("/"):
-        value = value[key]
-    return value
 
 
 def intervals_in(scores: Mapping[str, Any]) -> Mapping[str, Sequence[float | None]]:

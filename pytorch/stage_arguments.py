@@ -1,7 +1,6 @@
 """The arguments that tell a run, shared by training and inference."""
 
 import argparse
-import hashlib
 from pathlib import Path
 
 from pytorch.compute import PRECISIONS
@@ -11,6 +10,7 @@ from utils.dataset.subsets import SUBSETS
 from utils.settings.groups import CommandDefaults, Settings
 from utils.system import command_line
 from utils.system.errors import SedError
+from utils.system.files import file_digest
 from utils.workspace.paths import Workspace
 from utils.workspace.run import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
 
@@ -152,23 +152,8 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         arguments.seed,
         arguments.mini_data,
         settings.recipe if LOSSES[arguments.loss_type].is_recipe else settings.training,
-        file_digest(arguments.initial_checkpoint) if arguments.initial_checkpoint else "",
+        file_digest(arguments.initial_checkpoint)[:DIGEST_LENGTH] if arguments.initial_checkpoint else "",
     )
-
-
-def file_digest(path: Path) -> str:
-    """Return what tells a file from others: the start of the SHA-256 of its content.
-
-    Raises
-    ------
-    SedError
-        If it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:DIGEST_LENGTH]
-    except OSError as error:
-        raise SedError(f"{path}: cannot be read: {error.strerror}; name a file that is there") from error
 
 
 def workspace_of(arguments: argparse.Namespace, settings: Settings) -> Workspace:

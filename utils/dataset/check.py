@@ -13,9 +13,8 @@ from utils.dataset.summary import beyond_hint, class_counts, count_beyond, descr
 from utils.dataset.tables import COLUMNS, Clip, read_rows
 from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
-from utils.system.words import name_key
+from utils.system.words import name_key, name_some
 
-NAMES_SHOWN = 3  # of the files of a kind
 PROBLEMS_SHOWN = 50
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
 
@@ -99,12 +98,9 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
     return report
 
 
-def name_some(names: list[str]) -> str:
+def count_and_some(names: list[str]) -> str:
     """Return the number of names and the first few names."""
-    if not names:
-        return "0"
-    more = ", …" if len(names) > NAMES_SHOWN else ""
-    return f"{len(names)} ({', '.join(names[:NAMES_SHOWN])}{more})"
+    return f"{len(names)} ({name_some(names)})" if names else "0"
 
 
 def describe_difference(what: str, number: int, expected: int) -> str:
@@ -132,15 +128,17 @@ def describe_report(
         if beyond or cut:
             lines.append(f"after the clip's end: {beyond_hint(report.events, beyond, cut, clip_seconds)}")
         if report.beyond_recording:
-            lines.append(f"with events after the recording's end: {name_some(report.beyond_recording)}")
+            lines.append(f"with events after the recording's end: {count_and_some(report.beyond_recording)}")
     lines += [
         f"found: {len(report.found)}",
-        f"missing: {name_some(report.missing)}",
-        f"unlisted: {name_some(report.unlisted)}",
-        f"unreadable: {name_some(report.unreadable)}",
+        f"missing: {count_and_some(report.missing)}",
+        f"unlisted: {count_and_some(report.unlisted)}",
+        f"unreadable: {count_and_some(report.unreadable)}",
     ]
     if report.near_misses:
-        lines.append(f"near misses: {name_some(report.near_misses)}; rename the files, or mend the table")
+        lines.append(
+            f"near misses: {count_and_some(report.near_misses)}; rename the files, or mend the table"
+        )
     if report.durations:
         seconds = np.array(list(report.durations.values()))
         lines.append(

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from utils.dataset.tables import Clip, read_rows, read_strong_table, read_unlabelled_table, read_weak_table
+from utils.dataset.tables import (
+    Clip,
+    read_rows,
+    read_strong_table,
+    read_unlabelled_table,
+    read_weak_table,
+    write_strong_table,
+    write_unlabelled_table,
+    write_weak_table,
+)
 from utils.settings.groups import Settings
 from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
@@ -69,6 +78,11 @@ def read_challenge_labels() -> list[str]:
 SUBSETS = read_subsets()
 
 
+def table_paths(dataset_dir: Path, subset: Subset) -> list[Path]:
+    """Return where a subset's table may lie; a table that is written lies at the first of these."""
+    return [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
+
+
 def find_table(dataset_dir: Path, subset: Subset) -> Path:
     """Return the path of a subset's table, which may end in .csv or .tsv.
 
@@ -81,7 +95,7 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
         raise SedError(
             f"{dataset_dir}: there is no such data set folder; set --dataset_dir to an existing one"
         )
-    candidates = [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
+    candidates = table_paths(dataset_dir, subset)
     found = [path for path in candidates if path.is_file()]
     if not found:
         raise SedError(
@@ -90,6 +104,24 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
     if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
         raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")
     return found[0]
+
+
+def read_table(
+    dataset_dir: Path, subset: Subset, labels: Sequence[str], problems: list[str] | None = None
+) -> list[Clip]:
+    """Read a subset's table; see `read_clips`."""
+    path = find_table(dataset_dir, subset)
+    if subset.annotation == "weak":
+        return read_weak_table(path, labels, problems)
+    if subset.annotation == "strong":
+        return read_strong_table(path, labels, problems=problems)
+    return read_unlabelled_table(path, problems)
+
+
+def write_table(dataset_dir: Path, subset: Subset, clips: Sequence[Clip]) -> None:
+    """Write a subset's table, in the challenge's layout."""
+    write = {"weak": write_weak_table, "strong": write_strong_table, "none": write_unlabelled_table}
+    write[subset.annotation](table_paths(dataset_dir, subset)[0], clips)
 
 
 def read_clips(
@@ -120,14 +152,9 @@ def read_clips(
     """
     require_settings_of(dataset_dir)
     subset = SUBSETS[data_type]
-    path = find_table(dataset_dir, subset)
-    if subset.annotation == "weak":
-        clips = read_weak_table(path, labels, problems)
-    elif subset.annotation == "strong":
-        clips = read_strong_table(path, labels, problems=problems)
-    else:
-        clips = read_unlabelled_table(path, problems)
+    clips = read_table(dataset_dir, subset, labels, problems)
     if not clips and not problems:
+        path = find_table(dataset_dir, subset)
         raise SedError(f"{path}: lists no clips; it must have rows below its header")
     return clips
 

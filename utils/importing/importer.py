@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from utils.audio.origin import table_digest
-from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
+from utils.dataset.subsets import SUBSETS, table_paths, write_table
 from utils.dataset.summary import class_counts, describe_counts
-from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
+from utils.dataset.tables import Clip, Event
 from utils.importing.annotations import ReadingOptions
 from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clips
 from utils.importing.settings_file import feature_values, settings_text
-from utils.importing.sources import Source, Sources, find_sources, name_some
+from utils.importing.sources import Source, Sources, find_sources
 from utils.importing.split import choose_validation, keep_some
 from utils.settings.groups import FeatureSettings, check_labels
 from utils.settings.overrides import DATASET_SETTINGS_NAME
@@ -26,7 +26,7 @@ from utils.system.errors import SedError
 from utils.system.files import claimed, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
-from utils.system.words import counted, did_you_mean
+from utils.system.words import counted, did_you_mean, name_some
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
@@ -320,16 +320,12 @@ def begin(output_dir: Path, record: dict[str, Any]) -> bool:
                 f"{output_dir}: was imported from other recordings, annotations or options; take another "
                 "--output_dir, or remove this folder"
             )
-        return any(table.is_file() for table in tables(output_dir, SUBSETS[VALIDATION]))
-    if any(table.is_file() for subset in SUBSETS.values() for table in tables(output_dir, subset)):
+        return any(table.is_file() for table in table_paths(output_dir, SUBSETS[VALIDATION]))
+    if any(table.is_file() for subset in SUBSETS.values() for table in table_paths(output_dir, subset)):
         raise SedError(f"{output_dir}: holds the tables of another data set; take another --output_dir")
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
     return False
-
-
-def tables(output_dir: Path, subset: Subset) -> list[Path]:
-    return [output_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
 
 
 def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], settings: str) -> None:
@@ -348,9 +344,7 @@ def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], setti
         with written_whole(path) as unfinished:
             unfinished.write_text(settings, encoding="utf-8")
     for name, part in subsets.items():
-        clips = [one.clip for one in part]
-        write = {"weak": write_weak_table, "strong": write_strong_table, "none": write_unlabelled_table}
-        write[SUBSETS[name].annotation](tables(output_dir, SUBSETS[name])[0], clips)
+        write_table(output_dir, SUBSETS[name], [one.clip for one in part])
 
 
 def report(

@@ -16,7 +16,7 @@ from utils.importing.annotations import (
     ReadingOptions,
     read_annotations,
 )
-from utils.system.words import counted, name_key
+from utils.system.words import counted, name_key, name_some
 
 OFFSET_TOLERANCE = 0.5  # s that an event may reach past its recording's end; it is cut there
 
@@ -65,10 +65,6 @@ class Sources:
     recordings: list[Source]
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-
-
-def name_some(names: Sequence[str], shown: int = 3) -> str:
-    return ", ".join(names[:shown]) + ", …" * (len(names) > shown)
 
 
 class Matcher:

@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
-from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
+from utils.dataset.subsets import SUBSETS, Subset, write_table
+from utils.dataset.tables import Clip, Event
 from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, synthesize_event
 from utils.system.files import make_folder
 from utils.system.log import logger
@@ -107,13 +107,7 @@ def make_subset(output_dir: Path, subset: Subset, clips_num: int, *, clip_second
         for index in range(clips_num)
     )
     clips = list(progress(made, f"Making {subset.data_type}", clips_num))
-    path = output_dir / f"{subset.table}{TABLE_SUFFIXES[0]}"
-    if subset.annotation == "weak":
-        write_weak_table(path, clips)
-    elif subset.annotation == "strong":
-        write_strong_table(path, clips)
-    else:
-        write_unlabelled_table(path, clips)
+    write_table(output_dir, subset, clips)
 
 
 def make_demo_dataset(

@@ -9,8 +9,8 @@ import soxr
 from numpy.random import Generator
 
 from utils.audio.reading import RESAMPLING_QUALITY
-from utils.dataset.subsets import SUBSETS, TABLE_SUFFIXES, Subset
-from utils.dataset.tables import Clip, Event, write_strong_table, write_unlabelled_table, write_weak_table
+from utils.dataset.subsets import SUBSETS, Subset, write_table
+from utils.dataset.tables import Clip, Event
 from utils.synthesis import soundbank
 from utils.synthesis.soundbank import LABELS, SoundBank
 from utils.system.files import make_folder
@@ -36,7 +36,6 @@ EVENT_LEVELS = (4.0, 24.0)  # dB above the background, root mean square of the p
 SHORTEST_PART_SECONDS = 0.25  # a shorter part of an event inside the clip is left out
 JOINING_GAP_SECONDS = 0.15  # events of a class with a shorter pause are one, as in the challenge's annotation
 PEAK = 0.95  # a louder clip is scaled down to this
-WRITERS = {"weak": write_weak_table, "strong": write_strong_table, "none": write_unlabelled_table}
 
 
 @dataclass(frozen=True)
@@ -162,4 +161,4 @@ def make_subset(output_dir: Path, data_type: str, clips_num: int, bank: SoundBan
     audio_folder = make_folder(output_dir / subset.audio_folder)
     made = (make_clip(audio_folder, subset, index, bank, seed) for index in range(clips_num))
     clips = list(progress(made, f"Making {data_type}", clips_num))
-    WRITERS[subset.annotation](output_dir / f"{subset.table}{TABLE_SUFFIXES[0]}", clips)
+    write_table(output_dir, subset, clips)

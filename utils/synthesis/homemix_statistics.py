@@ -7,21 +7,12 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from utils.dataset.subsets import SUBSETS, Subset, find_table
-from utils.dataset.tables import Clip, Event, read_strong_table, read_unlabelled_table, read_weak_table
+from utils.dataset.subsets import SUBSETS, read_table
+from utils.dataset.tables import Clip, Event
 from utils.synthesis.soundbank import LABELS
 from utils.system.errors import SedError
 
 Statistics = dict[str, str]  # what was measured: its value as text
-
-
-def read_table(dataset_dir: Path, subset: Subset) -> list[Clip]:
-    """Read a subset's table with HomeMix's labels, whatever the config's are."""
-    path = find_table(dataset_dir, subset)
-    if subset.annotation == "none":
-        return read_unlabelled_table(path)
-    read = read_weak_table if subset.annotation == "weak" else read_strong_table
-    return read(path, LABELS)
 
 
 def overlapped_seconds(events: Sequence[Event]) -> float:
@@ -96,7 +87,7 @@ def subset_statistics(dataset_dir: Path, data_type: str) -> Statistics:
         If its table is absent, wrong or empty, or a recording is absent.
     """
     subset = SUBSETS[data_type]
-    clips = read_table(dataset_dir, subset)
+    clips = read_table(dataset_dir, subset, LABELS)  # whatever the labels of the settings are
     if not clips:
         raise SedError(f"{dataset_dir}: {data_type} lists no clips; make the data set again")
     statistics = audio_statistics(dataset_dir / subset.audio_folder, clips)

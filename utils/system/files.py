@@ -51,8 +51,12 @@ def require_regular(path: Path) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Return a text that differs with the content of a file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Return the SHA-256 of a file's content; raises SedError where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SedError(f"{path}: cannot be read: {error.strerror}; name a file that is there") from error
 
 
 def is_same_file(descriptor: int, path: Path) -> bool:

@@ -1,6 +1,6 @@
 """Words of messages: numbers of things, and guesses what was meant by a name that is not known."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from unicodedata import normalize
 
@@ -23,6 +23,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `, did you mean Dog?` where a known name is like `name`, else no text."""
     guess = nearest(name, known)
     return f", did you mean {guess}?" if guess else ""
+
+
+def name_some(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first few names, and dots for the others."""
+    return ", ".join(names[:shown]) + ", …" * (len(names) > shown)
 
 
 def counted(number: int, noun: str) -> str:

@@ -1,6 +1,7 @@
 """A data set and settings so small that a whole training takes seconds, for tests that run many of them."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -33,6 +34,11 @@ EXTRACT = ("utils/features.py", "calculate_feature_for_all_audio_files", "--num_
 SCALAR = ("utils/features.py", "calculate_scalar", "--data_type", "train_weak")
 
 
+def heed_ctrl_c() -> None:
+    """Undo what a shell does to its background jobs, which the tests may be one of."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Small:
     """The small data set, and the commands that run on it."""
@@ -49,7 +55,7 @@ class Small:
         return run_well(*arguments, **self.environment)
 
     def start(self, *arguments: object) -> subprocess.Popen:
-        """Start a command in a process group of its own."""
+        """Start a command in a process group of its own, which Ctrl-C stops, even if the tests ignore it."""
         return subprocess.Popen(
             [sys.executable, PROJECT / str(arguments[0]), *map(str, arguments[1:])],
             stdout=subprocess.PIPE,
@@ -57,6 +63,7 @@ class Small:
             text=True,
             env=os.environ | self.environment,
             start_new_session=True,
+            preexec_fn=heed_ctrl_c,
         )
 
     def extract(self, workspace: Path, data_type: str) -> list[object]:

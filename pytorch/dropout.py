@@ -26,7 +26,8 @@ class Dropout(nn.Module):
         self.fraction = fraction
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or x.device.type != "cpu":
+        # What torch.compile generates draws random numbers of its own, and could not take a view of the mask.
+        if not self.training or x.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(x, self.fraction, self.training)
         dropped_values = round(self.fraction * BYTE_VALUES)
         kept = torch.empty_like(x, dtype=torch.bool)  # in the memory layout of x

@@ -326,3 +326,11 @@ def test_dropout_is_new_at_every_call_and_repeats_with_torchs_seed():
     torch.manual_seed(3)
     assert torch.equal(dropout(x), first)
     assert torch.equal(dropout.eval()(x), x)
+
+
+def test_dropout_can_be_compiled():
+    x = torch.ones(4, 8, 6, 5, requires_grad=True)
+    dropped = torch.compile(Dropout(0.5), backend="aot_eager", fullgraph=True)(x)
+    dropped.sum().backward()
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(x.grad, dropped.detach())

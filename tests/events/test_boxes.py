@@ -35,7 +35,11 @@ def test_an_event_from_the_start_or_to_the_end_reaches_there():
 
 def test_silence_has_no_boxes():
     assert boxes_of([0.0] * 20) == ([], [])
-    assert boxes_of([0.01] * 20) == ([], [])
+    assert boxes_of([0.001] * 20) == ([], [])
+
+
+def test_faint_event_is_a_box_so_that_a_low_threshold_of_psds_finds_it():
+    assert boxes_of([0.0] * 5 + [0.01] * 6 + [0.0] * 5)[0] == [[5, 11]]
 
 
 def test_deep_gap_separates_and_shallow_gap_joins():

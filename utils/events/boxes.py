@@ -7,7 +7,7 @@ detection, Interspeech 2024. Boxes do not depend on the threshold that their con
 import numpy as np
 
 SMALLEST_CHANGE = 1e-6  # of the summed probabilities; below it, there is none
-SMALLEST_MEAN = 0.05  # boxes of a lower mean probability are no events, and would hold others apart
+SMALLEST_MEAN = 0.005  # boxes of a lower mean probability are no events, and would hold others apart
 
 
 def change_points(probability: np.ndarray, step_outputs: int) -> np.ndarray:

@@ -187,17 +187,6 @@ def concatenate(parts: list[Features]) -> Features:
     )
 
 
-def chosen(features: Features, indexes: np.ndarray) -> Features:
-    """Return the clips at the ascending indexes."""
-    return Features(
-        [features.names[index] for index in indexes],
-        features.logmel[indexes],
-        None if features.weak_target is None else features.weak_target[indexes],
-        None if features.strong_target is None else features.strong_target[indexes],
-        features.clips_listed,
-    )
-
-
 def shuffled_indexes(clips_num: int, generator: np.random.Generator) -> Iterator[int]:
     """Yield the indexes of clips without end, each pass over them in a new order."""
     while True:

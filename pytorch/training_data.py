@@ -1,17 +1,13 @@
 """The clips that a run trains on, and the batches that it draws of them."""
 
-import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from pytorch.data_generator import (
     Batch,
     BatchPart,
     Shard,
     Standardizer,
-    chosen,
     concatenate,
     hold,
     mixed_batches,
@@ -34,28 +30,10 @@ def load_training_subsets(
     Where the run holds nothing out, the validation clips join the subset that is annotated most like them.
     """
     subsets = {name: load_features(workspace, dataset_dir, name, settings) for name in run.data_types}
-    if LOSSES[run.loss_type].is_recipe and run.training.holdout_fraction:
-        subsets = {
-            name: without_held_out(features, run.training.holdout_fraction)
-            if features.weak_target is not None
-            else features
-            for name, features in subsets.items()
-        }
     if run.holdout_fold == "none":
         host = SYNTHETIC if SYNTHETIC in subsets else run.data_types[0]
         subsets[host] = concatenate([subsets[host], validation])
     return subsets
-
-
-def held_out(names: Sequence[str], fraction: float) -> np.ndarray:
-    """Return the ascending indexes of the clips that a recipe does not train on: always the same ones."""
-    order = np.argsort([hashlib.sha1(name.encode()).hexdigest() for name in names])
-    return np.sort(order[: int(fraction * len(names))])
-
-
-def without_held_out(features: Features, fraction: float) -> Features:
-    """Return the clips that a recipe trains on."""
-    return chosen(features, np.delete(np.arange(len(features.names)), held_out(features.names, fraction)))
 
 
 def labelled_clips(subsets: dict[str, Features]) -> Features:

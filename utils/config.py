@@ -79,7 +79,6 @@ mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
 mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
 frequency_shift_bands = 1.0  # mel bands; clips are shifted by up to this up or down
 filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
-holdout_fraction = 0.0  # of the labelled training clips, which are not trained on
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved

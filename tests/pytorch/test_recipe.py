@@ -13,7 +13,7 @@ from pytorch.distributed import ALONE
 from pytorch.models import DESIGNS, create_model
 from pytorch.recipe import MovingAverage, learning_rate_factor
 from pytorch.training import new_training, training_step
-from pytorch.training_data import batches_of, held_out, without_held_out
+from pytorch.training_data import batches_of
 from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
@@ -141,16 +141,6 @@ def test_training_by_the_recipe_lowers_the_loss_of_annotated_clips():
     for name in ("framewise", "strong_clipwise", "clipwise"):
         values = [float(of_step[name].detach()) for of_step in terms]
         assert np.mean(values[-8:]) < 0.8 * np.mean(values[:8]), name
-
-
-def test_held_out_clips_are_the_same_for_every_run_and_not_trained_on():
-    features = some_features(ALL[1])
-    left_out = held_out(features.names, 0.2)
-    assert len(left_out) == 2
-    shuffled = list(reversed(features.names))
-    assert {shuffled[i] for i in held_out(shuffled, 0.2)} == {features.names[i] for i in left_out}
-    kept = without_held_out(features, 0.2)
-    assert set(kept.names) == set(features.names) - {features.names[i] for i in left_out}
 
 
 @pytest.mark.parametrize(("frames", "mel_bins"), [(640, 64), (500, 64), (321, 32), (64, 16)])

@@ -177,7 +177,6 @@ class RecipeSettings(SettingsGroup):
     mixup_alpha: float = setting(above=0)
     frequency_shift_bands: float = setting(at_least=0)
     filter_augment_gain: float = setting(at_least=0)
-    holdout_fraction: float = setting(at_least=0, below=1)
 
     def check_together(self) -> None:
         if self.warm_up_fraction + self.cosine_fraction > 1:
@@ -198,7 +197,6 @@ MEASURED_RECIPE = RecipeSettings(
     mixup_alpha=0.2,
     frequency_shift_bands=1.0,
     filter_augment_gain=4.0,
-    holdout_fraction=0.0,
 )
 
 

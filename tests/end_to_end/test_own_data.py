@@ -111,7 +111,10 @@ def test_one_training_is_run_and_the_last_line_leads_on(followed):
     assert output.count("=== train ") == 1
     assert "=== train train_synthetic recipe" in output
     assert "Settings of the data set: birds/settings.py" in output
-    assert (followed / "workspace/birds/report.html").is_file()
+    page = (followed / "workspace/birds/report.html").read_text()
+    assert "<title>Results: birds</title>" in page
+    assert "Strong audio, recipe" in page
+    assert "Synthetic audio" not in output + page
 
 
 def test_own_classes_are_detected_without_the_settings_file(followed, tmp_path):

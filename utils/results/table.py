@@ -25,7 +25,10 @@ from utils.workspace.run import STUDENT, Run
 
 MICRO = "micro"  # in the name of a column: all classes counted together
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
+EVENT_F1 = "event/macro/f1"  # the path of the score that tells the best model
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
+# The strongly labelled clips of the challenge's classes are synthetic; those of own classes need not be.
+NAMES_OF_OWN_CLIPS = SHORT_NAMES | {"train_synthetic": "strong"}
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ class RunResults:
     def title_with(self, seeds: str) -> str:
         """Return the title with other words in place of the seed."""
         run = self.run
-        audio = " + ".join(SHORT_NAMES[data_type] for data_type in run.data_types)
+        has_own_classes = list(self.features.labels) != read_challenge_labels()
+        names = NAMES_OF_OWN_CLIPS if has_own_classes else SHORT_NAMES
+        audio = " + ".join(names[data_type] for data_type in run.data_types)
         loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
         way = loss if run.is_recipe else f"{loss} loss"
         extras = [] if run.model_type == usual_model() else [run.model_type]
@@ -305,23 +310,29 @@ def grouped_by_seed(models: Sequence[ScoredModel]) -> list[ModelGroup]:
     return [ModelGroup(tuple(group)) for group in groups.values()]
 
 
-def best_model(models: list[ScoredModel]) -> ScoredModel:
-    """Return the model with the highest macro event F1, then mAP.
+def best_first(models: Sequence[ScoredModel]) -> list[ScoredModel]:
+    """Return the models by their macro event F1, then mAP, from the highest to the lowest.
 
-    It is one of the group whose mean over the seeds is highest, so that a lucky seed alone is not the best.
-    Models that were trained on the validation clips, or scored on a few of them, come after all others.
+    Those that differ only in their seed stand together, in the place of their mean, so that a lucky seed
+    alone is not the best. Models that were trained on the validation clips, or scored on a few of them, come
+    after all others.
     """
 
     def rank(group: Sequence[ScoredModel]) -> tuple[bool, bool, float, float]:
         run = group[0].results.run
         means = [
             np.mean([np.nan_to_num(model.score(path)) for model in group])
-            for path in ("event/macro/f1", "mean_average_precision")
+            for path in (EVENT_F1, "mean_average_precision")
         ]
         return run.holdout_fold != "none", not run.mini_data, *means
 
-    best = max((group.models for group in grouped_by_seed(models)), key=rank)
-    return max(best, key=lambda model: rank([model]))
+    groups = sorted((group.models for group in grouped_by_seed(models)), key=rank, reverse=True)
+    return [one for group in groups for one in sorted(group, key=lambda one: rank([one]), reverse=True)]
+
+
+def best_model(models: Sequence[ScoredModel]) -> ScoredModel:
+    """Return the first of the models, as `best_first` orders them."""
+    return best_first(models)[0]
 
 
 def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[str, str]:

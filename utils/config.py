@@ -89,6 +89,7 @@ scoring_workers = 8  # processes beside the training that score, at most; on few
 train_eval_clips = 500  # training clips that the training mAP is computed of, at most: it shows overfitting
 visualized_clips = 10  # clips that inference draws a figure of, where --visualize gives no number
 report_clips = 50  # clips in the results page, where --clips gives no number; one takes about 0.15 MB
+report_runs = 6  # runs to choose from there, where --runs gives no number; each computes the clips anew
 
 mini_data_clips = 10  # clips of a subset that --mini_data takes, to try the commands out
 mini_data_seed = 1234  # of the choice of these clips

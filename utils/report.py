@@ -1,11 +1,12 @@
 """Writes the results page of a workspace: one HTML file with scores and audible clips, for offline use.
 
 It shows the results table, the training curves and the scores of each class of all runs; with --dataset_dir
-also the errors of the best model, and a browser of validation clips with its events.
+also a browser of validation clips with the events and the errors of the best runs, one or two at a time.
 """
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,19 +19,28 @@ import numpy as np
 from utils.audio.inputs import open_fresh_features
 from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
-from utils.dataset.tables import read_strong_table
+from utils.dataset.tables import Clip, read_strong_table
 from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.results.page import write_page
-from utils.results.page_data import ClipReport, choose_model, make_clip_report, make_report, spread_over_f1
+from utils.results.page_data import (
+    ClipReport,
+    ShownModel,
+    make_report,
+    models_to_show,
+    shown_clip,
+    shown_model,
+    spread_over_f1,
+)
+from utils.results.page_media import frequency_ticks
 from utils.results.statistics import first_difference
-from utils.results.table import ScoredModel, read_evaluated_runs
-from utils.scoring.event_errors import judge_clips
+from utils.results.table import RunResults, ScoredModel, read_evaluated_runs
+from utils.scoring.event_errors import JudgedClip, judge_clips
 from utils.scoring.validation import read_reference
 from utils.settings.groups import Settings
 from utils.settings.overrides import read_overrides
 from utils.system import command_line
-from utils.system.errors import SedError
+from utils.system.errors import SedError, one_line
 from utils.system.files import file_digest
 from utils.workspace.paths import Workspace
 from utils.workspace.run import STUDENT, TEACHER
@@ -77,43 +87,99 @@ def run_model(
     return detector.probabilities(logmel), post_processing
 
 
-def report_clips(
-    workspace: Path, dataset_dir: Path, model: ScoredModel, count: int, settings: Settings
-) -> ClipReport:
-    """Judge a model's events in all validation clips, and put together what is shown of `count` clips."""
-    run, paths, features = model.results.run, model.results.paths, settings.features
-    if difference := first_difference(asdict(model.results.features), asdict(features)):
-        raise SedError(
-            f"{paths.settings}: the run shown was trained with {difference}; set it back, or choose "
-            "another --run"
-        )
+def judge_model(model: ScoredModel, reference: Sequence[Clip], settings: Settings) -> list[JudgedClip]:
+    """Judge the events that a model has submitted in all validation clips.
+
+    Raises
+    ------
+    SedError
+        If the submission is not there, or is not the one that has the scores.
+    """
+    paths = model.results.paths
     submission_path = paths.submission(model.record["iteration"], model.weights, model.tuned)
-    submission = read_strong_table(submission_path, features.labels)
+    submission = read_strong_table(submission_path, settings.features.labels)
     digest = file_digest(submission_path)
     if model.scores.get("submission_digest", digest) != digest:
         raise SedError(
             f"{submission_path}: is not the submission that has the scores in the table; make it again with "
             "pytorch/inference.py inference_validation"
         )
-    place = Workspace(workspace, features.folder_name, run.mini_data)
-    with open_fresh_features(place, dataset_dir, "validation", settings) as clips:
-        reference = read_reference(dataset_dir, "validation", clips, features.labels)
-        judged = judge_clips(
-            reference.clips,
-            submission,
-            onset_collar=settings.scoring.onset_collar,
-            offset_collar_fraction=settings.scoring.offset_collar_fraction,
+    return judge_clips(
+        reference,
+        submission,
+        onset_collar=settings.scoring.onset_collar,
+        offset_collar_fraction=settings.scoring.offset_collar_fraction,
+    )
+
+
+def report_clips(
+    workspace: Path,
+    dataset_dir: Path,
+    runs: list[RunResults],
+    models: list[ScoredModel],
+    settings: Settings,
+    *,
+    most_clips: int,
+    most_models: int,
+) -> ClipReport:
+    """Put together the clips, and what the first model and the next ones found in them.
+
+    A model of other features is left out, and so is one whose events are not there any more, with a line on
+    standard error. Of the first model, both are errors.
+
+    Parameters
+    ----------
+    workspace, dataset_dir : Path
+    runs : list of RunResults
+        All of the workspace.
+    models : list of ScoredModel
+        Those that can be shown, in this order.
+    settings : Settings
+    most_clips, most_models : int
+        How many are shown, at most.
+    """
+    features, first = settings.features, models[0].results
+    if difference := first_difference(asdict(first.features), asdict(features)):
+        raise SedError(
+            f"{first.paths.settings}: the run was trained with {difference}; set it back, or choose another "
+            "--run"
         )
-        indexes = spread_over_f1(judged, count)
-        logmel = clips.logmel[indexes]
-    return make_clip_report(
-        judged,
-        indexes,
-        logmel,
-        dataset_dir / SUBSETS["validation"].audio_folder,
-        *run_model(model, logmel, settings),
-        features=features,
-        scoring=settings.scoring,
+    place = Workspace(workspace, features.folder_name, first.run.mini_data)
+    with open_fresh_features(place, dataset_dir, "validation", settings) as stored:
+        reference = read_reference(dataset_dir, "validation", stored, features.labels).clips
+        judged = judge_model(models[0], reference, settings)
+        indexes = spread_over_f1(judged, most_clips)
+        logmel = stored.logmel[indexes]
+
+    def shown(model: ScoredModel, judged: list[JudgedClip]) -> ShownModel:
+        number = runs.index(model.results) + 1
+        return shown_model(model, number, judged, indexes, *run_model(model, logmel, settings))
+
+    shown_models = [shown(models[0], judged)]
+    for model in models[1:]:
+        if len(shown_models) == most_models:
+            break
+        run, of_features = model.results.run, model.results.features
+        if run.mini_data != first.run.mini_data or of_features != first.features:  # with other clips
+            continue
+        try:
+            shown_models.append(shown(model, judge_model(model, reference, settings)))
+        except SedError as error:
+            print(f"left out of the clips: {one_line(error)}", file=sys.stderr)
+    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
+    return ClipReport(
+        dataset=dataset_dir.resolve().name,
+        clips_judged=len(reference),
+        labels=features.labels,
+        onset_collar=settings.scoring.onset_collar,
+        offset_collar_fraction=settings.scoring.offset_collar_fraction,
+        clip_seconds=features.clip_seconds,
+        frequency_ticks=frequency_ticks(features),
+        clips=[
+            shown_clip(reference[index], logmel[place], audio_folder, features)
+            for place, index in enumerate(indexes)
+        ],
+        models=shown_models,
     )
 
 
@@ -121,11 +187,19 @@ def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
     """Write the results page, and print its path."""
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs = read_evaluated_runs(workspace)
-    model = choose_model(runs, arguments.run, arguments.weights)
+    models = models_to_show(runs, arguments.run, arguments.weights)
     clips = None
     if arguments.dataset_dir is not None:
-        clips = report_clips(workspace.root, arguments.dataset_dir, model, arguments.clips, settings)
-    report = make_report(workspace.root.resolve().name, runs, model, clips, settings.scoring)
+        clips = report_clips(
+            workspace.root,
+            arguments.dataset_dir,
+            runs,
+            models,
+            settings,
+            most_clips=arguments.clips,
+            most_models=arguments.runs,
+        )
+    report = make_report(workspace.root.resolve().name, runs, models, clips, settings.scoring)
     path = arguments.output or workspace.report
     write_page(path, f"Results: {report.workspace}", asdict(report))
     if clips is None:
@@ -153,10 +227,18 @@ def main() -> None:
         help=f"clips in the browser, at most; default {settings.defaults.report_clips}",
     )
     parser.add_argument(
+        "--runs",
+        type=command_line.positive_int,
+        metavar="COUNT",
+        default=settings.defaults.report_runs,
+        help="runs whose events the page can show, at most: the best ones, where the teacher's weights and "
+        f"tuned thresholds count as runs of their own; default {settings.defaults.report_runs}",
+    )
+    parser.add_argument(
         "--run",
         type=command_line.positive_int,
         metavar="NUMBER",
-        help="run whose errors and clips are shown, as numbered in the page; default: the best one",
+        help="run that the verdict is on and that is shown first, as numbered in the page; default: the best",
     )
     parser.add_argument(
         "--weights", choices=(STUDENT, TEACHER), help="whose events are shown; default: the better ones"

@@ -22,12 +22,12 @@ from tests.settings_for_tests import SETTINGS
 from utils.audio.logmel import logmel_of_clip
 from utils.audio.reading import read_clip
 from utils.dataset.subsets import read_clips
-from utils.dataset.tables import Clip, Event, write_strong_table
+from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
 from utils.events.post_processing import POST_PROCESSINGS, DoubleThreshold, class_post_processing
 from utils.events.tuning import TunedClass, write_tuned
 from utils.report import write_report
 from utils.results.page import json_for_script
-from utils.results.page_data import choose_model, spread_over_f1, thresholds_of
+from utils.results.page_data import models_to_show, spread_over_f1, thresholds_of
 from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
 from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings
 from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_table
@@ -67,20 +67,40 @@ def predictions_with_every_verdict(reference: list[Clip]) -> tuple[list[Clip], d
     return submission, verdicts
 
 
-def workspace_with_submission(trained: Trained, root: Path, submission: list[Clip]) -> Workspace:
-    """A workspace like that of `trained`, in which the model has submitted something else."""
-    for kind in ("features", "scalars", "checkpoints"):
-        (root / kind).symlink_to(trained.workspace.root / kind)
-    shutil.copytree(trained.workspace.statistics, root / "statistics")
-    workspace = workspace_at(root)
-    paths = workspace.run_paths(trained.run)
+def submit(trained: Trained, paths: RunPaths, submission: list[Clip]) -> None:
+    """Let a run, whose statistics are those of `trained`, have submitted something else."""
     write_strong_table(paths.submission(2), submission, list_eventless=False)
     scored = file_digest(trained.paths.submission(2))
     for statistics in (paths.training_statistics, paths.inference_statistics):
         if statistics.is_file():
             text = statistics.read_text()
             statistics.write_text(text.replace(scored, file_digest(paths.submission(2))))
+
+
+def workspace_with_submission(trained: Trained, root: Path, submission: list[Clip]) -> Workspace:
+    """A workspace like that of `trained`, in which the model has submitted something else."""
+    for kind in ("features", "scalars", "checkpoints"):
+        (root / kind).symlink_to(trained.workspace.root / kind)
+    shutil.copytree(trained.workspace.statistics, root / "statistics")
+    workspace = workspace_at(root)
+    submit(trained, workspace.run_paths(trained.run), submission)
     return workspace
+
+
+def add_seed(trained: Trained, workspace: Workspace, submission: list[Clip]) -> RunPaths:
+    """Add a run of another seed, with the same scores and weights but another submission."""
+    seed = trained.run.seed + 1
+    paths = workspace.run_paths(replace(trained.run, seed=seed))
+    shutil.copytree(trained.paths.statistics, paths.statistics)
+    text = paths.settings.read_text()
+    paths.settings.write_text(text.replace(f'"seed": {trained.run.seed}', f'"seed": {seed}'))
+    checkpoints = workspace.root / "checkpoints"
+    if checkpoints.is_symlink():
+        checkpoints.unlink()
+        shutil.copytree(trained.workspace.root / "checkpoints", checkpoints)
+    shutil.copytree(trained.paths.checkpoint(2).parent, paths.checkpoint(2).parent)
+    submit(trained, paths, submission)
+    return paths
 
 
 @pytest.fixture(scope="module")
@@ -96,10 +116,22 @@ def every_verdict(trained, tmp_path_factory) -> tuple[Path, dict[str, set[str]]]
     return workspace.report, verdicts
 
 
-def make_report(trained: Trained, root: Path, *, clips: int, output: Path | None = None) -> None:
+@pytest.fixture(scope="module")
+def two_runs(trained, tmp_path_factory) -> Workspace:
+    """A workspace with a page of two runs: one with events of every verdict, one that detected nothing."""
+    reference = read_clips(trained.dataset_dir, "validation", FEATURES.labels)
+    submission, _ = predictions_with_every_verdict(reference)
+    workspace = workspace_with_submission(trained, tmp_path_factory.mktemp("two_runs"), submission)
+    add_seed(trained, workspace, [])
+    make_report(trained, workspace.root, clips=5)
+    return workspace
+
+
+def make_report(trained: Trained, root: Path, *, clips: int, output: Path | None = None, **options) -> None:
     """Write the page of a workspace on the data set of `trained`."""
     place = {"workspace": root, "dataset_dir": trained.dataset_dir, "output": output}
-    write_report(Namespace(**place, clips=clips, run=None, weights=None), SETTINGS)
+    others = {"run": None, "weights": None, "runs": 6} | options
+    write_report(Namespace(**place, clips=clips, **others), SETTINGS)
 
 
 def delay_samples(samples: np.ndarray, original: np.ndarray) -> int:
@@ -115,18 +147,58 @@ def test_page_shows_the_verdict_of_every_event(every_verdict, trained):
     clips = read_clips(trained.dataset_dir, "validation", FEATURES.labels)
     reference = {clip.name: clip for clip in clips}
     assert {clip["name"] for clip in shown["clips"]} == set(reference)
-    for clip in shown["clips"]:
-        events = clip["reference"] + clip["predicted"]
-        assert {judged["verdict"] for judged in events} == verdicts[clip["name"]]
-        annotated = [judged["event"] for judged in clip["reference"]]
-        assert annotated == [vars(event) for event in reference[clip["name"]].events]
-    counted = [sum(of_label.values()) for of_label in shown["reference_verdicts"].values()]
+    (model,) = shown["models"]
+    for clip, found in zip(shown["clips"], model["clips"], strict=True):
+        of_predicted = {judged["verdict"] for judged in found["predicted"]}
+        assert of_predicted | {*found["reference_verdicts"]} == verdicts[clip["name"]]
+        assert clip["reference"] == [vars(event) for event in reference[clip["name"]].events]
+        assert len(found["reference_verdicts"]) == len(clip["reference"])
+    counted = [sum(of_label.values()) for of_label in model["reference_verdicts"].values()]
     assert sum(counted) == sum(len(clip.events) for clip in reference.values())
-    assert sum(map(sum, shown["confusion"])) > 0
+    assert sum(map(sum, model["confusion"])) > 0
+
+
+def test_page_holds_the_events_of_every_run_and_each_clip_once(two_runs, trained, tmp_path):
+    shown = page_data(two_runs.report)["clips"]
+    assert [model["number"] for model in shown["models"]] == [1, 2]
+    for model, run in zip(shown["models"], read_runs(two_runs), strict=True):
+        assert model["title"] == run.title
+        submitted = {c.name: c.events for c in read_strong_table(run.paths.submission(2), FEATURES.labels)}
+        for clip, found in zip(shown["clips"], model["clips"], strict=True):
+            events = [judged["event"] for judged in found["predicted"]]
+            assert events == [vars(event) for event in submitted.get(clip["name"], ())]
+            assert len(found["frame_probabilities"]) == FEATURES.classes_num
+    assert two_runs.report.read_text().count("data:audio/mpeg") == len(shown["clips"]) == 5
+    make_report(trained, two_runs.root, clips=5, output=tmp_path / "one.html", runs=1)
+    more = two_runs.report.stat().st_size - (tmp_path / "one.html").stat().st_size
+    assert 0 < more < 5 * 5000, "bytes of a further run"
+
+
+def test_page_shows_the_chosen_run_first_and_as_many_as_asked_for(two_runs, trained, tmp_path):
+    output = tmp_path / "page.html"
+    make_report(trained, two_runs.root, clips=5, output=output, run=2)
+    data = page_data(output)
+    assert [model["number"] for model in data["clips"]["models"]] == [2, 1]
+    assert data["shown_title"] == data["clips"]["models"][0]["title"] == data["class_scores"][0]["title"]
+    make_report(trained, two_runs.root, clips=5, output=output, run=2, runs=1)
+    assert [model["number"] for model in page_data(output)["clips"]["models"]] == [2]
+
+
+def test_run_whose_events_are_gone_is_left_out_of_the_clips(trained, tmp_path, capsys):
+    workspace = workspace_with_submission(trained, tmp_path, [])
+    gone = add_seed(trained, workspace, []).submission(2)
+    gone.unlink()
+    make_report(trained, tmp_path, clips=1)
+    data = page_data(workspace.report)
+    assert [model["number"] for model in data["clips"]["models"]] == [1]
+    assert len(data["class_scores"]) == 2
+    assert f"left out of the clips: {gone}" in capsys.readouterr().err
 
 
 def test_page_holds_the_recordings_spectrograms_and_probabilities(every_verdict, trained):
-    for clip in page_data(every_verdict[0])["clips"]["clips"]:
+    shown = page_data(every_verdict[0])["clips"]
+    (model,) = shown["models"]
+    for clip, found in zip(shown["clips"], model["clips"], strict=True):
         samples, rate = soundfile.read(io.BytesIO(content(clip["audio"])))
         original = read_clip(trained.dataset_dir / "audio/validation" / clip["name"], FEATURES)
         assert rate == FEATURES.sample_rate
@@ -134,8 +206,8 @@ def test_page_holds_the_recordings_spectrograms_and_probabilities(every_verdict,
         assert delay_samples(samples, original) == 0
         image = Image.open(io.BytesIO(content(clip["spectrogram"])))
         assert image.size == (FEATURES.clip_frames, FEATURES.mel_bins)
-        assert len(clip["clip_probabilities"]) == FEATURES.classes_num
-        outputs = {len(base64.b64decode(text)) for text in clip["frame_probabilities"]}
+        assert len(found["clip_probabilities"]) == FEATURES.classes_num
+        outputs = {len(base64.b64decode(text)) for text in found["frame_probabilities"]}
         assert outputs == {FEATURES.clip_frames // 8}  # the model gives out one for eight frames
 
 
@@ -144,7 +216,7 @@ def test_page_has_the_rows_of_the_results_table(every_verdict, trained):
     header, rows = results_table(read_runs(trained.workspace), SETTINGS.scoring, single_runs=True)
     assert data["columns"] == header
     assert [row["cells"] for row in data["rows"]] == [row.cells for row in rows]
-    assert [(row["numbers"], row["is_best"], row["is_shown"]) for row in data["rows"]] == [("1", True, True)]
+    assert [(row["numbers"], row["is_best"]) for row in data["rows"]] == [("1", True)]
     assert data["rows"][0]["runs"] == []
 
 
@@ -177,7 +249,7 @@ def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
     workspace = workspace_with_submission(trained, tmp_path, [])
     (tmp_path / "checkpoints").unlink()
     make_report(trained, tmp_path, clips=1)
-    (clip,) = page_data(workspace.report)["clips"]["clips"]
+    ((clip,),) = (model["clips"] for model in page_data(workspace.report)["clips"]["models"])
     assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
 
 
@@ -186,7 +258,7 @@ def test_checkpoint_of_an_earlier_training_gives_no_probabilities(trained, tmp_p
     paths = workspace.run_paths(trained.run)
     write_run_settings(paths.settings, trained.run, features=FEATURES, precision="auto", resume=False)
     make_report(trained, tmp_path, clips=1)
-    (clip,) = page_data(workspace.report)["clips"]["clips"]
+    ((clip,),) = (model["clips"] for model in page_data(workspace.report)["clips"]["models"])
     assert clip["clip_probabilities"] == clip["frame_probabilities"] == []
 
 
@@ -219,7 +291,7 @@ def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
     make_report(trained, tmp_path, clips=1)
     data = page_data(workspace.report)
     assert data["shown_title"].endswith(", tuned")
-    assert data["clips"]["thresholds"] == [
+    assert data["clips"]["models"][0]["thresholds"] == [
         {"frames": [round(0.01 * index, 2), 0.8], "clip": 0.3} for index in range(FEATURES.classes_num)
     ]
 
@@ -227,8 +299,8 @@ def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
 def test_run_with_other_features_has_no_clips(trained):
     with_other_mel = replace(SETTINGS, features=replace(FEATURES, mel_bins=16))
     place = {"workspace": trained.workspace.root, "dataset_dir": trained.dataset_dir, "output": None}
-    with pytest.raises(SedError, match="the run shown was trained with mel_bins = 64, but now it is 16"):
-        write_report(Namespace(**place, clips=1, run=None, weights=None), with_other_mel)
+    with pytest.raises(SedError, match="the run was trained with mel_bins = 64, but now it is 16"):
+        write_report(Namespace(**place, clips=1, run=None, weights=None, runs=1), with_other_mel)
 
 
 def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
@@ -244,10 +316,10 @@ def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
 def test_what_cannot_be_shown_is_said(trained, tmp_path):
     assert_user_error(run_command("utils/report.py", "--workspace", tmp_path), "there are no results yet")
     runs = read_runs(trained.workspace)
-    assert choose_model(runs, 1, STUDENT).results == runs[0]
+    assert models_to_show(runs, 1, STUDENT)[0].results == runs[0]
     for number, weights in ((2, None), (None, TEACHER)):
         with pytest.raises(SedError, match="no such run has been validated"):
-            choose_model(runs, number, weights)
+            models_to_show(runs, number, weights)
 
 
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.results.test_report import every_verdict, page_data  # noqa: F401 (a fixture)
+from tests.results.test_report import every_verdict, page_data, two_runs  # noqa: F401 (fixtures)
 from utils.results.page import write_page
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY
 
@@ -106,7 +106,7 @@ def test_single_runs_of_several_seeds_are_one_click_away(browser, every_verdict,
     data = page_data(every_verdict[0])
     (row,) = data["rows"]
     row |= {"details": ["95 % interval", *["1.0–2.0"] * (len(row["cells"]) - 1)]}
-    runs = [row | {"numbers": number, "is_shown": number == "2"} for number in "12"]
+    runs = [row | {"numbers": number} for number in "12"]
     data["rows"] = [row | {"numbers": "1-2", "runs": runs}]
     write_page(tmp_path / "seeds.html", "Seeds", data)
     page = open_page(browser, tmp_path / "seeds.html", DESKTOP)
@@ -118,7 +118,6 @@ def test_single_runs_of_several_seeds_are_one_click_away(browser, every_verdict,
     assert button.get_attribute("aria-expanded") == "true"
     assert [line.is_visible() for line in lines.all()] == [True, True, True]
     assert [line.inner_text().count("1.0–2.0") for line in lines.all()] == [len(row["cells"]) - 1] * 3
-    assert ["(shown above)" in line.inner_text() for line in lines.all()] == [False, False, True]
     button.click()
     assert [line.is_visible() for line in lines.all()] == [True, False, False]
     assert page.complaints == []
@@ -141,10 +140,14 @@ def test_filters_leave_the_clips_that_have_such_errors(page, verdicts):
 
 
 def test_class_filter_leaves_the_clips_with_events_of_the_class(page, every_verdict):  # noqa: F811
-    clips = page_data(every_verdict[0])["clips"]["clips"]
+    shown = page_data(every_verdict[0])["clips"]
+    events = {
+        clip["name"]: {event["label"] for event in clip["reference"]}
+        | {judged["event"]["label"] for judged in found["predicted"]}
+        for clip, found in zip(shown["clips"], shown["models"][0]["clips"], strict=True)
+    }
     for label in ("Speech", "Dog", "Frying"):
         page.select_option("#filter-class", label)
-        events = {c["name"]: {j["event"]["label"] for j in c["reference"] + c["predicted"]} for c in clips}
         assert set(listed(page)) == {name for name, labels in events.items() if label in labels}
 
 
@@ -157,11 +160,11 @@ def test_filters_that_no_clip_fits_say_so(page):
 def test_clips_are_sorted_by_f1(page, verdicts):
     right = clip_with(verdicts, {CORRECT})
     page.select_option("#sort", "F1, highest first")
-    f1 = page.evaluate("listed.map(clip => clip.f1)")
+    f1 = page.evaluate("listed.map(f1)")
     assert f1 == sorted(f1, reverse=True)
     assert right in listed(page)[: f1.count(1.0)]
     page.select_option("#sort", "F1, lowest first")
-    assert page.evaluate("listed.map(clip => clip.f1)") == sorted(f1)
+    assert page.evaluate("listed.map(f1)") == sorted(f1)
     page.select_option("#sort", "name")
     assert listed(page) == sorted(listed(page))
 
@@ -176,11 +179,13 @@ def test_verdict_comes_first_and_clips_second(page, every_verdict):  # noqa: F81
     assert event_f1 == f"{100 * data['event_f1']:.1f} %"
     assert scored[weakest.split(",")[0]] == min(scored.values())
     missed, predicted = confusion.split(",")[0].split(" taken for ")
-    counts = data["clips"]["confusion"]
+    counts = data["clips"]["models"][0]["confusion"]
     labels = data["clips"]["labels"]
     most = max(counts[i][j] for i in range(len(labels)) for j in range(len(labels)) if i != j)
     assert counts[labels.index(missed)][labels.index(predicted)] == most
-    assert data["date"] in page.locator("#verdict-note").inner_text()
+    note = page.locator("#verdict-note").inner_text()
+    assert data["date"] in note
+    assert f"on the validation clips of {data['clips']['dataset']}." in note
     assert ["model_type", "Cnn_9layers_MaxPooling"] in data["settings"]
     page.locator("#verdict summary").click()
     assert page.locator("#settings-table tr").count() == len(data["settings"]) > 20
@@ -199,7 +204,7 @@ def test_click_on_an_event_plays_it(page, verdicts, every_verdict):  # noqa: F81
     name = clip_with(verdicts, {WRONG_BOUNDARY})
     show(page, name)
     clip = next(c for c in page_data(every_verdict[0])["clips"]["clips"] if c["name"] == name)
-    last = max(clip["reference"], key=lambda judged: judged["event"]["onset"])["event"]
+    last = max(clip["reference"], key=lambda event: event["onset"])
     lane = page.locator(f'.lane[data-label="{last["label"]}"]')
     lane.locator(".reference .event").last.click()
     assert last["onset"] - SECONDS_APART <= player_time(page) <= last["offset"] + SECONDS_APART
@@ -223,7 +228,7 @@ def test_events_stand_where_the_spectrogram_has_their_time(page, verdicts, every
     show(page, name)
     clip = next(c for c in page_data(every_verdict[0])["clips"]["clips"] if c["name"] == name)
     picture = page.locator("#spectrogram").bounding_box()
-    onsets = [round(judged["event"]["onset"], 2) for judged in clip["reference"]]
+    onsets = [round(event["onset"], 2) for event in clip["reference"]]
     boxes = [event.bounding_box() for event in page.locator(".reference .event").all()]
     found = [10 * (box["x"] - picture["x"]) / picture["width"] for box in boxes]
     assert sorted(found) == pytest.approx(sorted(onsets), abs=SECONDS_APART)
@@ -264,6 +269,58 @@ def test_tab_reaches_filters_list_player_and_events(page, verdicts):
     assert page.locator(".event").last.evaluate("event => getComputedStyle(event).outlineStyle") == "solid"
 
 
+@pytest.fixture
+def page_of_two(browser, two_runs) -> Iterator:  # noqa: F811
+    page = open_page(browser, two_runs.report, DESKTOP)
+    yield page
+    assert page.complaints == []
+    page.close()
+
+
+def missed_in_table(page) -> str:
+    """How many reference events the table of errors says were missed."""
+    return page.locator("#verdict-table tfoot td").nth(3).inner_text()
+
+
+def test_another_run_can_be_chosen(page_of_two, verdicts, two_runs):  # noqa: F811
+    page, clips = page_of_two, page_data(two_runs.report)["clips"]
+    show(page, clip_with(verdicts, {CORRECT}))
+    assert page.locator(".predicted .event").count() > 0
+    before = page.locator("#errors-model").inner_text(), missed_in_table(page)
+    page.select_option("#run-a", "1")
+    assert page.locator(".predicted .event").count() == 0
+    assert page.locator(".reference .missed").count() == page.locator(".reference .event").count() > 0
+    page.select_option("#filter-error", MISSED)
+    assert len(listed(page)) == sum(bool(clip["reference"]) for clip in clips["clips"])
+    assert page.locator("#errors-model").inner_text() == clips["models"][1]["title"] != before[0]
+    assert missed_in_table(page) == str(sum(len(clip["reference"]) for clip in clips["clips"])) != before[1]
+    assert page.locator("#verdict-note").inner_text().startswith(f"Of {clips['models'][0]['title']}")
+
+
+def test_two_runs_stand_side_by_side(page_of_two, verdicts):
+    page = page_of_two
+    right, undetected = clip_with(verdicts, {CORRECT}), clip_with(verdicts, {MISSED})
+    show(page, right)
+    page.evaluate("document.getElementById('player').currentTime = 3")
+    single = page.locator(".lane .curve").count()
+    page.select_option("#run-b", "1")
+    assert player_time(page) == 3
+    labels = page.locator(".lane").first.locator(".row-label span").all_inner_texts()
+    assert labels == ["Reference", "Run A", "Probability", "Run B", "Probability"]
+    assert page.locator(".lane .curve").count() == 2 * single
+    first = page.locator(".reference .event").first
+    assert first.inner_text() == "✓ ?"
+    assert first.get_attribute("title").endswith(": correct in A, missed in B")
+    assert page.locator(".clip-option[aria-selected] small").all_inner_texts()[1].startswith("B: F1 0 %, ")
+    show(page, undetected)
+    assert page.locator(".reference .missed").count() == page.locator(".reference .event").count() > 0
+    page.select_option("#sort", "F1 of A and B, most different first")
+    assert listed(page)[0] == right
+    page.select_option("#run-b", "")
+    assert page.locator("#sort").input_value() == "F1, lowest first"
+    assert page.locator(".lane").first.locator(".row-label span").count() == 3
+
+
 def test_all_classes_can_be_shown(page):
     page.check("#all-classes")
     assert page.locator(".lane").count() == 10
@@ -276,8 +333,9 @@ def test_runs_can_be_hidden_in_the_curves(page):
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE])
-def test_nothing_is_wider_than_the_window(browser, every_verdict, viewport):  # noqa: F811
-    page = open_page(browser, every_verdict[0], viewport)
+def test_nothing_is_wider_than_the_window(browser, two_runs, viewport):  # noqa: F811
+    page = open_page(browser, two_runs.report, viewport)
+    page.select_option("#run-b", "1")
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert page.locator(".event, .lane").count() > 0
     page.close()

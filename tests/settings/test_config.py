@@ -133,6 +133,7 @@ WRONG_LINES = {
     "train_eval_clips = 0": "train_eval_clips must be at least 1",
     "visualized_clips = 0": "visualized_clips must be at least 1",
     "report_clips = 0": "report_clips must be at least 1",
+    "report_runs = 0": "report_runs must be at least 1",
     "mini_data_clips = 0": "mini_data_clips must be at least 1",
     "mini_data_seed = -1": "mini_data_seed must be at least 0",
     # Import

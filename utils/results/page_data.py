@@ -1,4 +1,4 @@
-"""The data of the results page: scores and curves of all runs, errors and clips of one model."""
+"""The data of the results page: scores and curves of all runs, clips, and what models found in them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from utils.audio.reading import read_clip
+from utils.dataset.tables import Clip, Event
 from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, MedianFilter, PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.results.figures import curve_scores
-from utils.results.page_media import data_uri, frequency_ticks, mp3, probability_text, spectrogram_png
+from utils.results.page_media import data_uri, mp3, probability_text, spectrogram_png
 from utils.results.statistics import validation_key, value_at
 from utils.results.table import (
+    EVENT_F1,
     ResultRow,
     RunResults,
     ScoredModel,
+    best_first,
     best_model,
     described_numbers,
     results_table,
@@ -57,8 +60,8 @@ class TableRow:
         Of its runs; empty for a published result.
     cells, details : list of str
         See `utils.results.table.ResultRow`.
-    is_best, is_shown : bool
-        Whether the best model, and the one whose errors are shown, is in this row.
+    is_best : bool
+        Whether the best model is in this row.
     runs : list of TableRow
         The single runs of a row of several that differ only in their seed.
     """
@@ -67,7 +70,6 @@ class TableRow:
     cells: list[str]
     details: list[str]
     is_best: bool
-    is_shown: bool
     runs: list["TableRow"]
 
 
@@ -109,70 +111,112 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class ShownClip:
-    """A clip in the browser.
+    """A clip in the browser: what is the same whichever model is looked at.
 
     Attributes
     ----------
     name : str
-    f1 : float
-        Event-based, of this clip alone.
     spectrogram, audio : str
         Data URIs.
-    reference, predicted : list of JudgedEvent
+    reference : tuple of Event
+    """
+
+    name: str
+    spectrogram: str
+    audio: str
+    reference: tuple[Event, ...]
+
+
+@dataclass(frozen=True)
+class FoundInClip:
+    """What a model found in a clip of the browser.
+
+    Attributes
+    ----------
+    f1 : float
+        Event-based, of this clip alone.
+    reference_verdicts : list of str
+        Of each reference event.
+    predicted : tuple of JudgedEvent
     clip_probabilities : list of float, length classes; empty without a checkpoint
     frame_probabilities : list of str, length classes
         One byte for each output of the model, see `probability_text`; empty without a checkpoint.
     """
 
-    name: str
     f1: float
-    spectrogram: str
-    audio: str
-    reference: tuple[JudgedEvent, ...]
+    reference_verdicts: list[str]
     predicted: tuple[JudgedEvent, ...]
     clip_probabilities: list[float]
     frame_probabilities: list[str]
 
 
 @dataclass(frozen=True)
-class ClipReport:
-    """The verdicts on the events of all validation clips, and the clips in the browser.
+class ShownModel:
+    """The verdicts on a model's events in all validation clips, and what it found in those of the browser.
 
     Attributes
     ----------
-    clips_judged : int
-        Number of clips that the counts are of.
-    labels : sequence of str
+    number : int
+        Of the run, from 1.
+    title : str
+    event_f1 : float
+        Macro average.
     reference_verdicts, predicted_verdicts : dict
         Number of events by label and verdict.
     confusion : list of list of int
         See `utils.scoring.event_errors.confusion`.
-    onset_collar, offset_collar_fraction : float
-        The tolerances: s, and fraction of the reference event's length.
-    clip_seconds : float
     thresholds : list of Thresholds, length classes; empty without a checkpoint
-    frequency_ticks : list of (Hz, height)
-    clips : list of ShownClip
+    clips : list of FoundInClip
+        In the order of `ClipReport.clips`.
     """
 
-    clips_judged: int
-    labels: Sequence[str]
+    number: int
+    title: str
+    event_f1: float
     reference_verdicts: dict[str, dict[str, int]]
     predicted_verdicts: dict[str, dict[str, int]]
     confusion: list[list[int]]
+    thresholds: list[Thresholds]
+    clips: list[FoundInClip]
+
+
+@dataclass(frozen=True)
+class ClipReport:
+    """The clips in the browser, and the models whose events can be shown in them.
+
+    Attributes
+    ----------
+    dataset : str
+        Name of the data set.
+    clips_judged : int
+        Number of clips that the models' counts are of.
+    labels : sequence of str
+    onset_collar, offset_collar_fraction : float
+        The tolerances: s, and fraction of the reference event's length.
+    clip_seconds : float
+    frequency_ticks : list of (Hz, height)
+    clips : list of ShownClip
+    models : list of ShownModel
+        The first one is shown at first, and the clips are spread over its F1.
+    """
+
+    dataset: str
+    clips_judged: int
+    labels: Sequence[str]
     onset_collar: float
     offset_collar_fraction: float
     clip_seconds: float
-    thresholds: list[Thresholds]
     frequency_ticks: list[tuple[int, float]]
     clips: list[ShownClip]
+    models: list[ShownModel]
 
 
 @dataclass(frozen=True)
 class Report:
     """All that the page shows; without a data set there are no clips.
 
-    `date` is when the page was made; `event_f1` (macro average) and `settings` are of the shown model.
+    `date` is when the page was made. The verdict is on the model of `shown_title`; `event_f1` (macro average)
+    and `settings` are its own.
     """
 
     workspace: str
@@ -191,8 +235,8 @@ class Report:
     clips: ClipReport | None
 
 
-def choose_model(runs: list[RunResults], number: int | None, weights: str | None) -> ScoredModel:
-    """Return the model whose errors and clips are shown: the best one of the given run and weights.
+def models_to_show(runs: list[RunResults], number: int | None, weights: str | None) -> list[ScoredModel]:
+    """Return all models: first the best one of the given run and weights, then the others, the best first.
 
     Parameters
     ----------
@@ -206,22 +250,22 @@ def choose_model(runs: list[RunResults], number: int | None, weights: str | None
     SedError
         If no such model has been validated.
     """
-    models = [
+    models = best_first(scored_models(runs))
+    chosen = [
         model
-        for model in scored_models(runs)
+        for model in models
         if number in (None, runs.index(model.results) + 1) and weights in (None, model.weights)
     ]
-    if not models:
+    if not chosen:
         raise SedError(
             "no such run has been validated; leave out --run and --weights, or validate it with "
             "pytorch/inference.py inference_validation first"
         )
-    return best_model(models)
+    first = best_model(chosen)
+    return [first, *(model for model in models if model != first)]
 
 
-def table_rows(
-    runs: list[RunResults], shown: ScoredModel, scoring: ScoringSettings
-) -> tuple[list[str], list[TableRow]]:
+def table_rows(runs: list[RunResults], scoring: ScoringSettings) -> tuple[list[str], list[TableRow]]:
     """Return the header and the rows of the results table: a row for each group of runs, with these in it."""
     header, of_groups = results_table(runs, scoring, single_runs=False)
     _, of_runs = results_table(runs, scoring, single_runs=True)
@@ -230,7 +274,7 @@ def table_rows(
     def table_row(row: ResultRow, title: str, single: list[TableRow]) -> TableRow:
         numbers = described_numbers(row.numbers) if row.numbers else ""
         cells = [title, *row.cells[1:]]
-        return TableRow(numbers, cells, row.details, best in row.models, shown in row.models, single)
+        return TableRow(numbers, cells, row.details, best in row.models, single)
 
     rows = []
     for group in of_groups:
@@ -302,93 +346,67 @@ def spread_over_f1(clips: Sequence[JudgedClip], count: int) -> np.ndarray:
     return np.sort(by_f1[np.linspace(0, len(clips) - 1, count).round().astype(int)])
 
 
-def shown_clip(
-    judged: JudgedClip,
-    logmel: np.ndarray,
-    samples: np.ndarray,
-    sample_rate: int,
-    probabilities: Probabilities | None,
-) -> ShownClip:
-    """Put together what is shown of a clip.
+def shown_clip(clip: Clip, logmel: np.ndarray, audio_folder: Path, features: FeatureSettings) -> ShownClip:
+    """Put together what is shown of a clip, of log-mel (frames, mel_bins) in dB, whichever the model."""
+    samples = read_clip(audio_folder / clip.name, features)
+    return ShownClip(
+        clip.name,
+        data_uri("image/png", spectrogram_png(logmel)),
+        data_uri("audio/mpeg", mp3(samples, features.sample_rate)),
+        clip.events or (),
+    )
 
-    Parameters
-    ----------
-    judged : JudgedClip
-    logmel : np.ndarray, shape (frames, mel_bins), dB
-    samples : np.ndarray, shape (samples,)
-        Of the recording.
-    sample_rate : int
-        In Hz.
-    probabilities : Probabilities or None
-        Of this clip.
-    """
+
+def found_in_clip(judged: JudgedClip, probabilities: Probabilities | None) -> FoundInClip:
+    """Put together what a model found in a clip, with its probabilities of this clip, if there are any."""
     clipwise = [] if probabilities is None else probabilities.clipwise
     by_class = [] if probabilities is None else probabilities.framewise.T
-    return ShownClip(
-        judged.name,
+    return FoundInClip(
         judged.f1,
-        data_uri("image/png", spectrogram_png(logmel)),
-        data_uri("audio/mpeg", mp3(samples, sample_rate)),
-        judged.reference,
+        [one.verdict for one in judged.reference],
         judged.predicted,
         [round(float(value), 3) for value in clipwise],
         [probability_text(of_class) for of_class in by_class],
     )
 
 
-def make_clip_report(
+def shown_model(
+    model: ScoredModel,
+    number: int,
     judged: Sequence[JudgedClip],
     indexes: np.ndarray,
-    logmel: np.ndarray,
-    audio_folder: Path,
     probabilities: Probabilities | None,
     post_processing: PostProcessing,
-    *,
-    features: FeatureSettings,
-    scoring: ScoringSettings,
-) -> ClipReport:
-    """Put together the errors of all clips, and what is shown of some.
+) -> ShownModel:
+    """Put together the errors of a model in all clips, and what it found in those that are shown.
 
     Parameters
     ----------
+    model : ScoredModel
+    number : int
+        Of its run.
     judged : sequence of JudgedClip
         All validation clips.
     indexes : np.ndarray, shape (shown clips,)
         Which of them are shown.
-    logmel : np.ndarray, shape (shown clips, frames, mel_bins), dB
-    audio_folder : Path
-        With the recordings.
     probabilities : Probabilities or None
         Of the shown clips; None without a checkpoint.
     post_processing : PostProcessing
         How the probabilities became events; empty without a checkpoint.
-    features : FeatureSettings
-    scoring : ScoringSettings
-        With the tolerances by which the clips were judged.
     """
-    labels = features.labels
-    clips = [
-        shown_clip(
-            judged[index],
-            logmel[place],
-            read_clip(audio_folder / judged[index].name, features),
-            features.sample_rate,
-            probabilities[place] if probabilities is not None else None,
-        )
-        for place, index in enumerate(indexes)
-    ]
-    return ClipReport(
-        clips_judged=len(judged),
-        labels=labels,
+    labels = model.results.features.labels
+    return ShownModel(
+        number=number,
+        title=model.title,
+        event_f1=model.score(EVENT_F1),
         reference_verdicts=count_verdicts((j for clip in judged for j in clip.reference), labels),
         predicted_verdicts=count_verdicts((j for clip in judged for j in clip.predicted), labels),
         confusion=confusion(judged, labels).tolist(),
-        onset_collar=scoring.onset_collar,
-        offset_collar_fraction=scoring.offset_collar_fraction,
-        clip_seconds=features.clip_seconds,
         thresholds=[thresholds_of(of_class) for of_class in post_processing],
-        frequency_ticks=frequency_ticks(features),
-        clips=clips,
+        clips=[
+            found_in_clip(judged[index], None if probabilities is None else probabilities[place])
+            for place, index in enumerate(indexes)
+        ],
     )
 
 
@@ -407,20 +425,20 @@ def settings_of(model: ScoredModel) -> list[tuple[str, str]]:
 def make_report(
     workspace_name: str,
     runs: list[RunResults],
-    shown: ScoredModel,
+    models: list[ScoredModel],
     clips: ClipReport | None,
     scoring: ScoringSettings,
 ) -> Report:
-    """Put together the whole page."""
-    columns, rows = table_rows(runs, shown, scoring)
+    """Put together the whole page, whose verdict is on the first model."""
+    columns, rows = table_rows(runs, scoring)
     segment_name = segment_key(scoring.segment_lengths[-1])
+    shown = models[0]
     labels = list(shown.scores["event"]["classwise"])
-    models = [shown, *(model for model in scored_models(runs) if model != shown)]
     return Report(
         workspace=workspace_name,
         date=datetime.now().strftime("%Y-%m-%d %H:%M"),
         shown_title=shown.title,
-        event_f1=value_at(shown.scores, ("event", "macro", "f1")),
+        event_f1=shown.score(EVENT_F1),
         settings=settings_of(shown),
         columns=columns,
         rows=rows,

@@ -293,6 +293,7 @@ class CommandDefaults(SettingsGroup):
     precision: str = setting(choices=PRECISION_NAMES)
     visualized_clips: int = setting(at_least=1)
     report_clips: int = setting(at_least=1)
+    report_runs: int = setting(at_least=1)
     mini_data_clips: int = setting(at_least=1)
     mini_data_seed: int = setting(at_least=0)
 

@@ -13,12 +13,13 @@ function showVerdict() {
     ["Event F1", `${percent(report.event_f1)} %`],
     ["Weakest class", weakest ? `${weakest.label}, ${percent(weakest.f1)} %` : "–"],
   ];
-  if (report.clips) parts.push(["Most frequent confusion", describeConfusion(report.clips)]);
+  if (report.clips) parts.push(["Most frequent confusion", describeConfusion(report.clips.models[0])]);
   byId("verdict-list").append(
     ...parts.map(([name, text]) => element("div", {}, element("dt", {}, name), element("dd", {}, text))),
   );
+  const where = report.clips ? `, on the validation clips of ${report.clips.dataset}` : "";
   byId("verdict-note").textContent =
-    `Of ${report.shown_title}. F1 is the mean over the classes. Page of ${report.date}.`;
+    `Of ${report.shown_title}${where}. F1 is the mean over the classes. Page of ${report.date}.`;
   byId("settings-table").append(
     ...report.settings.map(([name, value]) =>
       element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)),
@@ -27,11 +28,12 @@ function showVerdict() {
 }
 
 /** Name the pair of classes that were taken for each other most often. */
-function describeConfusion(clips) {
+function describeConfusion(model) {
+  const { labels } = report.clips;
   let most = { count: 0 };
-  clips.labels.forEach((missed, row) => {
-    clips.labels.forEach((predicted, column) => {
-      const count = clips.confusion[row][column];
+  labels.forEach((missed, row) => {
+    labels.forEach((predicted, column) => {
+      const count = model.confusion[row][column];
       if (row !== column && count > most.count) most = { count, missed, predicted };
     });
   });
@@ -96,8 +98,6 @@ function resultLine(row, top) {
   };
   const name = element("th", { scope: "row" }, title);
   if (row.is_best) name.append(element("span", { class: "mark" }, row.runs.length ? " ★ best mean" : " ★ best"));
-  if (row.is_shown && report.clips && !row.runs.length)
-    name.append(element("span", { class: "mark" }, " (shown above)"));
   const cells = scores.map((text, index) => {
     const column = index + 1;
     const isTop =
@@ -385,7 +385,7 @@ function swatch(verdict) {
   );
 }
 
-function showVerdictTable(clips) {
+function showVerdictTable(model) {
   const groups = element(
     "tr",
     {},
@@ -410,9 +410,9 @@ function showVerdictTable(clips) {
     ...names.map((name, column) => element("th", { scope: "col", ...first(column) }, name)),
   );
   const total = Array(names.length).fill(0);
-  const rows = clips.labels.map((label) => {
-    const reference = REFERENCE_VERDICTS.map((verdict) => clips.reference_verdicts[label][verdict]);
-    const predicted = PREDICTED_VERDICTS.map((verdict) => clips.predicted_verdicts[label][verdict]);
+  const rows = report.clips.labels.map((label) => {
+    const reference = REFERENCE_VERDICTS.map((verdict) => model.reference_verdicts[label][verdict]);
+    const predicted = PREDICTED_VERDICTS.map((verdict) => model.predicted_verdicts[label][verdict]);
     const sum = (counts) => counts.reduce((a, b) => a + b, 0);
     const counts = [sum(reference), ...reference, sum(predicted), ...predicted];
     counts.forEach((count, column) => {
@@ -420,7 +420,7 @@ function showVerdictTable(clips) {
     });
     return countRow(label, counts, first);
   });
-  byId("verdict-table").append(
+  byId("verdict-table").replaceChildren(
     element("thead", {}, groups, header),
     element("tbody", {}, ...rows),
     element("tfoot", {}, countRow("all", total, first)),
@@ -436,9 +436,9 @@ function countRow(label, counts, attributes) {
   );
 }
 
-function showConfusion(clips) {
-  const names = [...clips.labels, "nothing"];
-  const most = Math.max(1, ...clips.confusion.flat());
+function showConfusion(model) {
+  const names = [...report.clips.labels, "nothing"];
+  const most = Math.max(1, ...model.confusion.flat());
   const style = (name, index) => (index === names.length - 1 ? `${name} nothing` : name);
   const header = element(
     "tr",
@@ -448,7 +448,7 @@ function showConfusion(clips) {
       element("th", { scope: "col", class: style("turned", index) }, element("span", {}, name)),
     ),
   );
-  const rows = clips.confusion.map((counts, row) =>
+  const rows = model.confusion.map((counts, row) =>
     element(
       "tr",
       {},
@@ -465,10 +465,11 @@ function showConfusion(clips) {
       }),
     ),
   );
-  byId("confusion-table").append(element("thead", {}, header), element("tbody", {}, ...rows));
+  byId("confusion-table").replaceChildren(element("thead", {}, header), element("tbody", {}, ...rows));
 }
 
-function showErrors(clips) {
+/** Say what the verdicts mean; `showErrorsOf` counts them. */
+function explainErrors(clips) {
   byId("clips-judged").textContent = clips.clips_judged;
   byId("tolerance").textContent =
     `Events match when their onsets differ by at most ${clips.onset_collar} s, and their offsets by at most ` +
@@ -477,13 +478,18 @@ function showErrors(clips) {
   for (const [verdict, { meaning }] of Object.entries(VERDICTS)) {
     byId("verdicts").append(element("dt", {}, swatch(verdict), verdict), element("dd", {}, meaning));
   }
-  showVerdictTable(clips);
-  showConfusion(clips);
+}
+
+function showErrorsOf(model) {
+  byId("errors-model").textContent = model.title;
+  showVerdictTable(model);
+  showConfusion(model);
 }
 
 // --- Clips: filters and list ------------------------------------------------------------------------
 
-const ANY = "";
+const ANY = "",
+  NONE = "";
 const ERROR_FILTERS = [
   [ANY, "all clips"],
   ["errors", "any error"],
@@ -493,15 +499,41 @@ const ERROR_FILTERS = [
   ["none", "no errors"],
 ];
 const SORTS = {
-  "F1, lowest first": (a, b) => a.f1 - b.f1,
-  "F1, highest first": (a, b) => b.f1 - a.f1,
+  "F1, lowest first": (a, b) => f1(a) - f1(b),
+  "F1, highest first": (a, b) => f1(b) - f1(a),
   name: () => 0,
 };
-let listed = [],
+const F1_DIFFERENCE = "F1 of A and B, most different first"; // a further order, where there is a run B
+const NAMES = ["A", "B"]; // of the shown runs
+let shown = [], // the models whose events are shown: one, or two side by side
+  listed = [],
   current = null;
 
-function judgedEvents(clip) {
-  return [...clip.reference, ...clip.predicted];
+/** Return what a model found in a clip; by default the one that the list is about. */
+function found(clip, model = shown[0]) {
+  return model.clips[report.clips.clips.indexOf(clip)];
+}
+
+function f1(clip) {
+  return found(clip).f1;
+}
+
+function f1Difference(clip) {
+  return Math.abs(f1(clip) - found(clip, shown[1]).f1);
+}
+
+function judgedReference(clip, model) {
+  const verdicts = found(clip, model).reference_verdicts;
+  return clip.reference.map((event, index) => ({ event, verdict: verdicts[index] }));
+}
+
+function judgedEvents(clip, model) {
+  return [...judgedReference(clip, model), ...found(clip, model).predicted];
+}
+
+/** Return a text for each shown model, after its name where there are two. */
+function ofShown(text) {
+  return shown.map((model, index) => (shown.length > 1 ? `${NAMES[index]}: ${text(model)}` : text(model)));
 }
 
 /** Tell whether the clip has an event of that class and an error of that kind, both of the same class. */
@@ -519,18 +551,22 @@ function countVerdicts(judgedList, verdict) {
 }
 
 /** Summarize a clip's errors. Wrong boundaries are on both sides: the side that has more of them counts. */
-function errorSummary(clip) {
-  const sides = [clip.reference, clip.predicted];
+function errorSummary(clip, model) {
+  const sides = [judgedReference(clip, model), found(clip, model).predicted];
   const counts = [MISSED, FALSE, WRONG_BOUNDARY].map((verdict) => [
     verdict,
     Math.max(...sides.map((side) => countVerdicts(side, verdict))),
   ]);
   const parts = counts.filter(([, count]) => count).map(([verdict, count]) => `${count} ${verdict}`);
   if (parts.length) return parts.join(", ");
-  return judgedEvents(clip).length ? "no errors" : "no events, none detected";
+  return judgedEvents(clip, model).length ? "no errors" : "no events, none detected";
 }
 
 function clipOption(clip, index) {
+  const f1Text = (model) => `F1 ${Math.round(100 * found(clip, model).f1)} %`;
+  const summaries = ofShown((model) =>
+    (shown.length > 1 ? [f1Text(model)] : []).concat(errorSummary(clip, model)).join(", "),
+  );
   return element(
     "li",
     { role: "option", id: `clip-option-${index}`, class: "clip-option", "data-clip": clip.name },
@@ -538,16 +574,17 @@ function clipOption(clip, index) {
       "div",
       { class: "name" },
       element("span", {}, clip.name),
-      element("span", {}, `F1 ${Math.round(100 * clip.f1)} %`),
+      ...(shown.length > 1 ? [] : [element("span", {}, f1Text(shown[0]))]),
     ),
-    element("small", {}, errorSummary(clip)),
+    ...summaries.map((text) => element("small", {}, text)),
   );
 }
 
 function showList() {
   const label = byId("filter-class").value,
     error = byId("filter-error").value;
-  listed = report.clips.clips.filter((clip) => passes(clip, label, error)).sort(SORTS[byId("sort").value]);
+  const order = SORTS[byId("sort").value] ?? ((a, b) => f1Difference(b) - f1Difference(a));
+  listed = report.clips.clips.filter((clip) => passes(clip, label, error)).sort(order);
   byId("clip-list").replaceChildren(...listed.map(clipOption));
   byId("clip-count").textContent = `${listed.length} of ${plural(report.clips.clips.length, "clip")}`;
   byId("no-clip").hidden = listed.length > 0;
@@ -586,16 +623,26 @@ function fraction(seconds) {
 function showClip(clip) {
   current = clip;
   byId("clip-name").textContent = clip.name;
-  byId("clip-summary").textContent =
-    `F1 ${percent(clip.f1)} %: ${plural(clip.reference.length, "reference event")}, ` +
-    `${plural(clip.predicted.length, "predicted event")}; ${errorSummary(clip)}`;
   byId("spectrogram-image").src = clip.spectrogram;
   byId("spectrogram-image").alt = `Log-mel spectrogram of ${clip.name}`;
   stopAt = null;
   byId("player").src = clip.audio;
+  showEvents(clip);
+  moveCursor(0);
+}
+
+/** Show what the reference has in a clip, and what the shown models found in it. */
+function showEvents(clip) {
+  const summaries = ofShown((model) => {
+    const { f1, predicted } = found(clip, model);
+    return `F1 ${percent(f1)} %, ${plural(predicted.length, "predicted event")}; ${errorSummary(clip, model)}`;
+  });
+  byId("clip-summary").replaceChildren(
+    plural(clip.reference.length, "reference event"),
+    ...summaries.map((text) => element("div", {}, text)),
+  );
   byId("event-line").textContent = "";
   showLanes(clip);
-  moveCursor(0);
 }
 
 let stopAt = null; // s, where a chosen event ends
@@ -612,14 +659,17 @@ function playEvent(event) {
   start(byId("player"));
 }
 
-function eventButton(side, judged) {
-  const { event, verdict } = judged,
-    { style, sign } = VERDICTS[verdict];
-  const text = `${side} ${event.label}, ${event.onset.toFixed(2)} to ${event.offset.toFixed(2)} s: ${verdict}`;
+/** Make the button of an event that got these verdicts: one, or two where two models are shown. */
+function eventButton(side, event, verdicts) {
+  const agree = new Set(verdicts).size === 1;
+  const words = agree ? verdicts[0] : verdicts.map((verdict, index) => `${verdict} in ${NAMES[index]}`).join(", ");
+  const style = agree ? VERDICTS[verdicts[0]].style : "differing";
+  const signs = (agree ? verdicts.slice(0, 1) : verdicts).map((verdict) => VERDICTS[verdict].sign);
+  const text = `${side} ${event.label}, ${event.onset.toFixed(2)} to ${event.offset.toFixed(2)} s: ${words}`;
   const button = element(
     "button",
     { type: "button", class: `event ${style}`, title: text, "aria-label": text },
-    element("span", { class: "sign" }, sign),
+    element("span", { class: "sign" }, signs.join(" ")),
   );
   button.style.left = `${100 * fraction(event.onset)}%`;
   button.style.width = `${100 * (fraction(event.offset) - fraction(event.onset))}%`;
@@ -632,15 +682,27 @@ function eventButton(side, judged) {
   return button;
 }
 
-function strip(side, judgedList, label) {
-  const events = judgedList
-    .filter((judged) => judged.event.label === label)
-    .sort((a, b) => a.event.onset - b.event.onset);
+/** Make a line of buttons from pairs of an event and its verdicts. */
+function strip(side, style, judged) {
+  const inTime = judged.sort(([a], [b]) => a.onset - b.onset);
   return element(
     "div",
-    { class: `strip ${side.toLowerCase()}` },
-    ...events.map((judged) => eventButton(side, judged)),
+    { class: `strip ${style}` },
+    ...inTime.map(([event, verdicts]) => eventButton(side, event, verdicts)),
   );
+}
+
+function referenceStrip(clip, label) {
+  const judged = clip.reference.map((event, index) => [
+    event,
+    shown.map((model) => found(clip, model).reference_verdicts[index]),
+  ]);
+  return strip("Reference", "reference", judged.filter(([event]) => event.label === label));
+}
+
+function predictedStrip(clip, label, model, name) {
+  const judged = found(clip, model).predicted.filter(({ event }) => event.label === label);
+  return strip(name, "predicted", judged.map(({ event, verdict }) => [event, [verdict]]));
 }
 
 /** Draw the frame probabilities of a class, a step for each of the model's outputs. */
@@ -677,37 +739,48 @@ function clipProbability(probability, thresholds) {
   return `clip probability ${percent(probability)} %${below}`;
 }
 
+/** Make what is shown of a class: its reference events; of each shown model its events and probabilities. */
+function lane(clip, index, label) {
+  const names = ["Reference"],
+    rows = [referenceStrip(clip, label)];
+  for (const [place, model] of shown.entries()) {
+    const name = shown.length > 1 ? `Run ${NAMES[place]}` : "Predicted";
+    names.push(name);
+    rows.push(predictedStrip(clip, label, model, shown.length > 1 ? `${name}:` : name));
+    if (!hasProbabilities(model)) continue;
+    names.push("Probability");
+    rows.push(probabilityCurve(found(clip, model).frame_probabilities[index], model.thresholds[index]));
+  }
+  const clipwise = ofShown((model) =>
+    hasProbabilities(model)
+      ? clipProbability(found(clip, model).clip_probabilities[index], model.thresholds[index])
+      : "no probabilities",
+  );
+  return element(
+    "div",
+    { class: "lane", "data-label": label },
+    element(
+      "div",
+      { class: "lane-name" },
+      label,
+      ...(shown.some(hasProbabilities) ? clipwise.map((text) => element("small", {}, text)) : []),
+    ),
+    element(
+      "div",
+      { class: "row" },
+      element("div", { class: "row-label", "aria-hidden": "true" }, ...names.map((name) => element("span", { class: name }, name))),
+      element("div", { class: "plot" }, ...rows),
+    ),
+  );
+}
+
 function showLanes(clip) {
-  const inEvents = new Set(judgedEvents(clip).map((judged) => judged.event.label));
+  const judged = shown.flatMap((model) => judgedEvents(clip, model));
+  const inEvents = new Set(judged.map(({ event }) => event.label));
   const all = byId("all-classes").checked;
   const lanes = [...report.clips.labels.entries()]
     .filter(([, label]) => all || inEvents.has(label))
-    .map(([index, label]) => {
-      const name = element("div", { class: "lane-name" }, label);
-      const names = element(
-        "div",
-        { class: "row-label", "aria-hidden": "true" },
-        element("span", {}, "reference"),
-        element("span", {}, "predicted"),
-      );
-      const plot = element(
-        "div",
-        { class: "plot" },
-        strip("Reference", clip.reference, label),
-        strip("Predicted", clip.predicted, label),
-      );
-      if (clip.frame_probabilities.length) {
-        name.append(element("small", {}, clipProbability(clip.clip_probabilities[index], report.clips.thresholds[index])));
-        names.append(element("span", {}, "probability"));
-        plot.append(probabilityCurve(clip.frame_probabilities[index], report.clips.thresholds[index]));
-      }
-      return element(
-        "div",
-        { class: "lane", "data-label": label },
-        name,
-        element("div", { class: "row" }, names, plot),
-      );
-    });
+    .map(([index, label]) => lane(clip, index, label));
   byId("lanes").replaceChildren(...lanes);
 }
 
@@ -741,17 +814,66 @@ function showAxes() {
   }
 }
 
-function showEventKeys() {
-  const keys = Object.keys(VERDICTS).map((verdict) => element("li", {}, swatch(verdict), verdict));
-  const hasProbabilities = report.clips.clips.some((clip) => clip.frame_probabilities.length);
-  const texts = report.clips.thresholds.map(({ frames }) =>
+function hasProbabilities(model) {
+  return model.clips.some((clip) => clip.frame_probabilities.length);
+}
+
+function describeProbabilities(model) {
+  if (!hasProbabilities(model))
+    return "There is no checkpoint of that iteration, so frame probabilities are not shown.";
+  const texts = model.thresholds.map(({ frames }) =>
     frames.map((value) => `${+(100 * value).toFixed(1)} %`).join(" and "),
   );
   const thresholds = texts.every((text) => text === texts[0]) ? texts[0] : "different for each class";
-  const curve = hasProbabilities
-    ? `Probability: of each frame, 0 to 100 %.${thresholds ? ` Dashed: thresholds, ${thresholds}.` : ""}`
-    : "There is no checkpoint of that iteration, so frame probabilities are not shown.";
-  byId("event-keys").append(...keys, element("li", { class: "note" }, curve));
+  return `Probability: of each frame, 0 to 100 %.${thresholds ? ` Dashed: thresholds, ${thresholds}.` : ""}`;
+}
+
+function showEventKeys() {
+  const keys = Object.keys(VERDICTS).map((verdict) => element("li", {}, swatch(verdict), verdict));
+  const differing = element(
+    "li",
+    {},
+    element("span", { class: "swatch differing", "aria-hidden": "true" }, element("span", { class: "sign" }, "✓ ?")),
+    "in the reference: the runs differ, A's sign first",
+  );
+  const texts = new Set(shown.map(describeProbabilities));
+  const notes = (texts.size > 1 ? ofShown(describeProbabilities) : [...texts]).map((text) =>
+    element("li", { class: "note" }, text),
+  );
+  byId("event-keys").replaceChildren(...keys, ...(shown.length > 1 ? [differing] : []), ...notes);
+}
+
+// --- Clips: the shown runs --------------------------------------------------------------------------
+
+/** Offer the models as run A and run B; only where there are several, there is a run B. */
+function offerRuns() {
+  const options = report.clips.models.map((model, index) => {
+    const text = `${model.number}. Event F1 ${percent(model.event_f1)} %: ${model.title}`;
+    return element("option", { value: index }, text);
+  });
+  byId("run-a").append(...options);
+  byId("run-b").append(element("option", { value: NONE }, "none"), ...options.map((one) => one.cloneNode(true)));
+  byId("run-b").parentNode.hidden = options.length < 2;
+  for (const choice of [byId("run-a"), byId("run-b")])
+    choice.addEventListener("change", (event) => {
+      event.stopPropagation();
+      showRuns();
+    });
+}
+
+/** Show the events and errors of the chosen runs. */
+function showRuns() {
+  const chosen = [byId("run-a"), byId("run-b")].map((choice) => choice.value);
+  shown = chosen.filter((value) => value !== NONE).map((value) => report.clips.models[value]);
+  const orders = Object.keys(SORTS).concat(shown.length > 1 ? [F1_DIFFERENCE] : []);
+  const order = byId("sort").value;
+  byId("sort").replaceChildren(...orders.map((name) => element("option", {}, name)));
+  byId("sort").value = orders.includes(order) ? order : orders[0];
+  const before = current;
+  showList();
+  if (current === before) showEvents(current);
+  showEventKeys();
+  showErrorsOf(shown[0]);
 }
 
 // --- Clips: mouse and keyboard ----------------------------------------------------------------------
@@ -808,19 +930,24 @@ function addListeners() {
 function showClips(clips) {
   const choice =
     clips.clips.length < clips.clips_judged
-      ? `${clips.clips.length} of the ${clips.clips_judged} validation clips, evenly spaced from the lowest to the highest F1.`
+      ? `${clips.clips.length} of the ${clips.clips_judged} validation clips, evenly spaced from the lowest to the highest F1 of ${report.shown_title}.`
       : "All validation clips.";
-  byId("clip-choice").textContent = choice;
+  const runs =
+    clips.models.length > 1
+      ? ` A run can be chosen, and a second one beside it; the filters, the order and the errors below are run A's.`
+      : "";
+  const others = report.class_scores.length - clips.models.length;
+  const leftOut = others ? ` The clips are without ${plural(others, "other run")} of the results.` : "";
+  byId("clip-choice").textContent = choice + runs + leftOut;
   byId("filter-class").append(
     element("option", { value: ANY }, "all classes"),
     ...clips.labels.map((label) => element("option", {}, label)),
   );
   byId("filter-error").append(...ERROR_FILTERS.map(([value, text]) => element("option", { value }, text)));
-  byId("sort").append(...Object.keys(SORTS).map((name) => element("option", {}, name)));
   showAxes();
-  showEventKeys();
   addListeners();
-  showList();
+  offerRuns();
+  showRuns();
 }
 
 // --- The page ---------------------------------------------------------------------------------------
@@ -832,8 +959,7 @@ showPanels();
 window.addEventListener("resize", showPanels);
 showClasses();
 if (report.clips) {
-  for (const name of document.querySelectorAll(".shown-model")) name.textContent = report.shown_title;
-  showErrors(report.clips);
+  explainErrors(report.clips);
   showClips(report.clips);
 } else {
   for (const part of document.querySelectorAll(".needs-clips")) {

@@ -25,10 +25,10 @@ from utils.workspace.run import STUDENT, Run
 
 MICRO = "micro"  # in the name of a column: all classes counted together
 PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
-EVENT_F1 = "event/macro/f1"  # the path of the score that tells the best model
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 # The strongly labelled clips of the challenge's classes are synthetic; those of own classes need not be.
 NAMES_OF_OWN_CLIPS = SHORT_NAMES | {"train_synthetic": "strong"}
+EVENT_F1 = "event/macro/f1"  # the path of the score that tells the best model
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from utils.results.statistics import read_run_settings
 from utils.results.table import RunResults
 
 pytestmark = pytest.mark.xdist_group("small")
+NOT_UTF8 = os.fsdecode(b"\xff")
 EAGER = "clip_threshold = 0.0\nhigh_threshold = 0.0\nlow_threshold = 0.0\n"
 
 
@@ -70,8 +71,8 @@ def test_resuming_over_changed_inputs_is_refused_by_name(small, finished, tmp_pa
 
 @pytest.fixture
 def recordings(tmp_path) -> dict[str, Path]:
-    """A folder of recordings with names and contents that are not usual."""
-    folder = tmp_path / "recordings"
+    """A folder of recordings with names and contents that are not usual; its own is not UTF-8."""
+    folder = tmp_path / NOT_UTF8
     folder.mkdir()
     sound = 0.1 * np.random.default_rng(0).standard_normal(8000)
     long_name = "n" * 251 + ".wav"
@@ -81,16 +82,16 @@ def recordings(tmp_path) -> dict[str, Path]:
         long_name,
         "line\nend.wav",
         "tab\t.wav",
-        os.fsdecode(b"\xff.wav"),
+        f"{NOT_UTF8}.wav",
     ]
     paths = {name: folder / name for name in names}
     for path in paths.values():
         soundfile.write(os.fsencode(path), sound, 8000)
     for samples in (1, 2, 3):
         paths[f"{samples} samples.wav"] = folder / f"{samples} samples.wav"
-        soundfile.write(folder / f"{samples} samples.wav", sound[:samples], 44100)
+        soundfile.write(os.fsencode(folder / f"{samples} samples.wav"), sound[:samples], 44100)
     paths["1 Hz.wav"] = folder / "1 Hz.wav"
-    soundfile.write(folder / "1 Hz.wav", sound, 8000)
+    soundfile.write(os.fsencode(folder / "1 Hz.wav"), sound, 8000)
     with paths["1 Hz.wav"].open("r+b") as file:
         file.seek(24)
         file.write(struct.pack("<I", 1))
@@ -138,12 +139,13 @@ def test_each_recording_is_in_the_table_or_listed_with_its_reason(small, finishe
 
 
 def test_pipe_in_a_data_set_is_listed_and_does_not_stop_the_others(small, tmp_path):
-    changed = Small(tmp_path / "data", small.config)
+    changed = Small(tmp_path / NOT_UTF8, small.config)
     shutil.copytree(small.dataset_dir, changed.dataset_dir)
     pipe = next((changed.dataset_dir / "audio/validation").iterdir())
     pipe.unlink()
     os.mkfifo(pipe)
     changed.run(*changed.extract(tmp_path / "workspace", "validation"))
+    assert "found: 5\n" in changed.run("utils/metadata.py", "check", "--dataset_dir", changed.dataset_dir)
     listed = tmp_path / "workspace/features" / FEATURES_FOLDER / "validation_unreadable.csv"
     (row,) = read_rows(listed, ("filename", "reason"))
     assert row.cells["filename"] == pipe.name

@@ -1,6 +1,7 @@
 """From a recording to the samples that the features are computed from."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -31,11 +32,18 @@ def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
     """
     try:
         require_regular(path)
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             require_sample_rate(path, file)
             yield file
     except (soundfile.SoundFileError, OSError) as error:
-        raise SedError(f"{path}: cannot be read as audio: {error}; replace or remove the file") from error
+        raise SedError(
+            f"{path}: cannot be read as audio: {problem_of(error)}; replace or remove the file"
+        ) from error
+
+
+def problem_of(error: OSError | soundfile.SoundFileError) -> str:
+    """Return what an error says, without the path that soundfile puts before it."""
+    return getattr(error, "error_string", str(error))
 
 
 def require_sample_rate(path: Path, file: soundfile.SoundFile | FfmpegAudio) -> None:
@@ -55,28 +63,28 @@ def open_any_recording(path: Path) -> Iterator[soundfile.SoundFile | FfmpegAudio
     all of standard input is read into memory first.
     """
     if path == STANDARD_INPUT and not has_ffmpeg():
-        source: Path | io.BytesIO = io.BytesIO(sys.stdin.buffer.read())
+        source: bytes | io.BytesIO = io.BytesIO(sys.stdin.buffer.read())
     else:
-        source = path
+        source = os.fsencode(path)  # a str would have to be valid UTF-8
     try:
         if path != STANDARD_INPUT:
             require_regular(path)
-        with FfmpegAudio(path) if needs_ffmpeg(source) else soundfile.SoundFile(source) as file:
+        with FfmpegAudio(path) if needs_ffmpeg(path) else soundfile.SoundFile(source) as file:
             require_sample_rate(path, file)
             yield file
     except (soundfile.SoundFileError, OSError) as error:
         hint = "replace or remove the file"
         if not has_ffmpeg() and path.suffix.lower() not in AUDIO_SUFFIXES:
             hint = "install ffmpeg, which reads more formats, or convert it to WAV"
-        raise SedError(f"{path}: cannot be read as audio: {error}; {hint}") from error
+        raise SedError(f"{path}: cannot be read as audio: {problem_of(error)}; {hint}") from error
 
 
-def needs_ffmpeg(source: Path | io.BytesIO) -> bool:
+def needs_ffmpeg(path: Path) -> bool:
     """Tell whether ffmpeg must read a recording, as soundfile does not, and is there to do it."""
-    if not has_ffmpeg() or not isinstance(source, Path):
+    if not has_ffmpeg():
         return False
     try:
-        return source == STANDARD_INPUT or not soundfile.info(source)
+        return path == STANDARD_INPUT or not soundfile.info(os.fsencode(path))
     except (soundfile.SoundFileError, OSError):
         return True
 

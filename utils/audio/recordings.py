@@ -120,7 +120,7 @@ def header_seconds(path: Path) -> float:
         return 0.0
     try:
         require_regular(path)
-        info = soundfile.info(path)
+        info = soundfile.info(os.fsencode(path))  # a str would have to be valid UTF-8
     except SedError:
         return 0.0
     except (soundfile.SoundFileError, OSError):

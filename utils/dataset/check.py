@@ -1,5 +1,6 @@
 """Compares a data set's tables with its recordings and with the full challenge set; lists all errors."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
     )
     for name in report.found:
         try:
-            info = soundfile.info(folder / name)
+            info = soundfile.info(os.fsencode(folder / name))
         except (soundfile.SoundFileError, OSError):
             report.unreadable.append(name)
             continue

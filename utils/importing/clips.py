@@ -1,6 +1,7 @@
 """Cuts recordings into clips with their events, and writes the clips."""
 
 import math
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -171,5 +172,9 @@ def write_clip(planned: PlannedClip, folder: Path, samples: np.ndarray | None) -
         written = AS_INTEGERS[subtype][1] if subtype in AS_INTEGERS else "PCM_24"
         written = "FLOAT" if subtype in AS_FLOATS else written
         soundfile.write(
-            unfinished, samples, source.info.samplerate, subtype=written, format=path.suffix[1:].upper()
+            os.fsencode(unfinished),
+            samples,
+            source.info.samplerate,
+            subtype=written,
+            format=path.suffix[1:].upper(),
         )

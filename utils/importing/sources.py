@@ -1,5 +1,6 @@
 """Finds recordings and their annotations in folders, and says which belong together."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import soundfile
 
+from utils.audio.reading import problem_of
 from utils.audio.recordings import AUDIO_SUFFIXES, AudioFile, find_recordings
 from utils.dataset.tables import Event
 from utils.importing.annotations import (
@@ -139,9 +141,9 @@ def find_sources(paths: Sequence[Path], options: ReadingOptions) -> Sources:
     sources = Sources([])
     for file in found:
         try:
-            info = soundfile.info(file.path)
+            info = soundfile.info(os.fsencode(file.path))
         except (soundfile.SoundFileError, OSError) as error:
-            sources.notes.append(f"Left out: {file.path} cannot be read as audio: {error}")
+            sources.notes.append(f"Left out: {file.path} cannot be read as audio: {problem_of(error)}")
             continue
         if info.frames:
             sources.recordings.append(Source(file, info))

@@ -3,6 +3,7 @@
 It shows that the pipeline works. Scores on it say nothing about real recordings.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def make_clip(audio_folder: Path, subset: Subset, index: int, *, clip_seconds: f
     name = f"{subset.data_type}_{index:04d}.wav"
     stereo = index % STEREO_EVERY == STEREO_EVERY - 1
     recording = make_recording(name, subset.annotation, generator, clip_seconds=clip_seconds, stereo=stereo)
-    soundfile.write(audio_folder / name, recording.audio, SAMPLE_RATE, subtype="PCM_16")
+    soundfile.write(os.fsencode(audio_folder / name), recording.audio, SAMPLE_RATE, subtype="PCM_16")
     return recording.clip
 
 

@@ -1,5 +1,6 @@
 """Mixes the isolated events of a sound bank over room noise into the clips of HomeMix."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,7 +152,8 @@ def make_clip(audio_folder: Path, subset: Subset, index: int, bank: SoundBank, s
     if index % STEREO_EVERY == STEREO_EVERY - 1:
         channels.append(mixture.samples * generator.uniform(*SECOND_CHANNEL_GAINS))
     name = f"{subset.data_type}_{index:04d}.wav"
-    soundfile.write(audio_folder / name, np.stack(channels, axis=1), SAMPLE_RATE, subtype="PCM_16")
+    path = os.fsencode(audio_folder / name)
+    soundfile.write(path, np.stack(channels, axis=1), SAMPLE_RATE, subtype="PCM_16")
     return Clip(name, frozenset(event.label for event in mixture.events), mixture.events)
 
 

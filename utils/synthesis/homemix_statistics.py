@@ -1,5 +1,6 @@
 """Statistics of a data set with HomeMix's labels, by which two ways of making it are compared."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +33,7 @@ def overlapped_seconds(events: Sequence[Event]) -> float:
 def audio_statistics(folder: Path, clips: Sequence[Clip]) -> Statistics:
     """Return what the headers of the recordings say."""
     try:
-        files = [soundfile.info(folder / clip.name) for clip in clips]
+        files = [soundfile.info(os.fsencode(folder / clip.name)) for clip in clips]
     except soundfile.SoundFileError as error:
         raise SedError(f"{folder}: a recording cannot be read: {error}; make the data set again") from error
     seconds = [file.duration for file in files]

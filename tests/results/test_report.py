@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 import shutil
 from argparse import Namespace
@@ -304,8 +305,10 @@ def test_run_with_other_features_has_no_clips(trained):
 
 
 def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
+    workspace = workspace_at(tmp_path / os.fsdecode(b"not UTF-8: \xff"))
+    shutil.copytree(trained.workspace.statistics, workspace.statistics)
     output = tmp_path / "page.html"
-    printed = run_well("utils/report.py", "--workspace", trained.workspace.root, "--output", output)
+    printed = run_well("utils/report.py", "--workspace", workspace.root, "--output", output)
     assert "Without --dataset_dir the page has no errors and no clips." in printed
     data = page_data(output)
     assert data["clips"] is None

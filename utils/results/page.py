@@ -54,4 +54,4 @@ def write_page(path: Path, title: str, data: dict[str, Any], *, parts: str = "pa
         data=json_for_script(data),
     )
     with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")  # a title may be a path

@@ -1,6 +1,5 @@
 """Ends a training in good order when it is asked to stop: by Ctrl-C, or by a machine's SIGTERM."""
 
-import shlex
 import signal
 import sys
 from types import FrameType
@@ -35,9 +34,7 @@ class StopRequest:
 
     def leave(self, iteration: int) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
-        command = with_settings(
-            shlex.join(["python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv)])
-        )
+        command = with_settings("python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv))
         name = "the stop of another rank" if self.signal is None else self.signal.name
         logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))

@@ -82,10 +82,10 @@ def test_scalar_is_of_all_frames(made, dataset_dir):
 
 
 def test_missing_features_name_the_command_that_makes_them(made, dataset_dir, tmp_path):
-    workspace = workspace_in(tmp_path)
+    workspace = workspace_in(tmp_path / "two words")
     command = (
         rf"make it with: python \S*utils/features\.py calculate_feature_for_all_audio_files "
-        rf"--dataset_dir {dataset_dir} --workspace {tmp_path} --data_type train_weak$"
+        rf"--dataset_dir {dataset_dir} --workspace '{tmp_path}/two words' --data_type train_weak$"
     )
     with pytest.raises(SedError, match=r"weak\.h5: there is no feature file yet; " + command):
         load_features(workspace, dataset_dir, "train_weak", SMALL)

@@ -18,18 +18,19 @@ SCRIPT = Path(__file__).resolve().parents[1] / "features.py"
 
 def features_command(dataset_dir: Path, workspace: Workspace, data_type: str) -> str:
     """Return the command that makes the features of a subset, for error messages."""
-    return with_settings(
-        f"python {SCRIPT} calculate_feature_for_all_audio_files --dataset_dir {dataset_dir} "
-        f"--workspace {workspace.root} --data_type {data_type}" + " --mini_data" * workspace.mini_data
-    )
+    command = ["calculate_feature_for_all_audio_files", "--dataset_dir", dataset_dir]
+    return stage_command(command, workspace, data_type)
 
 
 def scalar_command(workspace: Workspace, data_type: str) -> str:
     """Return the command that makes the scalar, for error messages."""
-    return with_settings(
-        f"python {SCRIPT} calculate_scalar --workspace {workspace.root} --data_type {data_type}"
-        + " --mini_data" * workspace.mini_data
-    )
+    return stage_command(["calculate_scalar"], workspace, data_type)
+
+
+def stage_command(words: Sequence[object], workspace: Workspace, data_type: str) -> str:
+    """Return a command of `features.py`, in which `words` are followed by its place."""
+    place = ["--workspace", workspace.root, "--data_type", data_type, *["--mini_data"] * workspace.mini_data]
+    return with_settings("python", SCRIPT, *words, *place)
 
 
 def require_fresh(workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings) -> None:

@@ -37,9 +37,9 @@ def settings_source() -> str:
     return f"{CONFIG_VARIABLE}={path}" if path else "utils/config.py"
 
 
-def with_settings(command: str) -> str:
-    """Return a command to show, with the settings file that it needs."""
-    path = settings_file()
+def with_settings(*words: object) -> str:
+    """Return the command of these words, to show, with the settings file that it needs."""
+    path, command = settings_file(), shlex.join(map(str, words))
     return f"{CONFIG_VARIABLE}={shlex.quote(str(path))} {command}" if path else command
 
 

@@ -1,16 +1,22 @@
 """Curves of a training for TensorBoard: losses, learning rate, time and scores."""
 
 import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
+from utils.system.log import logger
 from utils.workspace.run import STUDENT, TEACHER
 
 
 class TensorBoardLog:
     """Writes a run's curves; without a folder, nothing is written.
+
+    Where that fails, as on a full disk, it says so once, and the training goes on.
 
     Parameters
     ----------
@@ -26,7 +32,7 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path | None, first_iteration: int) -> None:
-        self.writer = None
+        self.writer, self.folder = None, folder
         if folder is None:
             return
         try:
@@ -36,15 +42,26 @@ class TensorBoardLog:
                 "--tensorboard needs TensorBoard; get it with: pip install -r requirements-tensorboard.txt"
             ) from error
         try:
+            threading.excepthook = print_unless_writer
             self.writer = SummaryWriter(folder, purge_step=first_iteration)
         except OSError as error:
             raise SedError(f"{folder}: cannot be written: {error}") from error
+
+    @contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """End the curves where the operating system refuses to write them."""
+        try:
+            yield
+        except OSError as error:
+            self.writer = None
+            logger.info(f"{self.folder}: cannot be written: {error.strerror}; the curves end here")
 
     def add(self, group: str, values: dict[str, float | None], iteration: int) -> None:
         """Write a point of some curves; one that is not defined is left out."""
         for name, value in values.items():
             if self.writer is not None and value is not None and math.isfinite(value):
-                self.writer.add_scalar(f"{group}/{name}", value, iteration)
+                with self.giving_up():
+                    self.writer.add_scalar(f"{group}/{name}", value, iteration)
 
     def add_training(self, point: dict[str, float], learning_rate: float, milliseconds: float) -> None:
         """Write losses, the learning rate of the next step, and the time of an iteration in ms.
@@ -71,7 +88,14 @@ class TensorBoardLog:
     def close(self) -> None:
         """Write what is left."""
         if self.writer is not None:
-            self.writer.close()
+            with self.giving_up():
+                self.writer.close()
+
+
+def print_unless_writer(arguments: threading.ExceptHookArgs) -> None:
+    """Print a thread's error, unless it is of TensorBoard's, which raises it again at the next point."""
+    if not type(arguments.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(arguments)
 
 
 def headline_scores(scores: dict[str, Any]) -> dict[str, float | None]:

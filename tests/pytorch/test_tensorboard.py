@@ -7,9 +7,11 @@ from operator import getitem
 
 import pytest
 
+from pytorch.tensorboard_log import TensorBoardLog
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import copy_inputs
 from utils.settings.groups import PUBLISHED_TRAINING
+from utils.system.log import start_logging
 from utils.workspace.paths import RunPaths
 
 CONFIG = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
@@ -74,3 +76,18 @@ def test_absent_package_is_a_user_error(trained, tmp_path):
     assert_user_error(
         result, "--tensorboard needs TensorBoard", "pip install -r requirements-tensorboard.txt"
     )
+
+
+def test_curves_that_cannot_be_written_end_with_one_line(tmp_path, capsys):
+    pytest.importorskip("tensorboard", reason="needs requirements-tensorboard.txt")
+    start_logging()
+    board = TensorBoardLog(tmp_path / "curves", first_iteration=1)
+    (file,) = board.folder.iterdir()
+    file.unlink()
+    file.mkdir()  # which nobody can write to
+    for iteration in range(1, 5000):
+        board.add("training", {"loss": 0.5}, iteration)
+    board.close()
+    output = capsys.readouterr()
+    assert output.out == f"{board.folder}: cannot be written: Is a directory; the curves end here\n"
+    assert output.err == ""

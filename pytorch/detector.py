@@ -12,7 +12,15 @@ from pytorch.checkpoint import WEIGHTS_KEYS, read_checkpoint, require_tensor, re
 from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.losses import LOSSES
-from pytorch.models import DESIGNS, CnnDesign, CrnnDesign, Model, StridedCrnnDesign, create_model
+from pytorch.models import (
+    DESIGNS,
+    CnnDesign,
+    CrnnDesign,
+    Model,
+    StridedCrnnDesign,
+    create_model,
+    require_size,
+)
 from utils.audio.logmel import decibels
 from utils.events.post_processing import PostProcessing, class_post_processing
 from utils.events.probabilities import Probabilities
@@ -186,6 +194,7 @@ def load_detector(
         outputs_in_float32=content["outputs_in_float32"],
         mel_bins=features.mel_bins,
     )
+    require_size(model, features, path)
     try:
         require_tensors(content[WEIGHTS_KEYS[weights]], model.state_dict())
     except ValueError as error:

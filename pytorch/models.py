@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pytorch.dropout import Dropout
+from utils.settings.groups import FeatureSettings
+from utils.system.errors import SedError
 
 
 class ModelOutput(NamedTuple):
@@ -472,3 +474,13 @@ def create_model(
     return Cnn(design, classes_num, clip_output_from, outputs_in_float32).to(
         memory_format=torch.channels_last
     )
+
+
+def require_size(model: Model, features: FeatureSettings, where: object) -> None:
+    """Raise SedError where a clip is too small for the model's pooling; `where` the settings are from."""
+    frames, bands = model.stride_frames, model.stride_frames if isinstance(model, Cnn) else 1
+    if features.clip_frames < frames or features.mel_bins < bands:
+        raise SedError(
+            f"{where}: clips have {features.clip_frames} frames of {features.mel_bins} mel bands, but the "
+            f"model needs at least {frames} of {bands}; raise clip_seconds or mel_bins, or lower hop_size"
+        )

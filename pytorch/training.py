@@ -10,9 +10,10 @@ from pytorch.data_generator import Batch, Standardizer
 from pytorch.distributed import Ranks
 from pytorch.losses import LOSSES, Loss
 from pytorch.mean_teacher import MeanTeacher
-from pytorch.models import Model, create_model
+from pytorch.models import Model, create_model, require_size
 from pytorch.recipe import MovingAverage, Recipe, learning_rate_factor
 from utils.settings.groups import FeatureSettings
+from utils.settings.overrides import settings_source
 from utils.workspace.run import STUDENT, TEACHER, Run
 
 
@@ -73,6 +74,7 @@ def new_training(
         outputs_in_float32=run.outputs_in_float32,
         mel_bins=features.mel_bins,
     ).to(compute.device)
+    require_size(model, features, settings_source())
     parallel_model = ranks.distribute(model)
     if compile_model:
         parallel_model = compiled(parallel_model, compute.device)

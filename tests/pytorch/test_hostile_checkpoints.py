@@ -77,7 +77,7 @@ META = torch.empty(16, dtype=torch.float64, device="meta")
 SPARSE = torch.ones(16, dtype=torch.float64).to_sparse()
 STRANGE = {
     ("features", "log_floor"): [NAN, INF, 0.0, -1.0, None, "x", True],
-    ("features", "clip_seconds"): [1e5, HUGE, NAN, INF, 0.0, torch.ones(())],
+    ("features", "clip_seconds"): [0.1, 1e5, HUGE, NAN, INF, 0.0, torch.ones(())],
     ("features", "sample_rate"): [HUGE, 0, 10**9, 32000.5, NAN],
     ("features", "window_size"): [HUGE, 10**9, 0],
     ("features", "hop_size"): [HUGE, 0, -5],

@@ -1,5 +1,7 @@
 """The models: shapes of the reference, and their parts against plain computations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,10 @@ from pytorch.models import (
     ModelOutput,
     attention_pooling,
     create_model,
+    require_size,
 )
+from tests.settings_for_tests import SETTINGS
+from utils.system.errors import SedError
 
 # Blocks, convolutions in all, channels of the last block, outputs of 640 frames.
 REFERENCE_DESIGNS = {
@@ -41,6 +46,28 @@ def new_model(
 
 def test_the_models_are_the_references():
     assert DESIGNS.keys() == REFERENCE_DESIGNS.keys() | {"Crnn", "Crnn_8layers_AttentionPooling"}
+
+
+RECIPE_MODEL = "Crnn_8layers_AttentionPooling"
+
+
+@pytest.mark.parametrize("model_type", DESIGNS)
+@pytest.mark.parametrize(
+    ("frames", "mel_bins", "taken_by"),
+    [(3, 64, set()), (4, 2, {RECIPE_MODEL}), (64, 4, {"Crnn", RECIPE_MODEL}), (32, 32, {*DESIGNS})],
+)
+def test_clips_too_small_for_a_model_are_refused(model_type, frames, mel_bins, taken_by):
+    model = create_model(model_type, 2, "frame_vectors", outputs_in_float32=True, mel_bins=mel_bins).eval()
+    seconds = frames * SETTINGS.features.hop_size / SETTINGS.features.sample_rate
+    features = replace(SETTINGS.features, mel_bins=mel_bins, clip_seconds=seconds)
+    if model_type in taken_by:
+        require_size(model, features, "my_settings.py")
+        outputs = model(torch.zeros(1, frames, mel_bins)).framewise_output.shape[1]
+        assert outputs == frames // model.stride_frames
+    else:
+        message = f"my_settings.py: clips have {frames} frames of {mel_bins} mel bands, but"
+        with pytest.raises(SedError, match=message):
+            require_size(model, features, "my_settings.py")
 
 
 @pytest.mark.parametrize("clip_output_from", ["frame_vectors", "frame_outputs"])

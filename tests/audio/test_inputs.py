@@ -81,6 +81,16 @@ def test_scalar_is_of_all_frames(made, dataset_dir):
     np.testing.assert_allclose(scalar.std, frames.std(axis=0), rtol=1e-12)
 
 
+def test_silent_training_clips_have_no_scalar(workspace):
+    with h5py.File(workspace.features("train_weak"), "r+") as file:
+        file["feature"][:] = -100
+    with pytest.raises(SedError, match=r"weak\.h5: all recordings of train_weak are silent; put "):
+        calculate_scalar(workspace, "train_weak", SMALL.features)
+    with h5py.File(workspace.features("train_weak"), "r+") as file:
+        file["feature"][2, 10:20] = -60
+    calculate_scalar(workspace, "train_weak", SMALL.features)
+
+
 def test_missing_features_name_the_command_that_makes_them(made, dataset_dir, tmp_path):
     workspace = workspace_in(tmp_path / "two words")
     command = (

@@ -4,6 +4,7 @@ import h5py
 import numpy as np
 
 from utils.audio.feature_file import Scalar, open_features, read_origin, write_scalar
+from utils.audio.logmel import decibels
 from utils.settings.groups import FeatureSettings
 from utils.settings.overrides import settings_source
 from utils.system.errors import MissingInputError, SedError
@@ -47,7 +48,7 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
     MissingInputError
         If there are no features of the subset with these settings.
     SedError
-        If the runs of the workspace standardize by the scalar of another subset.
+        If the runs of the workspace standardize by the scalar of another subset, or all clips are silent.
     """
     other = existing_scalar(workspace)
     if other not in (None, data_type):
@@ -66,6 +67,11 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
     origin = read_origin(source)
     with open_features(source, settings) as features:
         scalar = scalar_of_features(features.logmel, origin.digest())
+    if np.allclose(scalar.mean, decibels(np.zeros(settings.mel_bins), settings.log_floor)):
+        raise SedError(
+            f"{source}: all recordings of {data_type} are silent; put the ones with sound into the data set, "
+            "and compute the features again"
+        )
     path = workspace.scalar(data_type)
     write_scalar(path, scalar)
     logger.info(f"Scalar of {data_type} written to {path}")

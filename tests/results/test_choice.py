@@ -72,7 +72,7 @@ def test_folder_that_cannot_be_written_is_noticed(tmp_path):
 def test_output_folder_that_is_a_file_is_noticed_before_the_checkpoint_is_read(tmp_path):
     (tmp_path / "file").touch()
     result = predict("--checkpoint_path", "none.pth", "a.wav", "--output_dir", tmp_path / "file/events")
-    assert_user_error(result, "file/events: the folder cannot be created")
+    assert_user_error(result, "file: is not a folder; ")
 
 
 def test_best_prints_checkpoint_and_command(finished):

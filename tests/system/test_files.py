@@ -14,7 +14,7 @@ from tests.commands import PROJECT
 from utils.results.statistics import append_record, read_records
 from utils.system import files
 from utils.system.errors import SedError
-from utils.system.files import claimed, written_whole
+from utils.system.files import claimed, make_folder, written_whole
 
 HOLD = """
 import sys, time
@@ -117,3 +117,13 @@ def test_name_as_long_as_the_system_allows_is_written(tmp_path):
     name = "n" * 251 + ".csv"
     write(tmp_path / name, "text")
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_what_stands_where_a_folder_should_be_is_named(tmp_path):
+    """As a workspace that is a link to a disk which is not there."""
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    (tmp_path / "file").touch()
+    for name, what in (("link", "a link to what is not there"), ("file", "not a folder")):
+        for path in (tmp_path / name, tmp_path / name / "below" / "it"):
+            with pytest.raises(SedError, match=f"^{tmp_path / name}: is {what}; "):
+                make_folder(path)

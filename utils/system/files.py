@@ -20,6 +20,11 @@ def make_folder(path: Path) -> Path:
     """Create the folder where it is missing, and return it."""
     try:
         path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        places = [*reversed(path.parents), path]
+        obstacle = next((one for one in places if os.path.lexists(one) and not one.is_dir()), path)
+        what = "a link to what is not there" if obstacle.is_symlink() else "not a folder"
+        raise SedError(f"{obstacle}: is {what}; remove it, or name another folder") from error
     except OSError as error:
         raise SedError(f"{path}: the folder cannot be created: {error.strerror}") from error
     return path

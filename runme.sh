@@ -19,8 +19,8 @@ fi
 
 source "$(dirname "${BASH_SOURCE[0]}")/utils/environment.sh"
 
-stage() { # stage NAME COMMAND ...   runs the command; where it fails, names the stage and stops
-    local name=$1 code
+stage() { # stage NAME COMMAND ...   runs the command and says how long it took; where it fails, stops
+    local name=$1 begin=$SECONDS code
     shift
     echo
     echo "=== $name"
@@ -32,6 +32,7 @@ stage() { # stage NAME COMMAND ...   runs the command; where it fails, names the
         esac
         exit "$code"
     }
+    echo "... $((SECONDS - begin)) s"
 }
 
 config_value() { # config_value NAME   prints a value of utils/config.py
@@ -159,4 +160,7 @@ fi
 stage "training curves" "$PYTHON" "$project/utils/plot_results.py" training_curves --workspace "$WORKSPACE"
 stage "results" "$PYTHON" "$project/utils/plot_results.py" table --workspace "$WORKSPACE"
 stage "results page" "$PYTHON" "$project/utils/report.py" --workspace "$WORKSPACE" --dataset_dir "$DATASET_DIR"
-stage "best model" "$PYTHON" "$project/utils/plot_results.py" best --workspace "$WORKSPACE"
+
+echo
+echo "=== done in $SECONDS s"
+"$PYTHON" "$project/utils/plot_results.py" best --workspace "$WORKSPACE"

@@ -18,6 +18,7 @@ from pytorch.models import Model
 from pytorch.tensorboard_log import TensorBoardLog
 from utils.audio.feature_file import Features
 from utils.results.statistics import append_record, validation_key
+from utils.scoring.text import describe_absent, percent, score_line
 from utils.scoring.validation import (
     Scored,
     ValidationSet,
@@ -33,6 +34,16 @@ from utils.workspace.run import STUDENT
 def evenly_chosen(clips_num: int, count: int) -> np.ndarray:
     """Return ascending indexes of at most `count` clips, always the same ones, evenly spread over all."""
     return np.arange(clips_num) if clips_num <= count else np.arange(count) * clips_num // count
+
+
+def evaluation_lines(iteration: int, train_map: float, validation: dict[str, Scored]) -> list[str]:
+    """Return a line about an evaluation, and one more about the teacher, where there is one."""
+    start = f"iteration {iteration} in %"
+    lines = {STUDENT: f"{start}: train mAP {percent(train_map)}"}
+    for weights, scored in validation.items():
+        before = f"{lines[STUDENT]}, validation" if weights == STUDENT else f"{start}, {weights}:"
+        lines[weights] = f"{before} {score_line(scored.scores)}"
+    return list(lines.values())
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,11 @@ class Evaluation:
         self.workers = ProcessPoolExecutor(workers, initializer=start_worker, initargs=(os.getpid(),))
         self.board = board
         self.pending: deque[PendingEvaluation] = deque()
+        for line in describe_absent(self.training_target, detector.labels, "training clip"):
+            logger.info(line)
+        if validation is not None:
+            for line in describe_absent(validation.reference.weak_target, detector.labels, "validation clip"):
+                logger.info(line)
 
     def evaluate(self, models: dict[str, Model], iteration: int, loss: float, train_seconds: float) -> None:
         """Run the models as they are, and let workers score their probabilities.
@@ -124,7 +140,7 @@ class Evaluation:
         start = time.perf_counter()
         detectors = {weights: replace(self.detector, model=model) for weights, model in models.items()}
         tags = detectors[STUDENT].probabilities(self.training_logmel).clipwise
-        training = self.workers.submit(score_tags_in_worker, self.training_target, tags, self.detector.labels)
+        training = self.workers.submit(score_tags_in_worker, self.training_target, tags)
         validation = {}
         for weights, detector in detectors.items() if self.validation is not None else ():
             validation[weights] = self.workers.submit(
@@ -159,14 +175,8 @@ class Evaluation:
         training = done.training.result()
         validation = {weights: future.result() for weights, future in done.validation.items()}
         seconds = done.forward_seconds + sum(scored.seconds for scored in (training, *validation.values()))
-        lines = ["------------------------------------", f"iteration: {done.iteration}"]
-        lines += ["train statistics:", f"    Loss: {done.loss:.4f}", *training.lines]
-        for weights, scored in validation.items():
-            lines += ["validate statistics:" if weights == STUDENT else f"validate statistics, {weights}:"]
-            lines += scored.lines
-        for line in lines:
+        for line in evaluation_lines(done.iteration, training.scores, validation):
             logger.info(line)
-        logger.info(f"train time: {done.train_seconds:.3f} s, validate time: {seconds:.3f} s")
         record = {
             "iteration": done.iteration,
             "loss": done.loss,

@@ -45,7 +45,13 @@ from utils.scoring.psds import ClipScores, PsdsScores, frame_scores, scores_of_c
 from utils.scoring.psds_bootstrap import score_and_resample_psds
 from utils.scoring.score_files import ranked, read_scores, write_scores
 from utils.scoring.sed_eval_scores import score_events
-from utils.scoring.text import averages_table, classes_table, intervals_table, tuned_table
+from utils.scoring.text import (
+    classes_table,
+    describe_absent,
+    explain_scores,
+    scores_table,
+    tuned_table,
+)
 from utils.scoring.validation import ValidationSet, read_reference, score_submission
 from utils.settings.group import differing
 from utils.settings.groups import ScoringSettings, Settings
@@ -55,6 +61,8 @@ from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.progress import progress
+from utils.system.terminal import short_path
+from utils.system.words import counted
 from utils.workspace.paths import RunPaths, tuned_beside
 
 
@@ -69,7 +77,7 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         post_processing = tuned_post_processing(detector, paths.checkpoint(arguments.iteration), weights)
     with open_annotated_clips(arguments, settings, "validation") as validation:
         features, reference = validation.features, validation.reference
-        logger.info(f"Validation audio num: {describe_count(features)}")
+        logger.info(f"Validation clips: {describe_count(features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
         probabilities = detector.probabilities(features.logmel)
@@ -80,21 +88,17 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             post_processing=post_processing,
             frames_per_second=detector.features.frames_per_second,
         )
-        logger.info("validate statistics:")
+        submission_path = paths.submission(arguments.iteration, weights, arguments.tuned)
         scores = score_submission(
             submission,
             probabilities.clipwise,
             reference,
-            paths.submission(arguments.iteration, weights, arguments.tuned),
+            submission_path,
             labels=detector.labels,
             scoring=settings.scoring,
         )
         audio_folder = arguments.dataset_dir / SUBSETS["validation"].audio_folder
         model = (audio_folder, reference.clips, probabilities, detector, post_processing)
-        if arguments.probabilities:
-            folder = paths.probabilities(arguments.iteration, weights, arguments.tuned)
-            write_scores(folder, features.names, clip_scores(*model)[0], detector.labels)
-            logger.info(f"    Write probabilities to {folder}")
         draws = resample_clips(len(reference.clips), settings.scoring)
         psds, resampled_psds = psds_of(*model, settings.scoring, draws)
         resampled = ResampledScores(
@@ -105,10 +109,15 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         )
         resampled.write(paths.resampled_scores(arguments.iteration, weights, arguments.tuned))
         for line in [
-            *intervals_table(resampled),
-            *classes_table(scores.detection, settings.scoring.onset_collar),
+            *scores_table(resampled, scores.detection, scores.mean_average_precision),
+            *describe_absent(reference.weak_target, detector.labels, "clip"),
+            "",
+            *classes_table(scores.detection),
+            "",
+            *explain_scores(settings.scoring),
+            f"Submission: {short_path(submission_path)}",
         ]:
-            logger.info(f"    {line}")
+            logger.info(line)
         statistics = scores.to_json() | psds | {"bootstrap": resampled.to_json()}
         record = {
             "iteration": arguments.iteration,
@@ -116,6 +125,10 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             validation_key(weights, arguments.tuned): statistics,
         }
         append_record(paths.inference_statistics, record)
+        if arguments.probabilities:
+            folder = paths.probabilities(arguments.iteration, weights, arguments.tuned)
+            write_scores(folder, features.names, clip_scores(*model)[0], detector.labels)
+            logger.info(f"Probabilities: {short_path(folder)}")
         if arguments.visualize:
             folder = paths.clip_figures(arguments.iteration, weights, arguments.tuned)
             draw_clips(folder, validation, probabilities, submission[: arguments.visualize], detector)
@@ -197,9 +210,9 @@ def psds_of(
     scoring: ScoringSettings,
     draws: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, Resampled]]:
-    """Log PSDS1 and PSDS2 and return them, for the statistics and of each draw of the clips.
+    """Return PSDS1 and PSDS2, for the statistics and of each draw of the clips.
 
-    Where they cannot be computed, say why.
+    Where they cannot be computed, the log says why.
     """
     try:
         of_clips, durations = clip_scores(audio_folder, reference, probabilities, detector, post_processing)
@@ -207,10 +220,9 @@ def psds_of(
             reference, of_clips, labels=detector.labels, scoring=scoring, durations=durations, draws=draws
         )
     except SedError as error:
-        logger.info(f"    Without PSDS: {error}")
+        logger.info(f"Without PSDS: {error}")
         return {}, {}
     scores = PsdsScores(*(of_scenario.score for of_scenario in resampled.values()))
-    logger.info(f"    {scores.log_line()}")
     return {"psds": scores.to_json()}, resampled
 
 
@@ -234,7 +246,7 @@ def draw_clips(
             labels=detector.labels,
             frames_per_second=detector.features.frames_per_second,
         )
-    logger.info(f"Figures of {len(clips)} clips in {folder}")
+    logger.info(f"Figures of {counted(len(clips), 'clip')}: {short_path(folder)}")
 
 
 def tune_post_processing(arguments: argparse.Namespace) -> None:
@@ -244,7 +256,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     paths = workspace.run_paths(run)
     detector = detector_of_run(arguments, settings, paths, "tune")
     with open_annotated_clips(arguments, settings, arguments.tune_on) as clips:
-        logger.info(f"Tuning audio num: {describe_count(clips.features)} of {arguments.tune_on}")
+        logger.info(f"Tuning clips: {describe_count(clips.features)} of {arguments.tune_on}")
         if arguments.tune_on in run.data_types:
             logger.info("The model was trained on these clips: its probabilities are too good there.")
         probabilities = detector.probabilities(clips.features.logmel)
@@ -261,7 +273,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
         logger.info(line)
     path = tuned_beside(paths.checkpoint(arguments.iteration), arguments.weights)
     write_tuned(path, tuned, arguments.tune_on, detector.start)
-    logger.info(f"Tuned post-processing saved to {path}; it is used by: inference_validation --tuned")
+    logger.info(f"Used by inference_validation --tuned: {short_path(path)}")
 
 
 def score(arguments: argparse.Namespace) -> None:
@@ -278,19 +290,20 @@ def score(arguments: argparse.Namespace) -> None:
     durations = read_durations(arguments.durations_csv) if arguments.durations_csv else None
     check_clips(arguments, reference, submission, durations, scoring.onset_collar)
     draws, resampled = resample_clips(len(reference), scoring), {}
-    lines: list[str] = []
+    scores = None
     if arguments.submission_csv is not None:
         scores = score_events(reference, submission, labels=labels, scoring=scoring, durations=durations)
         logger.info(
             f"{scores.clips} clips, {count_events(reference)} events in the reference, "
             f"{count_events(submission)} in the submission"
         )
-        collar = scoring.onset_collar
-        lines = [*averages_table(scores, collar), "", *classes_table(scores, collar), ""]
         resampled = resample_detection(scores, draws)
     if arguments.scores_dir is not None:
         resampled |= score_files(arguments.scores_dir, reference, labels, scoring, durations, draws)
-    for line in lines + intervals_table(ResampledScores("", fingerprint(reference), scoring, resampled)):
+    lines = scores_table(ResampledScores("", fingerprint(reference), scoring, resampled), scores)
+    if scores is not None:
+        lines += ["", *classes_table(scores), "", *explain_scores(scoring)]
+    for line in lines:
         logger.info(line)
 
 

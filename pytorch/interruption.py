@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -34,7 +35,9 @@ class StopRequest:
 
     def leave(self, iteration: int) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
-        command = with_settings("python", *sys.argv, *["--resume"] * ("--resume" not in sys.argv))
+        script, *words = sys.argv
+        words += ["--resume"] * ("--resume" not in words)
+        command = with_settings(Path(script), *words)
         name = "the stop of another rank" if self.signal is None else self.signal.name
         logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))

@@ -3,7 +3,6 @@
 import argparse
 import math
 import sys
-import time
 from pathlib import Path
 
 if not __package__:
@@ -38,7 +37,7 @@ from pytorch.training_data import (
 )
 from utils.audio.inputs import input_digests, load_features, load_scalar
 from utils.config import SETTINGS
-from utils.results.choice import predict_command
+from utils.results.choice import is_best, predict_command
 from utils.results.statistics import (
     append_record,
     forget_records,
@@ -52,6 +51,7 @@ from utils.system import command_line
 from utils.system.files import claim, remove_file
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
+from utils.system.terminal import short_path
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import Run
 
@@ -74,17 +74,14 @@ def train(arguments: argparse.Namespace) -> None:
     make_repeatable(run.seed, loop.gpu_repeatable)
 
     # Data
-    load_start = time.perf_counter()
     of_initial = initial.scalar if initial is not None else None
     scalar = of_initial or load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
     validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
     reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
     subsets = load_training_subsets(workspace, arguments.dataset_dir, run, settings, validation)
-    logger.info(f"Load data time: {time.perf_counter() - load_start:.3f} s")
-    logger.info(f"Training audio num: {describe_counts(subsets)}")
-    logger.info(f"Validation audio num: {describe_count(validation)}")
-    logger.info(f"Compute: {compute}")
+    logger.info(f"Training clips: {describe_counts(subsets)}")
+    logger.info(f"Validation clips: {describe_count(validation)}; compute: {compute}")
     if not arguments.cuda and (hint := idle_gpu_hint()):
         logger.info(f"The GPU is not used: {hint}")
 
@@ -162,7 +159,7 @@ def train(arguments: argparse.Namespace) -> None:
         path = paths.checkpoint(iteration)
         detector = detector_state(run, standardize, settings.features, settings.events)
         write_checkpoint(path, {"iteration": iteration, "start": start} | detector | state)
-        logger.info(f"Model saved to {path}")
+        logger.info(f"Checkpoint: {short_path(path)}")
 
     # Loop
     stop, is_stopped = StopRequest(), False
@@ -202,8 +199,8 @@ def train(arguments: argparse.Namespace) -> None:
     board.close()
     if is_stopped:
         stop.leave(iteration)
-    if ranks.is_first:
-        logger.info(f"Detect events with: {predict_command(paths.checkpoint(iterations))}")
+    if ranks.is_first and is_best(paths):
+        logger.info(f"Best model so far; detect events with: {predict_command(paths.root)}")
 
 
 def is_due(iteration: int, interval: int, iterations: int) -> bool:
@@ -229,7 +226,9 @@ def begin_run(
         if not (resume and paths.settings.is_file()):
             for curve in (paths.loss_statistics, paths.training_statistics):
                 if kept := keep_longer_curve(curve, iterations):
-                    logger.info(f"An earlier training of this run was longer; its curve is kept in {kept}")
+                    logger.info(
+                        f"An earlier training of this run was longer; its curve is kept in {short_path(kept)}"
+                    )
             remove_file(paths.loss_statistics)
             remove_file(paths.training_statistics)
         write_run_settings(

@@ -83,7 +83,7 @@ class Meter:
         return self.ranks.mean(torch.stack(values).mean()).item()
 
     def report(self, iteration: int) -> dict[str, float]:
-        """Show and return the mean loss, and its terms, of the last `log_interval` iterations."""
+        """Show the mean loss of the last `log_interval` iterations; return it and the means of its terms."""
         means = {"loss": self.mean(self.losses[-self.log_interval :])}
         recent_terms = self.terms[-self.log_interval :]
         if len(recent_terms[0]) > 1:
@@ -91,8 +91,7 @@ class Meter:
         milliseconds = self.milliseconds()
         self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
         if self.bar.disable:
-            values = ", ".join(f"{name}: {value:.4f}" for name, value in means.items())
-            logger.info(f"iteration: {iteration}, {values}, {milliseconds:.0f} ms/iteration")
+            logger.info(f"iteration {iteration}: loss {means['loss']:.4f}, {milliseconds:.0f} ms/iteration")
         if not self.is_estimated and self.ranks.is_first and iteration < self.iterations:
             self.is_estimated = True
             left = describe_seconds(milliseconds / 1000 * (self.iterations - iteration))

@@ -21,6 +21,7 @@ from utils.system.command_line import INTERRUPTED, positive_int
 from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
+from utils.system.terminal import short_path
 from utils.workspace.paths import EventPaths
 
 FORMATS = ("csv", "audacity", "raven", "json")
@@ -223,7 +224,7 @@ def closing(
     for line in summary_lines(detected, labels):
         logger.info(line)
     if folder is not None:
-        logger.info(f"Written to {folder}")
+        logger.info(f"Written to {short_path(folder)}")
     if not unreadable:
         return 0
     logger.info(f"Not read: {len(unreadable)} of {len(detected) + len(unreadable)}")

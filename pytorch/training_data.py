@@ -82,7 +82,5 @@ def describe_count(features: Features) -> str:
 
 
 def describe_counts(subsets: dict[str, Features]) -> str:
-    """Return how many clips there are of each subset; of a single one, without its name."""
-    if len(subsets) == 1:
-        return describe_count(*subsets.values())
+    """Return how many clips there are of each subset."""
     return ", ".join(f"{describe_count(features)} of {name}" for name, features in subsets.items())

@@ -16,6 +16,7 @@ from utils.synthesis.homemix_statistics import format_statistics
 from utils.synthesis.soundbank import cut_sound_bank
 from utils.system import command_line
 from utils.system.log import logger, start_logging
+from utils.system.terminal import short_path
 
 CLIPS = {"train_weak": 300, "train_synthetic": 400, "train_unlabel_in_domain": 400, "validation": 200}
 
@@ -39,7 +40,7 @@ def make_homemix(sources: Path, output_dir: Path, *, clips: dict[str, int], seed
         for data_type, clips_num in clips.items():
             if data_type.startswith(split):
                 make_subset(output_dir, data_type, clips_num, bank, seed)
-    logger.info(f"HomeMix of {sum(clips.values())} clips written to {output_dir}")
+    logger.info(f"HomeMix of {sum(clips.values())} clips: {short_path(output_dir)}")
 
 
 def make_command(arguments: argparse.Namespace) -> None:

@@ -9,12 +9,14 @@ if not __package__:
 
 from utils.config import SETTINGS
 from utils.dataset.tables import write_table
-from utils.results.choice import BEST, checkpoint_of, find_model, options_of, predict_command
+from utils.results.choice import BEST, checkpoint_of, find_model, predict_command
 from utils.results.comparison import comparison_lines, named_model
 from utils.results.figures import plot_training_curves
-from utils.results.table import format_table, read_evaluated_runs, results_table, rows_for_programs
+from utils.results.table import read_evaluated_runs, rows_for_programs
+from utils.results.table_text import table_lines
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
+from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
 
@@ -23,15 +25,12 @@ def print_table(arguments: argparse.Namespace) -> None:
     settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs, scoring = read_evaluated_runs(workspace), settings.scoring
-    header, rows = results_table(runs, scoring, single_runs=arguments.single_runs)
-    print("Scores on the validation clips in percent; F1 is the mean over the classes unless it says micro.")
-    if any(len(row.numbers) > 1 for row in rows):
-        print("Runs that differ only in their seed: mean ± standard deviation; alone with --single_runs.")
-    print(format_table([header, *(line for row in rows for line in row.printed)]))
+    for line in table_lines(runs, scoring, single_runs=arguments.single_runs):
+        print(line)
     for_programs = rows_for_programs(runs, scoring)
     try:
         write_table(workspace.results_table, for_programs[0], for_programs[1:])
-        print(f"Each run for other programs: {workspace.results_table}")
+        print(f"Each run with all scores, also micro F1: {short_path(workspace.results_table)}")
     except SedError as error:  # as on a full disk, which need not keep anyone from reading the table
         print(f"The table is only printed: {one_line(error)}", file=sys.stderr)
 
@@ -51,16 +50,18 @@ def draw_training_curves(arguments: argparse.Namespace) -> None:
     settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace), settings.scoring)
-    print(f"Training curves: {workspace.training_curves}")
+    print(f"Training curves: {short_path(workspace.training_curves)}")
 
 
 def show_best_model(arguments: argparse.Namespace) -> None:
-    """Print the best model, its checkpoint, and how to use it."""
+    """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
     model = find_model(arguments.workspace, BEST)
-    checkpoint = checkpoint_of(model)
     print(f"Best model: {model.title}")
-    print(f"Checkpoint: {checkpoint}")
-    print(f"Detect events with: {predict_command(checkpoint, *options_of(model))}")
+    print(f"Checkpoint: {short_path(checkpoint_of(model))}")
+    print(f"Detect events with: {predict_command(arguments.workspace)}")
+    page = Workspace(arguments.workspace, "").report
+    if page.is_file():
+        print(f"Results page: {short_path(page)}")
 
 
 def main() -> None:

@@ -42,6 +42,7 @@ from utils.settings.overrides import read_overrides
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
 from utils.system.files import file_digest
+from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 from utils.workspace.run import STUDENT, TEACHER
 
@@ -204,7 +205,7 @@ def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
     write_page(path, f"Results: {report.workspace}", asdict(report))
     if clips is None:
         print("Without --dataset_dir the page has no errors and no clips.")
-    print(f"Results page: {path} ({path.stat().st_size / BYTES_PER_MEGABYTE:.1f} MB)")
+    print(f"Results page: {short_path(path)} ({path.stat().st_size / BYTES_PER_MEGABYTE:.1f} MB)")
 
 
 def main() -> None:

@@ -76,9 +76,12 @@ def test_inference_writes_the_submission_that_training_wrote_and_scores_it_alike
     result = inference(trained, "--iteration", 2)
     assert result.returncode == 0, result.stderr
     assert path.read_text() == from_training
-    score_lines = [line for line in trained.train_output.splitlines() if "classwise F score" in line]
-    assert len(score_lines) == 3
-    assert all(line in result.stdout for line in score_lines)
+    (line,) = [line for line in trained.train_output.splitlines() if line.startswith("iteration 2 in %: ")]
+    after = r"train mAP \S+, validation mAP (\S+), event F1 (\S+), segment F1 (\S+) \(0.2s\), (\S+) \(1s\)"
+    of_training = re.search(after, line).groups()
+    for name, shown in zip(("mAP", "event F1", "segment F1 0.2s", "segment F1 1s"), of_training, strict=True):
+        (score,) = re.findall(rf"^{name} +(\d+\.\d+)", result.stdout, re.MULTILINE)
+        assert float(score) == pytest.approx(float(shown), abs=0.056), name
 
 
 def test_score_of_the_written_submission_agrees_with_inference(trained):
@@ -102,7 +105,8 @@ def test_visualize_draws_the_clips(trained):
 
 def test_table_and_curves_of_a_workspace(trained):
     output = run_well("utils/plot_results.py", "table", "--workspace", trained.workspace.root)
-    assert "Weak audio, clipwise loss (batch 4, seed 1234)" in output
+    assert "1. Weak audio, clipwise loss  " in output
+    assert "All runs: batch 4, seed 1234, 2 iterations, 5 validation clips." in output
     assert "published" not in output, "the demonstration data is not the challenge's"
     assert trained.workspace.results_table.read_text().startswith("training\titeration\tclips\tmAP\t")
     run_well("utils/plot_results.py", "training_curves", "--workspace", trained.workspace.root)
@@ -124,7 +128,7 @@ def test_mini_data_takes_a_few_clips_into_folders_of_its_own(tmp_path):
     )
     arguments = [*trained.run_arguments(), "--mini_data"]
     output = run_well("pytorch/main.py", "train", *arguments, "--iterations", 1)
-    assert f"Training audio num: {MINI_DATA_CLIPS}\n" in output
+    assert f"Training clips: {MINI_DATA_CLIPS} of train_weak\n" in output
     run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 1)
     assert trained.paths.submission(1).is_file()
 
@@ -185,9 +189,9 @@ def test_missing_recordings_are_skipped_counted_and_listed(trained, damaged, tmp
 
     copied = Trained(damaged, workspace_at(workspace), trained.run, "")
     output = run_well("pytorch/main.py", "train", *copied.run_arguments(), "--iterations", 1)
-    assert "Validation audio num: 3 of 5 (2 recordings are missing or unreadable)" in output
+    assert "Validation clips: 3 of 5 (2 recordings are missing or unreadable)" in output
     result = inference(copied, "--iteration", 1)
-    assert "Validation audio num: 3 of 5 (2 recordings are missing or unreadable)" in result.stdout
+    assert "Validation clips: 3 of 5 (2 recordings are missing or unreadable)" in result.stdout
 
     result = extract(damaged, workspace, "validation", "--strict")
     assert_user_error(result, "2 recordings are missing", audio[0].name, "--strict")
@@ -354,7 +358,7 @@ def test_progress_bars_are_drawn_on_a_terminal(small, tmp_path, monkeypatch):
     small.run(*small.scalar(tmp_path))
     shown = run_on_terminal(*small.train(tmp_path, SMALL_CNN, 2))
     assert re.search(r"Training: 100%.*2/2.*loss=0?\.?\d+.*ms_per_iteration=\d+", shown)
-    assert "iteration: 2, loss" not in shown, "the bar shows it already"
+    assert "iteration 2: loss" not in shown, "the bar shows it already"
     assert "Scoring: 100%" in run_on_terminal(*small.inference(tmp_path, SMALL_CNN, 2))
 
 
@@ -389,10 +393,11 @@ def test_score_refuses_tables_that_do_not_fit(tiny_dataset, tmp_path):
 
 def test_demonstration_data_is_in_the_challenges_layout(tiny_dataset):
     output = run_well("utils/metadata.py", "check", "--dataset_dir", tiny_dataset)
-    for number in (10, 4, 5):
-        assert f"found: {number}\n" in output
-    assert "missing: 0\n" in output
-    assert output.count("unreadable: 0\n") == 4
+    for subset in ("train_weak: 10 clips", "train_unlabel_in_domain: 4 clips", "validation: 5 clips, "):
+        assert subset in output
+    assert output.count(", all recordings there\n") == 4
+    assert "missing" not in output
+    assert output.count("    of the full challenge set: ") == 4
     assert "44100 Hz stereo" in output
 
 

@@ -325,7 +325,7 @@ def test_run_goes_on_with_a_data_set_full_of_broken_files(small, tmp_path):
     eager = "clip_threshold = 0.0\nhigh_threshold = 0.0\nlow_threshold = 0.0\n"
     small.config.write_text(small.config.read_text() + eager)
     output = small.run("pytorch/main.py", "train", *run_arguments, "--iterations", 1)
-    assert "Validation audio num: 4 of 6 (2 recordings are missing or unreadable)" in output
+    assert "Validation clips: 4 of 6 (2 recordings are missing or unreadable)" in output
     (submission,) = tmp_path.rglob("*_submission.csv")
     detected = {line.split("\t")[0] for line in submission.read_text().splitlines()[1:]}
     assert detected == {path.name for path in recordings[3:]}, "with such thresholds all that is not silent"

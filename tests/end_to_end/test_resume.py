@@ -82,7 +82,7 @@ def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(small, fini
         small.run(*small.train(undisturbed.root, run, ITERATIONS))
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
     command = [*small.train(workspace.root, run, ITERATIONS), "--resume"]
-    for words in ("iteration: 4,", "iteration: 8,"):
+    for words in ("iteration 4:", "iteration 8:"):
         process = small.start(*command)
         wait_for(process, words)
         assert kill_after(process, random.uniform(0, 0.1))
@@ -94,13 +94,13 @@ def test_killed_training_ends_with_the_weights_of_an_undisturbed_one(small, fini
 def test_stop_signal_saves_a_checkpoint_and_says_how_to_go_on(small, finished, tmp_path, number):
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
     process = small.start(*small.train(workspace.root, CNN, ITERATIONS))
-    wait_for(process, "iteration: 2,")
+    wait_for(process, "iteration 2:")
     os.killpg(process.pid, number)  # as Ctrl-C in a terminal, to all of its processes
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 128 + number, output
     stopped_at, command = re.search(
         rf"Stopped by {number.name} after iteration (\d+); go on with: SED_CONFIG={small.config} "
-        "python (.*) --resume",
+        r"\S*python\S* (.*) --resume",
         output,
     ).groups()
     assert workspace.run_paths(CNN).saved_iterations()[-1] == int(stopped_at) < ITERATIONS
@@ -113,7 +113,7 @@ def test_resume_takes_no_checkpoint_of_an_earlier_training(small, finished, tmp_
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
     assert "Resuming" not in small.run(*small.train(workspace.root, CNN, 3), "--resume")
     process = small.start(*small.train(workspace.root, CNN, 1000))
-    wait_for(process, "iteration: 2,")
+    wait_for(process, "iteration 2:")
     kill_after(process, 0)
     paths = workspace.run_paths(CNN)
     for iteration in paths.saved_iterations():
@@ -199,7 +199,7 @@ def test_killed_extraction_does_not_compute_again_what_it_had(small, finished, t
 def test_second_process_that_writes_the_same_is_refused_at_once(small, finished, tmp_path):
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
     process = small.start(*small.train(workspace.root, CNN, 100_000))
-    wait_for(process, "iteration: 2,")
+    wait_for(process, "iteration 2:")
     result = run_command(*small.train(workspace.root, CNN, 2), **small.environment)
     assert_user_error(result, "another process writes here", "batch_size=4/seed=1")
     kill_after(process, 0)

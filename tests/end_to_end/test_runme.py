@@ -1,6 +1,7 @@
 """runme.sh from end to end on a tiny data set."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,11 @@ import pytest
 from tests.commands import PROJECT
 
 EXPERIMENTS = (
-    "Weak + synthetic + unlabelled audio, recipe (Crnn_8layers_AttentionPooling, batch 6, seed 1234)",
-    "Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4, seed 1234)",
-    "Weak audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
-    "Synthetic audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
-    "Synthetic audio, framewise loss (Cnn_5layers_AvgPooling, batch 3, seed 1234)",
+    "1. Weak + synthetic + unlabelled audio, recipe (Crnn_8layers_AttentionPooling, batch 6)",
+    "2. Weak + synthetic + unlabelled audio, mean teacher loss (Crnn, batch 4)",
+    "3. Weak audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3)",
+    "4. Synthetic audio, clipwise loss (Cnn_5layers_AvgPooling, batch 3)",
+    "5. Synthetic audio, framewise loss (Cnn_5layers_AvgPooling, batch 3)",
 )
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
 
@@ -68,15 +69,22 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "training curves",
         "results",
         "results page",
-        "best model",
+        stages[-1],
     ]
-    _, table, page = result.stdout.split("=== results")
-    places = [table.index(name) for name in EXPERIMENTS]
+    assert re.fullmatch(r"done in \d+ s", stages[-1])
+    _, table, end = result.stdout.split("=== results")
+    assert [len(line) for line in table.splitlines() if len(line) > 100] == []
+    names = " ".join(line[:50].strip() for line in table.splitlines())
+    places = [names.index(name) for name in EXPERIMENTS]
     assert places == sorted(places)
-    assert f"Results page: {tmp_path / 'report.html'}" in page
-    checkpoint = Path(page.split("Checkpoint: ")[1].splitlines()[0])
-    assert checkpoint.is_file()
-    assert f"predict --checkpoint_path {checkpoint} " in page.splitlines()[-1]
+    assert "All runs: seed 1234, 1 iterations, 6 validation clips." in table
+    assert "All but the recipe: batch" not in table, "the baseline has another one"
+    assert result.stdout.count("\n... ") == len(stages) - 1, "each stage says how many seconds it took"
+    *_, best, checkpoint, command, page = end.splitlines()
+    assert best.startswith("Best model: ")
+    assert Path(checkpoint.removeprefix("Checkpoint: ")).is_file()
+    assert f" predict --workspace {tmp_path} --run best RECORDINGS " in command
+    assert page == f"Results page: {tmp_path / 'report.html'}"
     assert "validation_0000.wav" in (tmp_path / "report.html").read_text()
     assert len(list(tmp_path.rglob("1_iters_submission.csv"))) == 5
     assert len(list(tmp_path.rglob("1_iters_teacher_submission.csv"))) == 1

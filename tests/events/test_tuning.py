@@ -280,7 +280,7 @@ def test_tune_and_inference_with_what_it_chose(trained, tmp_path):
     )
 
     output = run_well("pytorch/inference.py", "tune", *arguments)
-    assert "Tuning audio num: 10 of train_synthetic" in output
+    assert "Tuning clips: 10 of train_synthetic" in output
     assert "The model was trained on these clips" not in output
     path = tuned_beside(checkpoint, STUDENT)
     assert path.parent == checkpoint.parent

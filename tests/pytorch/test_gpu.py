@@ -77,7 +77,7 @@ def test_training_on_a_gpu_ends_near_that_of_the_processor(trained, tmp_path):
         workspace = copy_inputs(trained, tmp_path / device)
         options = ["--iterations", 2, "--precision", "fp32", *(["--cuda"] if device == "cuda" else [])]
         arguments = trained.run_arguments(workspace=tmp_path / device)
-        assert f"Compute: {device}" in run_well("pytorch/main.py", "train", *arguments, *options)
+        assert f"compute: {device}" in run_well("pytorch/main.py", "train", *arguments, *options)
         path = workspace.run_paths(trained.run).checkpoint(2)
         checkpoint = torch.load(path, weights_only=True, map_location="cpu")
         losses.append(checkpoint["model"]["classifier.weight"])

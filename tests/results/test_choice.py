@@ -1,7 +1,9 @@
 """A trained model is found by its workspace, and what the commands print leads on."""
 
 import json
+import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -79,21 +81,32 @@ def test_best_prints_checkpoint_and_command(finished):
     output = run_well("utils/plot_results.py", "best", "--workspace", finished.workspace.root)
     checkpoint = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
     assert f"Checkpoint: {checkpoint}\n" in output
-    assert predict_command(checkpoint) in output
+    (command,) = re.findall("^Detect events with: (.*)", output, re.MULTILINE)
+    assert f" predict --workspace {finished.workspace.root} --run best RECORDINGS " in command
 
 
 def test_command_to_predict_is_safe_to_paste(tmp_path):
-    path = tmp_path / "it's mine/md_1_iters.pth"
+    path = tmp_path / "it's mine"
     assert str(path) in shlex.split(predict_command(path))
+
+
+def test_command_of_a_workspace_is_short_and_works_as_it_is_printed(small, finished, tmp_path, monkeypatch):
+    (tmp_path / "here").symlink_to(finished.workspace.root)
+    monkeypatch.chdir(tmp_path)
+    command = predict_command(tmp_path / "here").replace("RECORDINGS", str(a_recording(small)))
+    assert " predict --workspace here --run best " in command
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert (tmp_path / "events/events.csv").is_file()
 
 
 def test_training_says_how_long_it_takes_and_what_its_checkpoint_is_for(small, finished, tmp_path):
     workspace = new_workspace(finished, tmp_path, "features", "scalars")
     output = small.run(*small.train(tmp_path, CNN, 4))
     assert output.count("This training takes about ") == 1
-    assert output.index("This training takes about ") < output.index("iteration: 4,")
+    assert output.index("This training takes about ") < output.index("iteration 4:")
     last = output.strip().splitlines()[-1]
-    assert last == f"Detect events with: {predict_command(workspace.run_paths(CNN).checkpoint(4))}"
+    assert last.startswith("Best model so far; detect events with: ")
+    assert f" predict --workspace {tmp_path} --run best RECORDINGS " in last
 
     # A shorter training of the same run keeps the curves of the longer one
     output = small.run(*small.train(tmp_path, CNN, 2))
@@ -117,8 +130,8 @@ def test_hint_names_a_subset_that_the_run_is_trained_on(small, tmp_path):
     result = run_command(*small.train(tmp_path, run, 2), **small.environment)
     assert_user_error(
         result,
-        f"make it with: SED_CONFIG={small.config} python ",
-        "calculate_scalar",
+        f"make it with: SED_CONFIG={small.config} ",
+        "features.py calculate_scalar",
         "--data_type train_synthetic",
     )
 

@@ -1,6 +1,7 @@
 """The statistics and the results table: its rows, and when the published results stand beside them."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from utils.results.statistics import (
     read_run_settings,
     write_run_settings,
 )
-from utils.results.table import format_table, read_runs, results_table
+from utils.results.table import read_runs, results_table
+from utils.results.table_text import table_lines
 from utils.scoring.sed_eval_scores import score_events
+from utils.settings.groups import MEASURED_RECIPE
 from utils.system.errors import SedError
+from utils.system.terminal import LINE_LENGTH
 from utils.workspace.paths import Workspace
 from utils.workspace.run import Run
 
@@ -141,11 +145,47 @@ def test_scores_that_are_not_defined_show_as_dashes(workspace):
     assert rows_of(workspace)[1][3] == "-"
 
 
-def test_table_is_aligned(workspace):
+def printed(workspace: Workspace) -> list[str]:
+    """The table as it is printed, which fits a terminal."""
+    lines = table_lines(read_runs(workspace), SETTINGS.scoring, single_runs=False)
+    assert max(map(len, lines)) == LINE_LENGTH
+    return lines
+
+
+def test_printed_table_has_the_main_scores_below_their_names(workspace):
     add_run(workspace, WEAK, 0.5, 60)
-    lines = format_table(rows_of(workspace)).splitlines()
-    assert len({len(line) for line in lines}) == 1
-    assert "Weak audio" in lines[3]
+    _, _, heading, _, row, _, shared = printed(workspace)
+    assert heading.split("  ")[0] == "training"
+    for name, cell in (("mAP", "50.0"), ("event F1", "100.0"), ("segment F1 1s", "100.0")):
+        end = heading.index(name) + len(name)
+        assert row[:end].endswith(f" {cell}")
+    assert "micro" not in heading
+    assert row.startswith("1. Weak audio, clipwise loss  ")
+    assert shared == "All runs: batch 32, seed 1234, 200 iterations, 1 validation clips."
+
+
+def test_printed_names_leave_out_what_all_runs_or_all_but_the_recipe_share(workspace):
+    settings = replace(MEASURED_RECIPE, mixup_probability=0.1)
+    recipe = Run("train_weak", "1", "Crnn_8layers_AttentionPooling", "recipe", 12, 1234, training=settings)
+    slower = replace(FRAMEWISE, training=OTHER_RATE.training)
+    for run in (recipe, OTHER_RATE, slower):
+        add_run(workspace, run, 0.5, 60)
+    *_, shared, others = printed(workspace)
+    assert shared == "All runs: seed 1234, 200 iterations, 1 validation clips."
+    assert others == "All but the recipe: batch 32, learning_rate=0.01."
+    names = " ".join(line[:58].strip() for line in printed(workspace))
+    assert "1. Weak audio, recipe (Crnn_8layers_AttentionPooling, batch 12, mixup_probability=0.1) 2. " in names
+    assert "2. Weak audio, clipwise loss 3. Synthetic audio, framewise loss ---" in names
+
+
+def test_published_scores_are_printed_below_ones_own_and_in_rows_of_their_own(workspace):
+    add_run(workspace, WEAK, 0.5, 1168)
+    rows = [re.split(r"\s{2,}", line.strip()) for line in printed(workspace)[4:]]
+    assert rows[:3] == [
+        ["1. Weak audio, clipwise loss", "50.0", "100.0", "100.0"],
+        ["published", "78.8", "22.4", "61.3"],
+        ["Official baseline (CRNN, mean teacher), published", "-", "23.5", "54.7"],
+    ]
 
 
 LABELS = SETTINGS.features.labels

@@ -17,16 +17,17 @@ from utils.results.page_data import groups_of_runs, table_rows
 from utils.results.statistics import append_record
 from utils.results.table import (
     best_first,
-    format_table,
     grouped_by_seed,
     read_runs,
     results_table,
     rows_for_programs,
     scored_models,
 )
+from utils.results.table_text import table_lines
 from utils.scoring.bootstrap import ResampledScores, fingerprint, resample_clips, resample_detection
 from utils.scoring.sed_eval_scores import score_events
 from utils.system.errors import SedError
+from utils.system.terminal import LINE_LENGTH
 from utils.workspace.paths import Workspace
 from utils.workspace.run import Run
 
@@ -136,13 +137,24 @@ def test_the_best_models_are_those_of_the_best_mean_not_a_lucky_seed(workspace):
     assert [(run.loss_type, run.seed) for run in runs] == wanted
 
 
-def test_printed_table_is_aligned_and_has_numbers_and_details(workspace):
+def test_printed_table_has_numbers_and_details_and_fits_a_terminal(workspace):
     add_seeds(workspace)
-    for single_runs, names in ((False, ["1-3. Weak", "worst to best"]), (True, ["1. Weak", "95 % interval"])):
-        header, rows = results_table(read_runs(workspace), SCORING, single_runs=single_runs)
-        lines = format_table([header, *(line for row in rows for line in row.printed)]).splitlines()
-        assert len({len(line) for line in lines}) == 1
-        assert [line.strip()[: len(name)] for line, name in zip(lines[3:5], names, strict=True)] == names
+    add_validated(workspace, FRAMEWISE, found=12)
+    lines = table_lines(read_runs(workspace), SCORING, single_runs=False)
+    assert max(map(len, lines)) == LINE_LENGTH
+    (row,) = [
+        number for number, line in enumerate(lines) if line.startswith("1-3. Weak audio, clipwise loss")
+    ]
+    f1 = [f1_percent(found) for found in (2, 3, 6)]
+    assert f"  66.7 ± 20.8  {np.mean(f1):.1f} ± {np.std(f1, ddof=1):.1f}  " in lines[row]
+    assert "(3 seeds: 1, 2, 10)" in lines[row] + lines[row + 1]
+    assert re.findall(r"\S+–\S+", lines[row + 1])[:2] == ["50.0–90.0", f"{f1[0]:.1f}–{f1[2]:.1f}"]
+    (perfect,) = [number for number, line in enumerate(lines) if line.startswith("4. Synthetic audio")]
+    assert lines[perfect + 1].split()[-2:] == ["100.0", "100.0"], "an interval without width is one number"
+
+    lines = table_lines(read_runs(workspace), SCORING, single_runs=True)
+    assert "Below the scores of a single run: 95 % interval." in lines
+    assert [line[:20] for line in lines if line.startswith("3. ")] == ["3. Weak audio, clipw"]
 
 
 def test_table_for_other_programs_has_the_ends_of_the_intervals_in_columns(workspace):
@@ -244,7 +256,7 @@ def test_commands_show_single_runs_and_compare(workspace):
     assert "± " in run_well("utils/plot_results.py", "table", *place)
     single = run_well("utils/plot_results.py", "table", *place, "--single_runs")
     assert "± " not in single
-    assert "3. Weak audio, clipwise loss (batch 32, seed 10)" in single
+    assert "3. Weak audio, clipwise loss (seed 10) " in single
     output = run_well("utils/plot_results.py", "compare", *place, "1", "3")
     assert "A: Weak audio, clipwise loss (batch 32, seed 1)\nB: Weak audio" in output
     result = run_command("utils/plot_results.py", "compare", *place, "1", Path("/no/such/run"))

@@ -23,6 +23,7 @@ from utils.system.files import claimed, remove_file
 from utils.system.log import logger
 from utils.system.memory import keep_freed_memory
 from utils.system.progress import progress
+from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
 Workers = AbstractContextManager[joblib.Parallel]
@@ -64,7 +65,7 @@ def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: 
             "get them, or leave out --strict to go on without them"
         )
     write_table(path, ("filename",), [(clip.name,) for clip in missing])
-    logger.info(f"Missing recordings: {len(missing)}, skipped and listed in {path}")
+    logger.info(f"Missing recordings: {len(missing)}, skipped and listed in {short_path(path)}")
 
 
 def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> None:
@@ -77,7 +78,8 @@ def report_unreadable(path: Path, unreadable: dict[str, str], strict: bool) -> N
     write_table(
         path, ("filename", "reason"), [(name, one_line(reason)) for name, reason in unreadable.items()]
     )
-    logger.info(f"Unreadable recordings: {len(unreadable)}, skipped and listed with their reasons in {path}")
+    listed = f"skipped and listed with their reasons in {short_path(path)}"
+    logger.info(f"Unreadable recordings: {len(unreadable)}, {listed}")
 
 
 def report_beyond(clips: list[Clip], settings: FeatureSettings, data_type: str) -> None:
@@ -143,7 +145,7 @@ def extract_features(
         origin = Origin.of(settings.features, listed, recordings)
         reasons_path = workspace.unreadable_clips(data_type)
         if is_made_from(path, origin.digest()) and not (strict and reasons_path.is_file()):
-            logger.info(f"Features of {data_type} are there already: {path}")
+            logger.info(f"Features of {data_type} are there already: {short_path(path)}")
             return
 
         shape = (settings.features.clip_frames, settings.features.mel_bins)
@@ -174,4 +176,4 @@ def extract_features(
             tried=origin.digest(),
         )
         journal.remove()
-    logger.info(f"Features of {len(readable)} clips of {data_type} written to {path}")
+    logger.info(f"Features of {len(readable)} clips of {data_type}: {short_path(path)}")

@@ -27,10 +27,10 @@ def scalar_command(workspace: Workspace, data_type: str) -> str:
     return stage_command(["calculate_scalar"], workspace, data_type)
 
 
-def stage_command(words: Sequence[object], workspace: Workspace, data_type: str) -> str:
+def stage_command(words: Sequence[str | Path], workspace: Workspace, data_type: str) -> str:
     """Return a command of `features.py`, in which `words` are followed by its place."""
     place = ["--workspace", workspace.root, "--data_type", data_type, *["--mini_data"] * workspace.mini_data]
-    return with_settings("python", SCRIPT, *words, *place)
+    return with_settings(SCRIPT, *words, *place)
 
 
 def require_fresh(workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings) -> None:

@@ -9,6 +9,7 @@ from utils.settings.groups import FeatureSettings
 from utils.settings.overrides import settings_source
 from utils.system.errors import MissingInputError, SedError
 from utils.system.log import logger
+from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
 SCALAR_DATA_TYPES = ("train_weak", "train_synthetic")  # of one of them; the challenge's runs take the first
@@ -74,4 +75,4 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
         )
     path = workspace.scalar(data_type)
     write_scalar(path, scalar)
-    logger.info(f"Scalar of {data_type} written to {path}")
+    logger.info(f"Scalar of {data_type}: {short_path(path)}")

@@ -9,12 +9,20 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from utils.dataset.subsets import SUBSETS, Subset, find_table, read_challenge_labels, read_clips
+from utils.dataset.subsets import (
+    SUBSETS,
+    TABLE_SUFFIXES,
+    Subset,
+    find_table,
+    has_table,
+    read_challenge_labels,
+    read_clips,
+)
 from utils.dataset.summary import beyond_hint, class_counts, count_beyond, describe_counts
-from utils.dataset.tables import COLUMNS, Clip, read_rows
+from utils.dataset.tables import Clip
 from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
-from utils.system.words import name_key, name_some
+from utils.system.words import counted, name_key, name_some
 
 PROBLEMS_SHOWN = 50
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
@@ -26,10 +34,8 @@ class SubsetReport:
 
     Attributes
     ----------
-    rows : int
-        Rows of its table.
     clips : list of Clip
-        The clips that these rows list.
+        The clips that its table lists.
     found, missing, unlisted : list of str
         File names: listed and there, listed and not there, there and not listed.
     problems : list of str
@@ -42,7 +48,6 @@ class SubsetReport:
         How many readable files have which sample rate (Hz) and number of channels.
     """
 
-    rows: int
     clips: list[Clip]
     found: list[str]
     missing: list[str]
@@ -81,12 +86,11 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
     """Read a subset's table and the headers of its recordings."""
     problems: list[str] = []
     clips = read_clips(dataset_dir, subset.data_type, labels, problems)
-    rows = len(read_rows(find_table(dataset_dir, subset), COLUMNS[subset.annotation], []))
     folder = dataset_dir / subset.audio_folder
     listed = {clip.name for clip in clips}
     there = {path.name for path in folder.iterdir() if path.is_file()} if folder.is_dir() else set()
     report = SubsetReport(
-        rows, clips, sorted(listed & there), sorted(listed - there), sorted(there - listed), problems
+        clips, sorted(listed & there), sorted(listed - there), sorted(there - listed), problems
     )
     for name in report.found:
         try:
@@ -99,17 +103,31 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
     return report
 
 
+def describe_absence(subset: Subset) -> str:
+    """Return that a subset has no table, and what that means."""
+    kind = subset.data_type.removeprefix("train_")
+    return f"{subset.data_type}: no table {subset.table}{TABLE_SUFFIXES[0]}, so there are no {kind} clips"
+
+
 def count_and_some(names: list[str]) -> str:
     """Return the number of names and the first few names."""
-    return f"{len(names)} ({name_some(names)})" if names else "0"
+    return f"{len(names)} ({name_some(names)})"
 
 
-def describe_difference(what: str, number: int, expected: int) -> str:
-    """Return how a count differs from the full challenge set's."""
-    if number == expected:
-        return f"{what}: all {expected}"
-    difference = number - expected
-    return f"{what}: {number} of {expected} ({difference:+d})"
+def describe_fraction(number: int, expected: int, noun: str) -> str:
+    """Return how many there are of what the full challenge set has."""
+    return f"all {expected} {noun}" if number == expected else f"{number} of {expected} {noun}"
+
+
+def heading(subset: Subset, report: SubsetReport) -> str:
+    """Return the name of a subset with its most important counts."""
+    counts = [counted(len(report.clips), "clip")]
+    if subset.annotation == "strong":
+        eventless = sum(not clip.events for clip in report.clips)
+        counts += [counted(report.events, "event"), f"{counted(eventless, 'clip')} without events"]
+    if not (report.missing or report.unlisted or report.unreadable):
+        counts.append("all recordings there")
+    return f"{subset.data_type}: {', '.join(counts)}"
 
 
 def describe_report(
@@ -120,22 +138,17 @@ def describe_report(
     clip_seconds: float,
     is_challenge: bool,
 ) -> list[str]:
-    """Return the lines about a subset."""
-    lines = [f"rows: {report.rows}", f"clips: {len(report.clips)}"]
+    """Return the lines below the heading of a subset."""
+    lines = []
     if subset.annotation == "strong":
-        eventless = sum(not clip.events for clip in report.clips)
-        lines.append(f"events: {report.events} ({eventless} clips without events)")
         _, beyond, cut = count_beyond(report.clips, clip_seconds)
         if beyond or cut:
             lines.append(f"after the clip's end: {beyond_hint(report.events, beyond, cut, clip_seconds)}")
         if report.beyond_recording:
             lines.append(f"with events after the recording's end: {count_and_some(report.beyond_recording)}")
-    lines += [
-        f"found: {len(report.found)}",
-        f"missing: {count_and_some(report.missing)}",
-        f"unlisted: {count_and_some(report.unlisted)}",
-        f"unreadable: {count_and_some(report.unreadable)}",
-    ]
+    for name in ("missing", "unlisted", "unreadable"):
+        if names := getattr(report, name):
+            lines.append(f"{name}: {count_and_some(names)}")
     if report.near_misses:
         lines.append(
             f"near misses: {count_and_some(report.near_misses)}; rename the files, or mend the table"
@@ -154,13 +167,13 @@ def describe_report(
         lines.append(f"sample rates: {', '.join(formats)}")
     lines += [f"    {line}" for line in describe_counts(class_counts(report.clips, labels))]
     if is_challenge:
-        differences = [
-            describe_difference("clips", len(report.clips), subset.clips),
-            describe_difference("recordings", len(report.found) - len(report.unreadable), subset.clips),
-        ]
+        fractions = [describe_fraction(len(report.clips), subset.clips, "clips")]
+        if report.missing or report.unreadable:
+            readable = len(report.found) - len(report.unreadable)
+            fractions.append(describe_fraction(readable, subset.clips, "recordings"))
         if subset.events is not None:
-            differences.append(describe_difference("events", report.events, subset.events))
-        lines.append(f"compared with the full challenge set: {'; '.join(differences)}")
+            fractions.append(describe_fraction(report.events, subset.events, "events"))
+        lines.append(f"of the full challenge set: {', '.join(fractions)}")
     return lines
 
 
@@ -186,23 +199,21 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
     reports: dict[str, SubsetReport] = {}
     subsets = []
     for subset in SUBSETS.values():
-        try:
-            find_table(dataset_dir, subset)
+        if has_table(dataset_dir, subset):
             subsets.append(subset)
-        except SedError as error:
-            absence = error
-            if dataset_dir.is_dir():
-                print(f"{subset.data_type}\n    no table: {error}")
+        elif dataset_dir.is_dir():
+            print(describe_absence(subset))
     if not subsets:
-        raise absence
+        find_table(dataset_dir, subset)  # which says what is missing
     is_challenge = list(labels) == read_challenge_labels()
     for subset in subsets:
-        print(subset.data_type)
         try:
             report = examine(dataset_dir, subset, labels)
         except SedError as error:  # the table as a whole
+            print(f"{subset.data_type}: its table cannot be read")
             problems.append(str(error))
             continue
+        print(heading(subset, report))
         lines = describe_report(
             subset, report, labels=labels, clip_seconds=clip_seconds, is_challenge=is_challenge
         )
@@ -212,8 +223,6 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
         problems += [*report.problems, *lost_events(subset, report, clip_seconds)]
     for line in describe_classes(reports, labels):
         print(line)
-    if not is_challenge:
-        print("The labels are not the challenge's: its clip counts do not apply.")
     if not any(report.found for report in reports.values()):
         problems.append(f"{dataset_dir / 'audio'}: none of the recordings in the tables is there")
     refuse_all(problems)

@@ -83,6 +83,11 @@ def table_paths(dataset_dir: Path, subset: Subset) -> list[Path]:
     return [dataset_dir / f"{subset.table}{suffix}" for suffix in TABLE_SUFFIXES]
 
 
+def has_table(dataset_dir: Path, subset: Subset) -> bool:
+    """Tell whether there is a table of a subset."""
+    return any(path.is_file() for path in table_paths(dataset_dir, subset))
+
+
 def find_table(dataset_dir: Path, subset: Subset) -> Path:
     """Return the path of a subset's table, which may end in .csv or .tsv.
 

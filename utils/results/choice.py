@@ -1,13 +1,12 @@
 """Finds a trained model in a workspace by what the results call it."""
 
-import shlex
 from pathlib import Path
 
-from utils.results.table import ScoredModel, best_model, read_evaluated_runs, scored_models
+from utils.results.table import ScoredModel, best_model, read_evaluated_runs, read_runs, scored_models
 from utils.system.errors import SedError
+from utils.system.terminal import command_to_type
 from utils.system.words import did_you_mean
-from utils.workspace.paths import Workspace
-from utils.workspace.run import STUDENT
+from utils.workspace.paths import RunPaths, Workspace
 
 BEST = "best"
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
@@ -57,12 +56,13 @@ def checkpoint_of(model: ScoredModel) -> Path:
     return paths.checkpoint(saved[-1])
 
 
-def predict_command(checkpoint: Path, *options: str) -> str:
-    """Return the command that detects events with a checkpoint, for messages."""
-    words = ["python", str(SCRIPT), "predict", "--checkpoint_path", str(checkpoint), *options]
-    return shlex.join([*words, "RECORDINGS", "--output_dir", "events"])
+def is_best(paths: RunPaths) -> bool:
+    """Tell whether the best model of its workspace is that of a run."""
+    models = scored_models(read_runs(Workspace(paths.root, "")))
+    return bool(models) and best_model(models).results.paths == paths
 
 
-def options_of(model: ScoredModel) -> list[str]:
-    """Return the options of `predict` that a model needs besides its checkpoint."""
-    return ["--weights", model.weights] * (model.weights != STUDENT) + ["--tuned"] * model.tuned
+def predict_command(workspace: Path) -> str:
+    """Return the command that detects events with the best model of a workspace, for messages."""
+    place = ("--workspace", workspace, "--run", BEST, "RECORDINGS", "--output_dir", "events")
+    return command_to_type(SCRIPT, "predict", *place)

@@ -7,7 +7,8 @@ from typing import Any
 
 from utils.events.post_processing import PostProcessing
 from utils.results.statistics import validation_key
-from utils.results.table import RunResults, ScoredModel, percent
+from utils.results.table import RunResults, ScoredModel
+from utils.scoring.text import percent
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
 

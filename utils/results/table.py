@@ -17,14 +17,13 @@ from utils.results.record_forms import LOSS, SCORED, VARIANTS, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key, value_at
 from utils.scoring.bootstrap import F1_AVERAGES
 from utils.scoring.sed_eval_scores import segment_key
-from utils.scoring.text import interval_name, score_name
+from utils.scoring.text import interval_name, percent, score_name
 from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT, Run
 
-MICRO = "micro"  # in the name of a column: all classes counted together
-PUBLISHED_SCORES = ("mAP", "event F1", "segment F1")
+PUBLISHED_COLUMNS = ["published mAP", "published event F1", "published segment F1"]
 SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
 # The strongly labelled clips of the challenge's classes are synthetic; those of own classes need not be.
 NAMES_OF_OWN_CLIPS = SHORT_NAMES | {"train_synthetic": "strong"}
@@ -130,19 +129,29 @@ class RunResults:
 
     def title_with(self, seeds: str) -> str:
         """Return the title with other words in place of the seed."""
+        return f"{self.training} ({', '.join(self.traits(seeds))})"
+
+    @property
+    def training(self) -> str:
+        """What the run learns from, and how."""
         run = self.run
         has_own_classes = list(self.features.labels) != read_challenge_labels()
         names = NAMES_OF_OWN_CLIPS if has_own_classes else SHORT_NAMES
         audio = " + ".join(names[data_type] for data_type in run.data_types)
         loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
         way = loss if run.is_recipe else f"{loss} loss"
-        extras = [] if run.model_type == usual_model() else [run.model_type]
-        extras += [f"batch {run.batch_size}", *[seeds] * bool(seeds)]
-        extras += run.own_settings
-        extras += [f"from {run.initial_checkpoint}"] * bool(run.initial_checkpoint)
-        extras += ["validation clips trained on"] * (run.holdout_fold == "none")
-        extras += ["mini data"] * run.mini_data
-        return f"{audio.capitalize()} audio, {way} ({', '.join(extras)})"
+        return f"{audio.capitalize()} audio, {way}"
+
+    def traits(self, seeds: str) -> list[str]:
+        """Return what else tells the run from others, with `seeds` as the words for its seed."""
+        run = self.run
+        traits = [] if run.model_type == usual_model() else [run.model_type]
+        traits += [f"batch {run.batch_size}", *[seeds] * bool(seeds)]
+        traits += run.own_settings
+        traits += [f"from {run.initial_checkpoint}"] * bool(run.initial_checkpoint)
+        traits += ["validation clips trained on"] * (run.holdout_fold == "none")
+        traits += ["mini data"] * run.mini_data
+        return traits
 
     def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
         """Return the record that counts: of the last inference, else of the last evaluation in training.
@@ -228,8 +237,12 @@ class ScoredModel:
 
     def title_with(self, seeds: str) -> str:
         """Return the title with other words in place of the seed."""
-        extras = [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
-        return ", ".join([self.results.title_with(seeds), *extras])
+        return ", ".join([self.results.title_with(seeds), *self.variant])
+
+    @property
+    def variant(self) -> list[str]:
+        """What tells the model from that of the student with the settings' post-processing."""
+        return [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
 
     @property
     def scores(self) -> dict[str, Any]:
@@ -271,9 +284,13 @@ class ModelGroup:
     @property
     def title(self) -> str:
         """The title of a single model; of several, with their number and seeds."""
+        return self.models[0].title_with(self.seeds)
+
+    @property
+    def seeds(self) -> str:
+        """The seed of a single model; of several, their number and seeds."""
         seeds = [str(model.results.run.seed) for model in self.models]
-        several = f"{len(seeds)} seeds: {', '.join(seeds)}"
-        return self.models[0].title_with(several if len(seeds) > 1 else f"seed {seeds[0]}")
+        return f"{len(seeds)} seeds: {', '.join(seeds)}" if len(seeds) > 1 else f"seed {seeds[0]}"
 
     def values(self, path: str) -> np.ndarray:
         """Return a score of each model that has it."""
@@ -343,11 +360,6 @@ def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[st
     return {"mAP": "mean_average_precision"} | {score_name(path): path for path in paths}
 
 
-def percent(value: float | None) -> str:
-    """Return a score of 0 to 1 in percent, or a dash where there is none."""
-    return "-" if value is None or math.isnan(value) else f"{100 * value:.1f}"
-
-
 def is_challenge_data(runs: list[RunResults]) -> bool:
     """Tell whether the runs are on the challenge's data, by its labels and the number of validation clips."""
     records = [run.latest(STUDENT) for run in runs]
@@ -377,15 +389,6 @@ class ResultRow:
     details: list[str]
     models: tuple[ScoredModel, ...] = ()
 
-    @property
-    def printed(self) -> list[list[str]]:
-        """The lines of the row, with the numbers of its runs."""
-        numbers = f"{described_numbers(self.numbers)}. " if self.numbers else ""
-        lines = [[numbers + self.cells[0], *self.cells[1:]]]
-        if any(self.details[1:]):
-            lines.append([f"{' ' * len(numbers)}  {self.details[0]}", *self.details[1:]])
-        return lines
-
 
 def described_numbers(numbers: Sequence[int]) -> str:
     """Return ascending numbers as text, such as `3` or `1-3` or `1,4`."""
@@ -412,7 +415,7 @@ def results_table(
     for group in [ModelGroup((model,)) for model in models] if single_runs else grouped_by_seed(models):
         first = group.models[0]
         matching = [result for result in published if result.is_of(first.results.run)]
-        beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_SCORES)
+        beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_COLUMNS)
         own = [group.title, str(first.record["iteration"]), str(first.scores["clips"])]
         cells = own + [group.cell(path) for path in paths.values()] + beside * bool(published)
         details = [group.detail_name, "", "", *map(group.detail, paths.values())]
@@ -423,7 +426,7 @@ def results_table(
         if not any(result.is_of(run.run) for run in runs):
             cells = [result.system, *["-"] * (len(header) - 1), *result.cells()]
             rows.append(ResultRow([], cells, [""] * len(cells)))
-    return header + [f"published {name}" for name in PUBLISHED_SCORES] * bool(published), rows
+    return header + PUBLISHED_COLUMNS * bool(published), rows
 
 
 def rows_for_programs(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
@@ -435,18 +438,3 @@ def rows_for_programs(runs: list[RunResults], scoring: ScoringSettings) -> list[
         [*row.cells, *(end for i in columns for end in (row.details[i] or "-–-").split("–"))] for row in rows
     ]
     return [header + ends, *of_rows]
-
-
-def format_table(rows: list[list[str]]) -> str:
-    """Return the rows with aligned columns: the first to the left, the others to the right.
-
-    A micro average stands beside its macro average, so its heading need not repeat the name.
-    """
-    rows = [[MICRO if name.endswith(MICRO) else name for name in rows[0]], *rows[1:]]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    ]
-    rule = "-" * len(lines[0])
-    return "\n".join([rule, lines[0], rule, *lines[1:], rule])

@@ -179,9 +179,8 @@ def listed(values: list[float]) -> list[float | None]:
 
 def resample_detection(scores: DetectionScores, draws: np.ndarray) -> dict[str, Resampled]:
     """Return macro and micro F1 of events and segments by path, of all clips and of each draw."""
-    metrics = {"event": scores.event} | {f"segment/{key}": m for key, m in scores.segment.items()}
     return {
         f"{name}/{average}/f1": Resampled(getattr(metric, average).f1, of_draws)
-        for name, metric in metrics.items()
+        for name, metric in scores.metrics.items()
         for average, of_draws in zip(F1_AVERAGES, resample_f1(scores.counts[name], draws), strict=True)
     }

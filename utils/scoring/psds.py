@@ -57,10 +57,6 @@ class PsdsScores:
         """Return the scores as a dictionary, for a line of statistics."""
         return asdict(self)
 
-    def log_line(self) -> str:
-        """Return the scores as they stand in the log."""
-        return f"PSDS1: {self.psds1:.3f}, PSDS2: {self.psds2:.3f}"
-
 
 def frame_scores(
     probabilities: Probabilities, post_processing: PostProcessing, *, frames_per_second: float

@@ -15,7 +15,6 @@ with warnings.catch_warnings():
 
 from utils.dataset.tables import Clip, Event
 from utils.settings.groups import ScoringSettings
-from utils.system.log import logger
 from utils.system.progress import progress
 
 
@@ -62,6 +61,11 @@ class DetectionScores:
     segment: dict[str, MetricScores]
     counts: dict[str, np.ndarray] = field(compare=False, repr=False)
 
+    @property
+    def metrics(self) -> dict[str, MetricScores]:
+        """The metrics by their paths in the statistics: "event", and each "segment/LENGTH"."""
+        return {"event": self.event} | {f"segment/{key}": metric for key, metric in self.segment.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Return the scores as nested dictionaries, for a line of statistics."""
         segment = {key: asdict(metric) for key, metric in self.segment.items()}
@@ -96,13 +100,10 @@ def average_precisions(target: np.ndarray, probability: np.ndarray) -> np.ndarra
     )
 
 
-def mean_average_precision(target: np.ndarray, probability: np.ndarray, labels: Sequence[str]) -> float:
+def mean_average_precision(target: np.ndarray, probability: np.ndarray) -> float:
     """Compute the mean of `average_precisions` over the classes that some clip has; NaN if there are none."""
     by_class = average_precisions(target, probability)
-    without = [label for label, value in zip(labels, by_class, strict=True) if np.isnan(value)]
-    if without:
-        logger.info(f"    Left out of the mAP, as no clip has them: {', '.join(without)}")
-    return float(np.nanmean(by_class)) if len(without) < len(by_class) else float("nan")
+    return math.nan if np.isnan(by_class).all() else float(np.nanmean(by_class))
 
 
 def rates(results: dict[str, dict[str, float]], reference_count: float) -> Rates:

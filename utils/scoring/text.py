@@ -1,60 +1,34 @@
-"""Scores as text: lines for the log of a run, and tables for `score`."""
+"""Scores as text, in percent: a line while a model trains, tables of what it has reached."""
 
 import math
 from dataclasses import asdict
 
+import numpy as np
+
 from utils.events.tuning import TunedClass
-from utils.scoring.bootstrap import ResampledScores
-from utils.scoring.sed_eval_scores import DetectionScores, MetricScores, Rates
+from utils.scoring.bootstrap import F1_AVERAGES, ResampledScores
+from utils.scoring.sed_eval_scores import DetectionScores, Rates
+from utils.scoring.validation import ValidationScores
+from utils.settings.groups import ScoringSettings
+from utils.system.terminal import aligned
+
+RATES = {
+    "precision": "precision",
+    "recall": "recall",
+    "ER": "error_rate",
+    "deletions": "deletion_rate",
+    "insertions": "insertion_rate",
+}
 
 
-def describe_rates(rates: Rates) -> str:
-    """Return the rates as they stand in the log."""
-    return (
-        f"F score: {rates.f1:.3f}, ER: {rates.error_rate:.3f}, "
-        f"Del: {rates.deletion_rate:.3f}, Ins: {rates.insertion_rate:.3f}"
-    )
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Return a score or a rate in percent, or a dash where there is none."""
+    return "-" if value is None or math.isnan(value) else f"{100 * value:.{decimals}f}"
 
 
-def log_lines(scores: DetectionScores) -> list[str]:
-    """Return a line for each metric and average."""
-    metrics = {"Event-based": scores.event}
-    metrics |= {f"Segment based ({key})": metric for key, metric in scores.segment.items()}
-    return [
-        f"{name}, {average} {describe_rates(rates)}"
-        for name, metric in metrics.items()
-        for average, rates in (("classwise", metric.macro), ("overall", metric.micro))
-    ]
-
-
-def named_metrics(scores: DetectionScores, onset_collar: float) -> dict[str, MetricScores]:
-    """Return the metrics by names that say their tolerances; the collar is in s."""
-    collar = f"event-based, {1000 * onset_collar:.0f} ms"
-    return {collar: scores.event} | {f"segment-based, {key}": m for key, m in scores.segment.items()}
-
-
-def averages_table(scores: DetectionScores, onset_collar: float) -> list[str]:
-    """Return a table of macro and micro averages; F1, precision and recall in percent."""
-    lines = [f"{'':30}{'F1':>9}{'precision':>11}{'recall':>9}{'ER':>8}{'Del':>8}{'Ins':>8}"]
-    for name, metric in named_metrics(scores, onset_collar).items():
-        for average, r in (("macro", metric.macro), ("micro", metric.micro)):
-            lines.append(
-                f"{f'{name}, {average}':30}{100 * r.f1:7.2f} %"
-                f"{100 * r.precision:9.2f} %{100 * r.recall:7.2f} %"
-                f"{r.error_rate:8.2f}{r.deletion_rate:8.2f}{r.insertion_rate:8.2f}"
-            )
-    return lines
-
-
-def classes_table(scores: DetectionScores, onset_collar: float) -> list[str]:
-    """Return a table of each class's F1 in percent; a dash where the reference has no such event."""
-    metrics = named_metrics(scores, onset_collar)
-    lines = [f"{'F1 of each class':30}" + "".join(f"{name:>22}" for name in metrics)]
-    for label in scores.event.classwise:
-        values = [metric.classwise[label].f1 for metric in metrics.values()]
-        cells = [f"{100 * value:.2f} %" if not math.isnan(value) else "-" for value in values]
-        lines.append(f"{label:30}" + "".join(f"{cell:>22}" for cell in cells))
-    return lines
+def percent_in_full(value: float | None) -> str:
+    """Return a score in percent, as exact as scores are published."""
+    return percent(value, decimals=2)
 
 
 def score_name(path: str) -> str:
@@ -66,19 +40,63 @@ def score_name(path: str) -> str:
     return " ".join([kind, "F1", *length, *[average] * (average != "macro")])
 
 
-def intervals_table(resampled: ResampledScores) -> list[str]:
-    """Return a table of scores and their intervals in percent."""
-    found = resampled.to_json()
-    lines = [f"{'':30}{'score':>9}   {interval_name(found['confidence'])}"]
-    for path, (low, high) in found["intervals"].items():
-        cells = f"{100 * resampled.scores[path].score:7.2f} %   {100 * low:.2f} to {100 * high:.2f} %"
-        lines.append(f"{score_name(path):30}{cells}")
-    return lines
-
-
 def interval_name(confidence: float) -> str:
     """Return such as `95 % interval`."""
     return f"{100 * confidence:g} % interval"
+
+
+def span(low: str, high: str) -> str:
+    """Return two ends as one text; of ends that read the same, one."""
+    return low if low == high else f"{low}–{high}"
+
+
+def score_line(scores: ValidationScores) -> str:
+    """Return the mAP and the F1 averaged over the classes, as short as a line of the log has room for."""
+    mean_ap, event = percent(scores.mean_average_precision), percent(scores.detection.event.macro.f1)
+    segments = [f"{percent(metric.macro.f1)} ({key})" for key, metric in scores.detection.segment.items()]
+    return f"mAP {mean_ap}, event F1 {event}, segment F1 {', '.join(segments)}"
+
+
+def scores_table(
+    resampled: ResampledScores,
+    detection: DetectionScores | None = None,
+    mean_average_precision: float | None = None,
+) -> list[str]:
+    """Return a table of scores with their intervals, and the rates of events and segments beside their F1."""
+    found = resampled.to_json()
+    rates: dict[str, Rates] = {}
+    for name, metric in detection.metrics.items() if detection is not None else ():
+        rates |= {f"{name}/{average}/f1": getattr(metric, average) for average in F1_AVERAGES}
+    columns = RATES if rates else {}
+    rows = [["in percent", "score", interval_name(found["confidence"]), *columns]]
+    if mean_average_precision is not None:
+        rows.append(["mAP", percent_in_full(mean_average_precision), *[""] * (1 + len(columns))])
+    for path, ends in found["intervals"].items():
+        score = percent_in_full(resampled.scores[path].score)
+        of_path = [
+            percent_in_full(getattr(rates[path], rate)) if path in rates else "" for rate in columns.values()
+        ]
+        rows.append([score_name(path), score, span(*map(percent_in_full, ends)), *of_path])
+    return aligned(rows)
+
+
+def classes_table(scores: DetectionScores) -> list[str]:
+    """Return a table of each class's F1; a dash where the reference has no such event."""
+    metrics = scores.metrics
+    rows = [["F1 of each class", *(score_name(f"{name}/macro/f1") for name in metrics)]]
+    for label in scores.event.classwise:
+        rows.append([label, *(percent_in_full(metric.classwise[label].f1) for metric in metrics.values())])
+    return aligned(rows)
+
+
+def explain_scores(scoring: ScoringSettings) -> list[str]:
+    """Return what the F1 in the tables means."""
+    collar = f"{1000 * scoring.onset_collar:g} ms"
+    return [
+        f"Event F1: onsets may be off by {collar}, offsets by {collar} or "
+        f"{100 * scoring.offset_collar_fraction:g} % of the event.",
+        "F1 and the rates beside it are means over the classes; micro: all classes counted together.",
+    ]
 
 
 def tuned_table(tuned: list[TunedClass]) -> list[str]:
@@ -89,3 +107,17 @@ def tuned_table(tuned: list[TunedClass]) -> list[str]:
         cells = [f"{100 * f1:.2f} %" if of_class.events else "-" for f1 in (of_class.f1_before, of_class.f1)]
         lines.append(f"{of_class.label:34}{of_class.events:8}{cells[0]:>10}{cells[1]:>10}  {values}")
     return lines
+
+
+def describe_absent(target: np.ndarray, labels: tuple[str, ...], clips: str) -> list[str]:
+    """Return which classes the mAP leaves out, where there are such.
+
+    Parameters
+    ----------
+    target : np.ndarray, shape (clips, classes), bool
+    labels : tuple of str
+    clips : str
+        Words for the clips.
+    """
+    absent = [label for label, found in zip(labels, target.any(axis=0), strict=True) if not found]
+    return [f"The mAP is without {', '.join(absent)}: no {clips} has them"] if absent else []

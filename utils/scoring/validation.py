@@ -14,11 +14,9 @@ from utils.dataset.tables import Clip, write_strong_table
 from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
-from utils.scoring.text import log_lines
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 from utils.system.files import file_digest
-from utils.system.log import captured_lines, logger
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,9 @@ class ValidationScores:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a worker process returns: scores, their log lines, and the seconds it took."""
+    """What a worker process returns: scores, and the seconds it took."""
 
     scores: Any
-    lines: list[str]
     seconds: float
 
 
@@ -95,13 +92,6 @@ def read_reference(
     return ValidationReference(clips, features.weak_target, features.clips_listed)
 
 
-def log_mean_average_precision(weak_target: np.ndarray, clipwise: np.ndarray, labels: Sequence[str]) -> float:
-    """Compute and log the mAP of clip probabilities."""
-    mean_ap = mean_average_precision(weak_target, clipwise, labels)
-    logger.info(f"    Audio tagging mAP: {mean_ap:.3f}")
-    return mean_ap
-
-
 def score_submission(
     submission: Sequence[Clip],
     clipwise: np.ndarray,
@@ -112,25 +102,20 @@ def score_submission(
     scoring: ScoringSettings,
     show_progress: bool = True,
 ) -> ValidationScores:
-    """Write a submission to `path`, score it and its clip probabilities, and log the scores."""
-    mean_ap = log_mean_average_precision(reference.weak_target, clipwise, labels)
+    """Write a submission to `path`, and score it and its clip probabilities."""
+    mean_ap = mean_average_precision(reference.weak_target, clipwise)
     write_strong_table(path, submission, list_eventless=False)
     digest = file_digest(path)
-    logger.info(f"    Write submission file to {path}")
     scores = score_events(
         reference.clips, submission, labels=labels, scoring=scoring, show_progress=show_progress
     )
-    for line in log_lines(scores):
-        logger.info(f"    {line}")
     return ValidationScores(mean_ap, scores, reference.clips_listed, digest)
 
 
-def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray, labels: Sequence[str]) -> Scored:
-    """Compute the mAP, in a process that has no log."""
+def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray) -> Scored:
+    """Compute the mAP, in a process beside the training."""
     start = time.perf_counter()
-    with captured_lines() as lines:
-        mean_ap = log_mean_average_precision(weak_target, clipwise, labels)
-    return Scored(mean_ap, lines, time.perf_counter() - start)
+    return Scored(mean_average_precision(weak_target, clipwise), time.perf_counter() - start)
 
 
 def score_probabilities_in_worker(
@@ -143,23 +128,22 @@ def score_probabilities_in_worker(
     frames_per_second: float,
     scoring: ScoringSettings,
 ) -> Scored:
-    """Turn probabilities into a submission and score it, in a process that has no log."""
+    """Turn probabilities into a submission and score it, in a process beside the training."""
     start = time.perf_counter()
-    with captured_lines() as lines:
-        submission = predicted_clips(
-            [clip.name for clip in reference.clips],
-            probabilities,
-            labels=labels,
-            post_processing=post_processing,
-            frames_per_second=frames_per_second,
-        )
-        scores = score_submission(
-            submission,
-            probabilities.clipwise,
-            reference,
-            path,
-            labels=labels,
-            scoring=scoring,
-            show_progress=False,
-        )
-    return Scored(scores, lines, time.perf_counter() - start)
+    submission = predicted_clips(
+        [clip.name for clip in reference.clips],
+        probabilities,
+        labels=labels,
+        post_processing=post_processing,
+        frames_per_second=frames_per_second,
+    )
+    scores = score_submission(
+        submission,
+        probabilities.clipwise,
+        reference,
+        path,
+        labels=labels,
+        scoring=scoring,
+        show_progress=False,
+    )
+    return Scored(scores, time.perf_counter() - start)

@@ -10,6 +10,7 @@ from typing import Any
 
 from utils.settings.groups import Settings
 from utils.system.errors import SedError, exit_with_error
+from utils.system.terminal import command_to_type, short_path
 
 CONFIG_VARIABLE = "SED_CONFIG"
 DATASET_SETTINGS_NAME = "settings.py"  # in the folder of a data set
@@ -37,10 +38,10 @@ def settings_source() -> str:
     return f"{CONFIG_VARIABLE}={path}" if path else "utils/config.py"
 
 
-def with_settings(*words: object) -> str:
-    """Return the command of these words, to show, with the settings file that it needs."""
-    path, command = settings_file(), shlex.join(map(str, words))
-    return f"{CONFIG_VARIABLE}={shlex.quote(str(path))} {command}" if path else command
+def with_settings(script: Path, *words: str | Path) -> str:
+    """Return a command for a shell in the current directory, with the settings file that it needs."""
+    path, command = settings_file(), command_to_type(script, *words)
+    return f"{CONFIG_VARIABLE}={shlex.quote(short_path(path))} {command}" if path else command
 
 
 def require_settings_of(dataset_dir: Path) -> None:

@@ -18,6 +18,7 @@ from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, s
 from utils.system.files import make_folder
 from utils.system.log import logger
 from utils.system.progress import progress
+from utils.system.terminal import short_path
 from utils.system.workers import ending_with_parent
 
 CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
@@ -129,4 +130,4 @@ def make_demo_dataset(
     """
     for data_type, clips_num in clips.items():
         make_subset(output_dir, SUBSETS[data_type], clips_num, clip_seconds=clip_seconds, seed=seed)
-    logger.info(f"Demonstration data set of {sum(clips.values())} clips written to {output_dir}")
+    logger.info(f"Demonstration data set of {sum(clips.values())} clips: {short_path(output_dir)}")

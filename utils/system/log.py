@@ -2,8 +2,6 @@
 
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -69,28 +67,3 @@ def start_logging(path: Path | None = None, *, on_stderr: bool = False) -> None:
             raise SedError(f"{path}: cannot be written: {error.strerror}") from error
     logger.setLevel(logging.INFO)
     logger.propagate = False
-
-
-class ListHandler(logging.Handler):
-    """Appends each line to a list."""
-
-    def __init__(self, lines: list[str]) -> None:
-        super().__init__()
-        self.lines = lines
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(self.format(record))
-
-
-@contextmanager
-def captured_lines() -> Iterator[list[str]]:
-    """Collect the log lines of a worker process, for the main process to log."""
-    lines: list[str] = []
-    handler = ListHandler(lines)
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    try:
-        yield lines
-    finally:
-        logger.removeHandler(handler)

@@ -77,7 +77,7 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
     names = " ".join(line[:50].strip() for line in table.splitlines())
     places = [names.index(name) for name in EXPERIMENTS]
     assert places == sorted(places)
-    assert "All runs: seed 1234, 1 iterations, 6 validation clips." in table
+    assert "All runs: seed 1234, 1 iteration, 6 validation clips." in table
     assert "All but the recipe: batch" not in table, "the baseline has another one"
     assert result.stdout.count("\n... ") == len(stages) - 1, "each stage says how many seconds it took"
     *_, best, checkpoint, command, page = end.splitlines()

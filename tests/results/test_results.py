@@ -161,7 +161,14 @@ def test_printed_table_has_the_main_scores_below_their_names(workspace):
         assert row[:end].endswith(f" {cell}")
     assert "micro" not in heading
     assert row.startswith("1. Weak audio, clipwise loss  ")
-    assert shared == "All runs: batch 32, seed 1234, 200 iterations, 1 validation clips."
+    assert shared == "All runs: batch 32, seed 1234, 200 iterations, 1 validation clip."
+
+
+def test_table_without_validated_runs_is_printed_without_rows(workspace):
+    begin(workspace, replace(WEAK, holdout_fold="none"))
+    heading, body = printed(workspace)[2:4]
+    assert heading.startswith("training ")
+    assert set(body) == {"-"}
 
 
 def test_printed_names_leave_out_what_all_runs_or_all_but_the_recipe_share(workspace):
@@ -171,10 +178,10 @@ def test_printed_names_leave_out_what_all_runs_or_all_but_the_recipe_share(works
     for run in (recipe, OTHER_RATE, slower):
         add_run(workspace, run, 0.5, 60)
     *_, shared, others = printed(workspace)
-    assert shared == "All runs: seed 1234, 200 iterations, 1 validation clips."
+    assert shared == "All runs: seed 1234, 200 iterations, 1 validation clip."
     assert others == "All but the recipe: batch 32, learning_rate=0.01."
     names = " ".join(line[:58].strip() for line in printed(workspace))
-    assert "1. Weak audio, recipe (Crnn_8layers_AttentionPooling, batch 12, mixup_probability=0.1) 2. " in names
+    assert "recipe (Crnn_8layers_AttentionPooling, batch 12, mixup_probability=0.1) 2. " in names
     assert "2. Weak audio, clipwise loss 3. Synthetic audio, framewise loss ---" in names
 
 

@@ -15,6 +15,7 @@ from utils.scoring.sed_eval_scores import segment_key
 from utils.scoring.text import score_name, span
 from utils.settings.groups import ScoringSettings
 from utils.system.terminal import GAP, LINE_LENGTH, aligned
+from utils.system.words import counted
 
 SHOWN_SEGMENT_SECONDS = 1.0  # of the segments whose F1 is shown: those of the challenge
 ALL = "All runs"
@@ -69,21 +70,22 @@ def row_traits(row: ResultRow) -> list[str]:
     first = row.models[0]
     return [
         *first.results.traits(ModelGroup(row.models).seeds),
-        f"{first.record['iteration']} iterations",
-        f"{first.scores['clips']} validation clips",
+        counted(first.record["iteration"], "iteration"),
+        counted(first.scores["clips"], "validation clip"),
     ]
 
 
 def kind_of(row: ResultRow) -> str:
-    """Return the words for all rows whose trainings have the same settings as a row's."""
+    """Return the words for all rows whose trainings have the same kind of settings as a row's."""
     return "All by the recipe" if row.models[0].results.run.is_recipe else "All but the recipe"
 
 
 def shared_traits(rows: Sequence[ResultRow]) -> dict[str, list[str]]:
     """Return the traits that all rows share, and those that all of a kind share, by words for these rows."""
     own = [row for row in rows if row.models]
-    groups = {ALL: own}
+    groups: dict[str, list[ResultRow]] = {}
     for row in own:
+        groups.setdefault(ALL, []).append(row)
         groups.setdefault(kind_of(row), []).append(row)
     shared: dict[str, list[str]] = {}
     for name, members in groups.items():

@@ -94,7 +94,7 @@ def test_silent_training_clips_have_no_scalar(workspace):
 def test_missing_features_name_the_command_that_makes_them(made, dataset_dir, tmp_path):
     workspace = workspace_in(tmp_path / "two words")
     command = (
-        rf"make it with: python \S*utils/features\.py calculate_feature_for_all_audio_files "
+        rf"make it with: \S*python\S* \S*utils/features\.py calculate_feature_for_all_audio_files "
         rf"--dataset_dir {dataset_dir} --workspace '{tmp_path}/two words' --data_type train_weak$"
     )
     with pytest.raises(SedError, match=r"weak\.h5: there is no feature file yet; " + command):
@@ -110,7 +110,7 @@ def test_missing_features_name_the_command_that_makes_them(made, dataset_dir, tm
 
 def test_features_of_other_settings_name_setting_and_command(made, dataset_dir):
     other = replace(SMALL, features=replace(SMALL.features, log_floor=1e-8))
-    message = r"weak\.h5: made with log_floor = 1e-10, and now it is 1e-08; make it with: python "
+    message = r"weak\.h5: made with log_floor = 1e-10, and now it is 1e-08; make it with: \S*python"
     with pytest.raises(SedError, match=message):
         load_features(made, dataset_dir, "train_weak", other)
     with (

@@ -258,7 +258,7 @@ def test_missing_features_and_scalar_say_which_command_makes_them(trained, tmp_p
 def test_the_named_command_makes_what_is_missing(trained, tmp_path):
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path))
     while "yet; make " in result.stderr:
-        script, *arguments = result.stderr.split("with: python ")[1].split()
+        _, script, *arguments = result.stderr.split("with: ")[1].split()
         command = [Path(script).relative_to(PROJECT), *arguments]
         if "DATASET_DIR" in command:
             command[command.index("DATASET_DIR")] = trained.dataset_dir

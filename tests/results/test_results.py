@@ -180,7 +180,7 @@ def test_printed_names_leave_out_what_all_runs_or_all_but_the_recipe_share(works
     *_, shared, others = printed(workspace)
     assert shared == "All runs: seed 1234, 200 iterations, 1 validation clip."
     assert others == "All but the recipe: batch 32, learning_rate=0.01."
-    names = " ".join(line[:58].strip() for line in printed(workspace))
+    names = " ".join(re.split(r"\s{2,}", line.strip())[0] for line in printed(workspace))
     assert "recipe (Crnn_8layers_AttentionPooling, batch 12, mixup_probability=0.1) 2. " in names
     assert "2. Weak audio, clipwise loss 3. Synthetic audio, framewise loss ---" in names
 

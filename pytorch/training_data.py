@@ -1,6 +1,7 @@
 """The clips that a run trains on, and the batches that it draws of them."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pytorch.data_generator import (
@@ -41,6 +42,17 @@ def labelled_clips(subsets: dict[str, Features]) -> Features:
     return concatenate([features for features in subsets.values() if features.weak_target is not None])
 
 
+def recipe_fractions(names: Iterable[str]) -> dict[str, float]:
+    """Return the fraction of a batch of the recipe that is drawn from each subset, in the order given.
+
+    Half of it are clips with events, where there are others too: they alone teach times.
+    """
+    is_strong = {name: SUBSETS[name].annotation == "strong" for name in names}
+    kinds = len(set(is_strong.values()))
+    alike = Counter(is_strong.values())
+    return {name: 1 / kinds / alike[strong] for name, strong in is_strong.items()}
+
+
 def batches_of(
     run: Run,
     subsets: dict[str, Features],
@@ -58,7 +70,7 @@ def batches_of(
     loss = LOSSES[run.loss_type]
     fractions = loss.batch_fractions
     if loss.is_recipe:
-        fractions = dict.fromkeys(subsets, 1 / len(subsets))
+        fractions = recipe_fractions(subsets)
     if fractions is None:
         clips = hold(concatenate(list(subsets.values())), standardize, gpu_data_fraction)
         return training_batches(clips, batch_size=run.batch_size, **order)

@@ -63,7 +63,7 @@ consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
 
 # The recipe, as measured on HomeMix (appendixes/results.md). Lengths are fractions of the run, so that only
 # `iterations` changes with the size of the data.
-recipe_batch_size = 48  # clips, for runme.sh: as many of each kind that there is
+recipe_batch_size = 48  # clips, for runme.sh: half of them with events, the rest weak and unlabelled ones
 recipe_iterations = (
     10_000  # for runme.sh: for the challenge's full set on a GPU; 2000 of 24 clips for a small set
 )

@@ -13,7 +13,7 @@ from pytorch.distributed import ALONE
 from pytorch.models import DESIGNS, create_model
 from pytorch.recipe import MovingAverage, learning_rate_factor
 from pytorch.training import new_training, training_step
-from pytorch.training_data import batches_of
+from pytorch.training_data import batches_of, recipe_fractions
 from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
@@ -88,6 +88,14 @@ def test_moving_average_equals_the_formula_for_weights_and_batch_norm_statistics
     for name, value in average.model.state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, expected[name])
+
+
+def test_clips_with_events_are_half_of_a_batch_where_there_are_others():
+    weak, strong, unlabelled = ALL
+    assert recipe_fractions(ALL) == {weak: 1 / 4, strong: 1 / 2, unlabelled: 1 / 4}
+    assert recipe_fractions([weak, strong]) == {weak: 1 / 2, strong: 1 / 2}
+    assert recipe_fractions([weak, unlabelled]) == {weak: 1 / 2, unlabelled: 1 / 2}
+    assert recipe_fractions([strong]) == {strong: 1}
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 Nothing here waits for a GPU, and the same seed gives the same changes, also after resuming.
 """
 
-import math
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -12,10 +12,6 @@ from torch import Tensor
 from utils.settings.groups import RecipeSettings
 
 FILTER_BANDS = (3, 5)  # fewest and most pieces of a random filter
-HAS_CLASS = (
-    0.5  # a clip has a class whose target is above this; targets of clips without labels are uncertain
-)
-DECIBELS_PER_NEPER = 10 / math.log(10)  # of power: dB = this times the natural logarithm
 
 
 @dataclass(frozen=True)
@@ -32,6 +28,16 @@ class AugmentedClips:
     logmel: Tensor
     framewise: Tensor
     clipwise: Tensor
+
+    def mixed(self, partners: Tensor, weight: Tensor) -> Self:
+        """Return weight · clips + (1 - weight) · the clips at `partners`; `weight` is of shape (clips,)."""
+
+        def mix(x: Tensor) -> Tensor:
+            return torch.lerp(x[partners], x, weight.view(-1, *[1] * (x.dim() - 1)))
+
+        return replace(
+            self, logmel=mix(self.logmel), framewise=mix(self.framewise), clipwise=mix(self.clipwise)
+        )
 
 
 def rolled(x: Tensor, steps: Tensor) -> Tensor:
@@ -54,33 +60,33 @@ def time_shift(clips: AugmentedClips, *, deviation_outputs: float) -> AugmentedC
     )
 
 
-def add_sounds(clips: AugmentedClips, parts: list[slice], *, gain_decibels: float) -> AugmentedClips:
-    """Add to each clip another one of its part of the batch, as if both had sounded at once.
+def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alpha: float) -> AugmentedClips:
+    """Mix clips with others of their part of the batch, and their targets likewise.
 
-    Powers add up, and a class is where it is in either clip. Two clips that share a class are left alone:
-    their sum would teach that events of one class run into one another.
+    Zhang et al.: mixup: Beyond empirical risk minimization, ICLR 2018. A clip stays the stronger one of its
+    mixture.
 
     Parameters
     ----------
     clips : AugmentedClips
     parts : list of slice
         The rows whose clips have targets of one kind; together all rows.
-    gain_decibels : float
-        The other clip's gain is uniform within ± this.
+    probability : float
+        That a batch is mixed.
+    alpha : float
+        The weights are of the Beta(alpha, alpha) distribution.
     """
     device = clips.logmel.device
-    others = torch.cat([part.start + torch.randperm(part.stop - part.start, device=device) for part in parts])
-    has_class = clips.clipwise > HAS_CLASS
-    shares_class = (has_class & has_class[others]).any(dim=1)
-    others = torch.where(shares_class, torch.arange(len(others), device=device), others)
-    gain = (2 * torch.rand(len(others), device=device) - 1) * gain_decibels
-    gain = torch.where(shares_class, -torch.inf, gain)[:, None, None]
-    return AugmentedClips(
-        DECIBELS_PER_NEPER
-        * torch.logaddexp(*(x / DECIBELS_PER_NEPER for x in (clips.logmel, clips.logmel[others] + gain))),
-        torch.maximum(clips.framewise, clips.framewise[others]),
-        torch.maximum(clips.clipwise, clips.clipwise[others]),
+    count = len(clips.logmel)
+    partners = torch.cat(
+        [part.start + torch.randperm(part.stop - part.start, device=device) for part in parts]
     )
+    concentration = torch.full((count,), alpha, device=device)
+    # Not validated, as that would wait for a GPU.
+    weight = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
+    weight = torch.maximum(weight, 1 - weight)
+    is_mixed = torch.rand((), device=device) < probability
+    return clips.mixed(partners, torch.where(is_mixed, weight, 1.0))
 
 
 def frequency_shift(logmel: Tensor, *, most_bands: float) -> Tensor:
@@ -124,16 +130,10 @@ def filter_augment(logmel: Tensor, *, decibels: float) -> Tensor:
 
 
 def augment(
-    clips: AugmentedClips,
-    parts: list[slice],
-    settings: RecipeSettings,
-    *,
-    outputs_per_second: float,
-    adds_sounds: bool,
+    clips: AugmentedClips, parts: list[slice], settings: RecipeSettings, *, outputs_per_second: float
 ) -> AugmentedClips:
-    """Change clips as the recipe does, with or without a second clip in each."""
+    """Change clips as the recipe does."""
     clips = time_shift(clips, deviation_outputs=settings.time_shift_deviation * outputs_per_second)
-    if adds_sounds:
-        clips = add_sounds(clips, parts, gain_decibels=settings.added_sound_gain)
+    clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
     logmel = frequency_shift(clips.logmel, most_bands=settings.frequency_shift_bands)
     return replace(clips, logmel=filter_augment(logmel, decibels=settings.filter_augment_gain))

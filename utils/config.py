@@ -75,8 +75,8 @@ clipwise_loss_weight = 0.5  # of the clip probabilities' loss, where the frame p
 teacher_loss_weight = 1.0  # of the loss against the moving average's probabilities, once it is ramped up
 teacher_ramp_fraction = 0.3  # of the iterations: how long it ramps up, as the baseline's consistency does
 time_shift_deviation = 1.4  # s; clips are shifted in a circle by N(0, this)
-added_sounds_fraction = 0.5  # of the iterations, the first ones: to each clip another one is added ...
-added_sound_gain = 6.0  # dB; ... louder or softer by up to this
+mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
+mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
 frequency_shift_bands = 1.0  # mel bands; clips are shifted by up to this up or down
 filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
 

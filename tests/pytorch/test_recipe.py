@@ -144,7 +144,7 @@ def test_no_gradient_reaches_the_average():
 
 
 def test_training_by_the_recipe_lowers_the_loss_of_annotated_clips():
-    training, batches = new(iterations=40, added_sounds_fraction=0.0, time_shift_deviation=0.0)
+    training, batches = new(iterations=40, mixup_probability=0.0, time_shift_deviation=0.0)
     terms = [training_step(training, next(batches))[1] for _ in range(40)]
     for name in ("framewise", "strong_clipwise", "clipwise"):
         values = [float(of_step[name].detach()) for of_step in terms]

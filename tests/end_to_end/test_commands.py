@@ -327,9 +327,9 @@ def test_file_that_is_no_checkpoint_is_refused(trained, tmp_path):
 def test_unwritable_workspace_is_a_user_error(tiny_dataset, trained, tmp_path):
     (tmp_path / "file").write_text("a file, not a folder")
     workspace = tmp_path / "file" / "workspace"
-    assert_user_error(extract(tiny_dataset, workspace, "validation"), workspace)
+    assert_user_error(extract(tiny_dataset, workspace, "validation"), workspace.parent)
     result = run_command("pytorch/main.py", "train", *trained.run_arguments(workspace=workspace))
-    assert_user_error(result, workspace)
+    assert_user_error(result, workspace.parent)
 
 
 def run_on_terminal(*arguments: object) -> str:

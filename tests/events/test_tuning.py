@@ -302,8 +302,8 @@ def test_tune_and_inference_with_what_it_chose(trained, tmp_path):
     path.write_text(json.dumps(content | {"start": "another"}))
     assert_user_error(run_command(*inference, "--tuned"), "was tuned for an earlier training of this run")
     table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
-    assert "Weak audio, clipwise loss (batch 4, seed 1234)  " in table
-    assert "Weak audio, clipwise loss (batch 4, seed 1234), tuned" in table
+    assert "1. Weak audio, clipwise loss  " in table
+    assert "1. Weak audio, clipwise loss, tuned" in table
 
 
 def test_clips_that_scores_are_reported_of_are_refused(trained):

@@ -95,7 +95,8 @@ def explain_scores(scoring: ScoringSettings) -> list[str]:
     return [
         f"Event F1: onsets may be off by {collar}, offsets by {collar} or "
         f"{100 * scoring.offset_collar_fraction:g} % of the event.",
-        "F1 and the rates beside it are means over the classes; micro: all classes counted together.",
+        "F1 and the rates beside it are means over the classes; micro: all classes counted together. There,",
+        "ER counts another class in place of the right one too, which is neither deletion nor insertion.",
     ]
 
 

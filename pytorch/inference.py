@@ -30,7 +30,7 @@ from utils.audio.reading import clip_duration
 from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, read_durations, read_strong_table
-from utils.events.post_processing import PostProcessing, predicted_clips
+from utils.events.post_processing import predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.events.tuning import tune, write_tuned
 from utils.results.statistics import append_record, validation_key
@@ -98,9 +98,11 @@ def inference_validation(arguments: argparse.Namespace) -> None:
             scoring=settings.scoring,
         )
         audio_folder = arguments.dataset_dir / SUBSETS["validation"].audio_folder
-        model = (audio_folder, reference.clips, probabilities, detector, post_processing)
+        frames_per_second = detector.features.frames_per_second
+        frames = frame_scores(probabilities, post_processing, frames_per_second=frames_per_second)
+        scored = (audio_folder, reference.clips, frames, probabilities.edges / frames_per_second, detector)
         draws = resample_clips(len(reference.clips), settings.scoring)
-        psds, resampled_psds = psds_of(*model, settings.scoring, draws)
+        psds, resampled_psds = psds_of(*scored, settings.scoring, draws)
         resampled = ResampledScores(
             detector.start,
             fingerprint(reference.clips),
@@ -127,7 +129,7 @@ def inference_validation(arguments: argparse.Namespace) -> None:
         append_record(paths.inference_statistics, record)
         if arguments.probabilities:
             folder = paths.probabilities(arguments.iteration, weights, arguments.tuned)
-            write_scores(folder, features.names, clip_scores(*model)[0], detector.labels)
+            write_scores(folder, features.names, clip_scores(*scored)[0], detector.labels)
             logger.info(f"Probabilities: {short_path(folder)}")
         if arguments.visualize:
             folder = paths.clip_figures(arguments.iteration, weights, arguments.tuned)
@@ -184,29 +186,28 @@ def open_annotated_clips(
 def clip_scores(
     audio_folder: Path,
     reference: list[Clip],
-    probabilities: Probabilities,
+    frames: np.ndarray,
+    edges_seconds: np.ndarray,
     detector: StoredDetector,
-    post_processing: PostProcessing,
 ) -> tuple[list[ClipScores], list[float]]:
-    """Return what PSDS puts its thresholds on, and the durations of the recordings in s.
+    """Return what `frame_scores` gave clip by clip, as far as each recording goes, and their durations in s.
 
     Raises
     ------
     SedError
         If a recording is not there.
     """
-    features = detector.features
-    durations = [clip_duration(audio_folder / clip.name, features.clip_seconds) for clip in reference]
-    frames = frame_scores(probabilities, post_processing, frames_per_second=features.frames_per_second)
-    return scores_of_clips(frames, probabilities.edges / features.frames_per_second, durations), durations
+    longest = detector.features.clip_seconds
+    durations = [clip_duration(audio_folder / clip.name, longest) for clip in reference]
+    return scores_of_clips(frames, edges_seconds, durations), durations
 
 
 def psds_of(
     audio_folder: Path,
     reference: list[Clip],
-    probabilities: Probabilities,
+    frames: np.ndarray,
+    edges_seconds: np.ndarray,
     detector: StoredDetector,
-    post_processing: PostProcessing,
     scoring: ScoringSettings,
     draws: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, Resampled]]:
@@ -215,7 +216,7 @@ def psds_of(
     Where they cannot be computed, the log says why.
     """
     try:
-        of_clips, durations = clip_scores(audio_folder, reference, probabilities, detector, post_processing)
+        of_clips, durations = clip_scores(audio_folder, reference, frames, edges_seconds, detector)
         resampled = score_and_resample_psds(
             reference, of_clips, labels=detector.labels, scoring=scoring, durations=durations, draws=draws
         )

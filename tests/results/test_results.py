@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from tests.conftest import workspace_at
 from tests.settings_for_tests import SETTINGS
@@ -23,7 +24,7 @@ from utils.results.statistics import (
 from utils.results.table import read_runs, results_table
 from utils.results.table_text import table_lines
 from utils.scoring.sed_eval_scores import score_events
-from utils.settings.groups import MEASURED_RECIPE
+from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING
 from utils.system.errors import SedError
 from utils.system.terminal import LINE_LENGTH
 from utils.workspace.paths import Workspace
@@ -331,3 +332,20 @@ def test_records_survive_a_killed_process_and_those_of_later_iterations_are_forg
     append_record(path, {"iteration": 3})
     forget_records(path, after=2)
     assert [record["iteration"] for record in read_records(path)] == [1, 2]
+
+
+def test_long_titles_below_the_curves_are_not_cut_off(workspace):
+    training = replace(
+        PUBLISHED_TRAINING, learning_rate=0.003, teacher_decay=0.97, learning_rate_decay_interval=1000
+    )
+    for seed in (1, 2):
+        add_run(
+            workspace,
+            replace(WEAK, seed=seed, model_type="Cnn_13layers_AvgPooling", training=training),
+            0.5,
+            60,
+        )
+    plot_training_curves(workspace.training_curves, read_runs(workspace), SETTINGS.scoring)
+    picture = imread(workspace.training_curves)
+    for edge in (picture[:, 0], picture[:, -1]):
+        assert (edge == 1).all(), "white: nothing reaches over it"

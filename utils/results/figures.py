@@ -1,5 +1,6 @@
 """The figures: training curves of a workspace, and the events detected in a clip."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from utils.workspace.run import STUDENT, TEACHER
 DOTS_PER_INCH = 100
 CLIP_FIGURE_SIZE = (11, 9)  # inches
 CURVES_FIGURE_SIZE = (12, 8)  # inches
+LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines are as wide as the figure
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 
@@ -124,7 +126,8 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
     panels = [(axes, *score) for axes, score in zip((tagging, event, segment), scores, strict=True)]
     for run in runs:
         points = run.loss_curve
-        (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=run.title)
+        label = textwrap.fill(run.title, LEGEND_CHARACTERS, break_on_hyphens=False)
+        (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=label)
         iterations = [record["iteration"] for record in run.evaluations]
         for axes, _, keys in panels:
             for weights, style in ((STUDENT, ".-"), (TEACHER, ".--")):

@@ -3,6 +3,7 @@
 Nothing here waits for a GPU, and the same seed gives the same changes, also after resuming.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -12,6 +13,8 @@ from torch import Tensor
 from utils.settings.groups import RecipeSettings
 
 FILTER_BANDS = (3, 5)  # fewest and most pieces of a random filter
+HAS_CLASS = 0.5  # a clip has the classes whose target is above this; of unlabelled clips it is a probability
+DECIBELS_PER_NEPER = 10 / math.log(10)  # of power: dB = this times the natural logarithm
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,40 @@ def time_shift(clips: AugmentedClips, *, deviation_outputs: float) -> AugmentedC
     )
 
 
+def partners_in_parts(parts: list[slice], device: torch.device) -> Tensor:
+    """Return for each row another one of its part of the batch, or the row itself."""
+    return torch.cat([part.start + torch.randperm(part.stop - part.start, device=device) for part in parts])
+
+
+def add_sounds(clips: AugmentedClips, parts: list[slice], *, gain_decibels: float) -> AugmentedClips:
+    """Add to each clip another one of its part of the batch, as if both had sounded at once.
+
+    Powers add up, and a class is where it is in either clip. Clips that share a class are left alone: their
+    sum would teach that events of one class run into one another.
+
+    Parameters
+    ----------
+    clips : AugmentedClips
+    parts : list of slice
+        The rows whose clips have targets of one kind; together all rows.
+    gain_decibels : float
+        The other clip's gain is uniform within ± this.
+    """
+    device = clips.logmel.device
+    partners = partners_in_parts(parts, device)
+    has_class = clips.clipwise > HAS_CLASS
+    shares_class = (has_class & has_class[partners]).any(dim=1)
+    partners = torch.where(shares_class, torch.arange(len(partners), device=device), partners)
+    gain = (2 * torch.rand(len(partners), device=device) - 1) * gain_decibels
+    gain = torch.where(shares_class, -torch.inf, gain)[:, None, None]
+    added = (clips.logmel / DECIBELS_PER_NEPER, (clips.logmel[partners] + gain) / DECIBELS_PER_NEPER)
+    return AugmentedClips(
+        DECIBELS_PER_NEPER * torch.logaddexp(*added),
+        torch.maximum(clips.framewise, clips.framewise[partners]),
+        torch.maximum(clips.clipwise, clips.clipwise[partners]),
+    )
+
+
 def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alpha: float) -> AugmentedClips:
     """Mix clips with others of their part of the batch, and their targets likewise.
 
@@ -78,9 +115,7 @@ def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alph
     """
     device = clips.logmel.device
     count = len(clips.logmel)
-    partners = torch.cat(
-        [part.start + torch.randperm(part.stop - part.start, device=device) for part in parts]
-    )
+    partners = partners_in_parts(parts, device)
     concentration = torch.full((count,), alpha, device=device)
     # Not validated, as that would wait for a GPU.
     weight = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
@@ -130,10 +165,18 @@ def filter_augment(logmel: Tensor, *, decibels: float) -> Tensor:
 
 
 def augment(
-    clips: AugmentedClips, parts: list[slice], settings: RecipeSettings, *, outputs_per_second: float
+    clips: AugmentedClips,
+    parts: list[slice],
+    settings: RecipeSettings,
+    *,
+    outputs_per_second: float,
+    adds_sounds: bool,
 ) -> AugmentedClips:
-    """Change clips as the recipe does."""
+    """Change clips as the recipe does: with sounds added at first, which mixup follows."""
     clips = time_shift(clips, deviation_outputs=settings.time_shift_deviation * outputs_per_second)
-    clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
+    if adds_sounds:
+        clips = add_sounds(clips, parts, gain_decibels=settings.added_sound_gain)
+    else:
+        clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
     logmel = frequency_shift(clips.logmel, most_bands=settings.frequency_shift_bands)
     return replace(clips, logmel=filter_augment(logmel, decibels=settings.filter_augment_gain))

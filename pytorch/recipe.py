@@ -97,12 +97,18 @@ class Recipe:
 
         Clips with events teach frames and classes, clips with labels teach classes. What they do not tell is
         learned from the moving average's probabilities of the clips before they are augmented: these targets
-        move and mix along with the clips, which makes them consistent under shift and interpolation.
+        move and mix along with the clips, which makes them consistent under shift and mixing.
         """
         parts = [r for r in (batch.weak_rows, batch.strong_rows, batch.unlabelled_rows) if r != NO_ROWS]
         taught = [rows for rows in parts if rows != batch.strong_rows and self.settings.teacher_loss_weight]
         clips = self.clips_with_targets(batch, taught)
-        clips = augment(clips, parts, self.settings, outputs_per_second=self.outputs_per_second)
+        clips = augment(
+            clips,
+            parts,
+            self.settings,
+            outputs_per_second=self.outputs_per_second,
+            adds_sounds=self.average.step < self.settings.added_sounds_fraction * self.iterations,
+        )
         with self.compute.autocast():
             output: ModelOutput = model(self.standardize(clips.logmel))
         framewise = binary_crossentropy(output.framewise_output, clips.framewise)

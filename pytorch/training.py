@@ -89,12 +89,11 @@ def new_training(
         betas=settings.adam_betas,
         eps=settings.adam_epsilon,
         weight_decay=settings.weight_decay,
-        amsgrad=True,
+        amsgrad=not loss.has_teacher,  # as the two published systems each do it, the learning rate as well
         fused=compute.device.type == "cuda",
     )
-    scheduler = torch.optim.lr_scheduler.StepLR(
-        optimizer, settings.learning_rate_decay_interval, settings.learning_rate_decay
-    )
+    decay = 1.0 if loss.has_teacher else settings.learning_rate_decay
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.learning_rate_decay_interval, decay)
     return Training(
         model, parallel_model, loss, teacher, None, optimizer, scheduler, compute, is_compiled=compile_model
     )

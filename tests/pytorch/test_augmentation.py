@@ -1,17 +1,22 @@
 """Augmentation: clips and their targets change together, and only as they should."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from pytorch.augmentation import (
     AugmentedClips,
+    add_sounds,
+    augment,
     filter_augment,
     frequency_shift,
     mixup,
     rolled,
     time_shift,
 )
+from utils.settings.groups import MEASURED_RECIPE
 
 CLIPS, FRAMES, BANDS, OUTPUTS, CLASSES = 6, 32, 8, 8, 3
 STRIDE = FRAMES // OUTPUTS
@@ -49,6 +54,58 @@ def test_time_shift_of_no_deviation_changes_nothing():
     after = time_shift(before, deviation_outputs=0.0)
     assert torch.equal(after.logmel, before.logmel)
     assert torch.equal(after.framewise, before.framewise)
+
+
+def clips_of_classes(classes: list[int]) -> AugmentedClips:
+    """Clips of random log-mel, each with events of one class."""
+    framewise = torch.zeros(len(classes), OUTPUTS, CLASSES)
+    for clip, label in enumerate(classes):
+        framewise[clip, clip:, label] = 1.0
+    logmel = -100 + 60 * torch.rand(len(classes), FRAMES, BANDS)
+    return AugmentedClips(logmel, framewise, framewise.amax(dim=1))
+
+
+def test_added_sounds_are_of_the_same_part_and_their_powers_and_classes_add_up():
+    clips, parts = clips_of_classes([0, 1, 2, 0]), [slice(0, 2), slice(2, 4)]
+    sums = [add_sounds(clips, parts, gain_decibels=0.0) for _ in range(20)]
+    (both,) = {tuple(one.clipwise[0].tolist()) for one in sums} - {tuple(clips.clipwise[0].tolist())}
+    assert both == (1, 1, 0), "of its own part, and sometimes of itself"
+    added = next(one for one in sums if one.clipwise[0, 1])
+    power = 10 ** (clips.logmel.double() / 10)
+    torch.testing.assert_close(
+        added.logmel[0].double(), 10 * torch.log10(power[0] + power[1]), atol=1e-4, rtol=0
+    )
+    torch.testing.assert_close(added.framewise[0], clips.framewise[0] + clips.framewise[1])
+
+
+def test_added_sounds_are_louder_or_softer_within_the_gain():
+    logmel = torch.tensor([-300.0, -50.0]).view(2, 1, 1).repeat(1, FRAMES, BANDS)
+    clips = replace(clips_of_classes([0, 1]), logmel=logmel)
+    levels = torch.stack(
+        [add_sounds(clips, [slice(0, 2)], gain_decibels=6.0).logmel[0, 0, 0] for _ in range(200)]
+    )
+    levels = levels[levels > -299]
+    assert levels.min() >= -56 - 1e-4
+    assert levels.max() <= -44 + 1e-4
+    assert levels.max() - levels.min() > 10
+
+
+def test_clips_that_share_a_class_are_not_added():
+    clips = clips_of_classes([1, 1, 1])
+    added = add_sounds(clips, [slice(0, 3)], gain_decibels=6.0)
+    torch.testing.assert_close(added.logmel, clips.logmel, atol=1e-4, rtol=0)
+    assert torch.equal(added.framewise, clips.framewise)
+
+
+@pytest.mark.parametrize("adds_sounds", [True, False])
+def test_recipe_adds_sounds_or_mixes_in_between(adds_sounds):
+    settings = replace(MEASURED_RECIPE, mixup_probability=1.0, mixup_alpha=1.0, time_shift_deviation=0.0)
+    clips = augment(
+        clips_of_classes([0, 1, 2]), [slice(0, 3)], settings, outputs_per_second=1, adds_sounds=adds_sounds
+    )
+    values = clips.clipwise.unique()
+    assert torch.equal(values, torch.tensor([0.0, 1.0])) == adds_sounds
+    assert clips.clipwise.sum() > 3 if adds_sounds else clips.clipwise.sum() == pytest.approx(3)
 
 
 def test_mixup_mixes_within_parts_with_one_weight_for_clip_and_targets():
@@ -104,9 +161,9 @@ def test_filter_is_piecewise_linear_within_its_gain_and_one_for_all_frames_of_a_
 def test_same_seed_gives_the_same_augmentation():
     def run() -> torch.Tensor:
         torch.manual_seed(5)
-        clips = mixup(
-            time_shift(some_clips(), deviation_outputs=3.0), [slice(0, CLIPS)], probability=1.0, alpha=1.0
-        )
+        clips = time_shift(clips_of_classes([0, 1, 2, 0, 1, 2]), deviation_outputs=3.0)
+        clips = add_sounds(clips, [slice(0, CLIPS)], gain_decibels=6.0)
+        clips = mixup(clips, [slice(0, CLIPS)], probability=1.0, alpha=1.0)
         return filter_augment(frequency_shift(clips.logmel, most_bands=1.0), decibels=3.0)
 
     assert torch.equal(run(), run())

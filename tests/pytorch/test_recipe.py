@@ -136,6 +136,23 @@ def test_targets_are_the_annotation_where_there_is_one_else_the_averages_probabi
     )
 
 
+def test_sounds_are_added_in_the_first_part_of_the_run(monkeypatch):
+    from pytorch import recipe
+
+    added = []
+
+    def observed(*arguments, adds_sounds, **options):
+        added.append(adds_sounds)
+        return augment(*arguments, adds_sounds=adds_sounds, **options)
+
+    augment = recipe.augment
+    monkeypatch.setattr(recipe, "augment", observed)
+    training, batches = new(iterations=5, added_sounds_fraction=0.6)
+    for _ in range(5):
+        training_step(training, next(batches))
+    assert added == [True, True, True, False, False]
+
+
 def test_no_gradient_reaches_the_average():
     training, batches = new()
     training_step(training, next(batches))
@@ -144,7 +161,9 @@ def test_no_gradient_reaches_the_average():
 
 
 def test_training_by_the_recipe_lowers_the_loss_of_annotated_clips():
-    training, batches = new(iterations=40, mixup_probability=0.0, time_shift_deviation=0.0)
+    training, batches = new(
+        iterations=40, added_sounds_fraction=0.0, mixup_probability=0.0, time_shift_deviation=0.0
+    )
     terms = [training_step(training, next(batches))[1] for _ in range(40)]
     for name in ("framewise", "strong_clipwise", "clipwise"):
         values = [float(of_step[name].detach()) for of_step in terms]

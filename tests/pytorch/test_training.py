@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch.nn import functional as F
 
-from pytorch.compute import choose_compute, make_repeatable
+from pytorch.compute import Compute, choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer
 from pytorch.detector import StoredDetector, load_detector
 from pytorch.distributed import ALONE
@@ -173,6 +173,28 @@ def test_loss_falls(trained, tmp_path):
     points = [json.loads(line) for line in workspace.run_paths(run).loss_statistics.read_text().splitlines()]
     assert [point["iteration"] for point in points] == [2, 4, 6, 8, 10, 12]
     assert points[-1]["loss"] < points[0]["loss"] / 2
+
+
+@pytest.mark.parametrize(
+    ("data_type", "loss_type", "is_baseline"),
+    [(ALL_SUBSETS, "mean_teacher", True), ("train_weak", "clipwise_binary_crossentropy", False)],
+)
+def test_each_published_system_has_its_own_adam_and_learning_rates(data_type, loss_type, is_baseline):
+    """The baseline: plain Adam of 0.001 throughout; the CNNs: AMSGrad, and 0.9 times less every 200 steps."""
+    training = new_training(
+        Run(data_type, "1", "Crnn", loss_type, 24, 1),
+        SETTINGS.features,
+        iterations=1000,
+        standardize=Standardizer(torch.zeros(64), torch.ones(64)),
+        compute=Compute(torch.device("cpu"), torch.float32),
+        ranks=ALONE,
+    )
+    (group,) = training.optimizer.param_groups
+    assert group["amsgrad"] != is_baseline
+    training.optimizer.step()
+    for _ in range(400):
+        training.scheduler.step()
+    assert group["lr"] == pytest.approx(0.001 if is_baseline else 0.00081)
 
 
 def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, tmp_path):

@@ -173,6 +173,8 @@ class RecipeSettings(SettingsGroup):
     teacher_loss_weight: float = setting(at_least=0)
     teacher_ramp_fraction: float = setting(at_least=0, at_most=1)
     time_shift_deviation: float = setting(at_least=0)
+    added_sounds_fraction: float = setting(at_least=0, at_most=1)
+    added_sound_gain: float = setting(at_least=0)
     mixup_probability: float = setting(at_least=0, at_most=1)
     mixup_alpha: float = setting(above=0)
     frequency_shift_bands: float = setting(at_least=0)
@@ -193,6 +195,8 @@ MEASURED_RECIPE = RecipeSettings(
     teacher_loss_weight=1.0,
     teacher_ramp_fraction=0.3,
     time_shift_deviation=1.4,
+    added_sounds_fraction=0.5,
+    added_sound_gain=6.0,
     mixup_probability=0.5,
     mixup_alpha=0.2,
     frequency_shift_bands=1.0,

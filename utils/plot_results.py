@@ -11,7 +11,7 @@ from utils.config import SETTINGS
 from utils.dataset.tables import write_table
 from utils.results.choice import BEST, checkpoint_of, find_model, predict_command
 from utils.results.comparison import comparison_lines, named_model
-from utils.results.figures import plot_training_curves
+from utils.results.figures import plot_scores_over_time, plot_training_curves
 from utils.results.table import read_evaluated_runs, rows_for_programs
 from utils.results.table_text import table_lines
 from utils.system import command_line
@@ -53,6 +53,14 @@ def draw_training_curves(arguments: argparse.Namespace) -> None:
     print(f"Training curves: {short_path(workspace.training_curves)}")
 
 
+def draw_scores_over_time(arguments: argparse.Namespace) -> None:
+    """Draw what the runs reach within which time of training."""
+    settings = SETTINGS
+    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    plot_scores_over_time(workspace.scores_over_time, read_evaluated_runs(workspace), settings.scoring)
+    print(f"Event F1 over time: {short_path(workspace.scores_over_time)}")
+
+
 def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
     model = find_model(arguments.workspace, BEST)
@@ -71,6 +79,7 @@ def main() -> None:
         ("table", print_table, "print the results table"),
         ("best", show_best_model, "print the best model, its checkpoint and the command that uses it"),
         ("training_curves", draw_training_curves, "draw the training curves of all runs (PNG)"),
+        ("time", draw_scores_over_time, "draw event F1 of all runs over the minutes of training (PNG)"),
     ):
         example = f"python utils/plot_results.py {name} --workspace workspace/demo"
         command = command_line.add_command(commands, name, function, summary=help_text, example=example)

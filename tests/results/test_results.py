@@ -7,13 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from tests.conftest import workspace_at
 from tests.settings_for_tests import SETTINGS
 from utils.dataset.tables import Clip, Event
 from utils.events.probabilities import Probabilities
-from utils.results.figures import plot_clip, plot_training_curves
+from utils.results.figures import (
+    plot_clip,
+    plot_scores_over_time,
+    plot_training_curves,
+    training_minutes,
+)
 from utils.results.statistics import (
     append_record,
     forget_records,
@@ -52,6 +58,7 @@ def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -
     scores = score_events(REFERENCE, REFERENCE, labels=labels, scoring=scoring).to_json()
     validation = {"mean_average_precision": mean_ap, "clips_listed": clips_listed, **scores}
     record = {"iteration": 200, "loss": 0.1, "train_mean_average_precision": 0.9, "validation": validation}
+    record["train_seconds"] = 90.0
     paths = workspace.run_paths(run)
     append_record(paths.training_statistics, record)
     append_record(paths.loss_statistics, {"iteration": 20, "loss": 0.5})
@@ -349,3 +356,19 @@ def test_long_titles_below_the_curves_are_not_cut_off(workspace):
     picture = imread(workspace.training_curves)
     for edge in (picture[:, 0], picture[:, -1]):
         assert (edge == 1).all(), "white: nothing reaches over it"
+
+
+def test_time_of_training_adds_up_from_evaluation_to_evaluation():
+    assert training_minutes([{"train_seconds": 30.0}, {"train_seconds": 90.0}]) == [0.5, 2.0]
+
+
+def test_scores_over_time_name_runs_that_differ_in_their_seed_once(workspace, monkeypatch):
+    for seed in (1, 2):
+        add_run(workspace, replace(WEAK, seed=seed), 0.5, 60)
+    labels = []
+    monkeypatch.setattr(
+        Figure, "legend", lambda figure, **_: labels.extend(figure.axes[0].get_legend_handles_labels()[1])
+    )
+    plot_scores_over_time(workspace.scores_over_time, read_runs(workspace), SETTINGS.scoring)
+    assert labels == ["Weak audio, clipwise loss (batch 32)"]
+    assert workspace.scores_over_time.read_bytes().startswith(b"\x89PNG")

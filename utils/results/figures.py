@@ -1,8 +1,10 @@
 """The figures: training curves of a workspace, and the events detected in a clip."""
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +22,9 @@ from utils.workspace.run import STUDENT, TEACHER
 DOTS_PER_INCH = 100
 CLIP_FIGURE_SIZE = (11, 9)  # inches
 CURVES_FIGURE_SIZE = (12, 8)  # inches
+TIME_FIGURE_SIZE = (9, 5)  # inches
 LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines are as wide as the figure
+SECONDS_PER_MINUTE = 60
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 
@@ -154,4 +158,33 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
     for axes in (loss, tagging, event, segment):
         axes.grid(alpha=0.3)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", fontsize="small", ncols=2)
+    save_figure(figure, path)
+
+
+def training_minutes(evaluations: list[dict[str, Any]]) -> list[float]:
+    """Return the minutes that a run had been trained at each of its evaluations, which do not count."""
+    seconds = [record.get("train_seconds") or 0.0 for record in evaluations]
+    return [total / SECONDS_PER_MINUTE for total in itertools.accumulate(seconds)]
+
+
+def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSettings) -> None:
+    """Draw event F1 of runs over the minutes that they were trained, in one colour over seeds."""
+    figure = Figure(figsize=TIME_FIGURE_SIZE, layout="constrained")
+    axes = figure.subplots()
+    _, (title, keys), _ = curve_scores(scoring)
+    colours: dict[str, str] = {}
+    for run in runs:
+        kind = run.title_with("")
+        label = None if kind in colours else textwrap.fill(kind, LEGEND_CHARACTERS, break_on_hyphens=False)
+        values = [value_at(record, (validation_key(STUDENT), *keys)) for record in run.evaluations]
+        minutes = training_minutes(run.evaluations)
+        (line,) = axes.plot(minutes, values, ".-", color=colours.get(kind), label=label)
+        colours[kind] = line.get_color()
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_ylim(bottom=0)
+    axes.set_title(title)
+    axes.set_xlabel("minutes of training")
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside lower center", fontsize="small")
     save_figure(figure, path)

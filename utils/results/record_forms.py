@@ -22,6 +22,7 @@ SCORES = {
     f"psds{OPTIONAL}": {EACH: NUMBER},
 }
 SCORED = {f"{validation_key(*variant)}{OPTIONAL}": SCORES for variant in VARIANTS}
+SCORED[f"train_seconds{OPTIONAL}"] = NUMBER
 LOSS = {"loss": NUMBER}
 
 

@@ -183,6 +183,10 @@ class Workspace:
         return self.root / "figures" / "training_curves.png"
 
     @property
+    def scores_over_time(self) -> Path:
+        return self.root / "figures" / "event_f1_over_time.png"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 

@@ -107,9 +107,9 @@ class EventFinder:
             Unread(stream.path, str(stream.error)) for stream in of_stream if stream.error is not None
         ]
         elapsed = time.perf_counter() - start
-        logger.info(
-            f"{seconds_read():.0f} s of audio in {elapsed:.1f} s: {describe_speed(seconds_read(), elapsed)}"
-        )
+        if seconds_read():
+            speed = describe_speed(seconds_read(), elapsed)
+            logger.info(f"{seconds_read():.0f} s of audio in {elapsed:.1f} s: {speed}")
 
     def _write(
         self,

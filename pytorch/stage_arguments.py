@@ -143,6 +143,7 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         value = getattr(arguments, name)
         if value not in known:
             raise SedError(f"{name} '{value}' in the configuration is unknown; it can be {', '.join(known)}")
+    loss = LOSSES[arguments.loss_type]
     return Run(
         arguments.data_type,
         arguments.holdout_fold,
@@ -151,7 +152,7 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
         arguments.batch_size,
         arguments.seed,
         arguments.mini_data,
-        settings.recipe if LOSSES[arguments.loss_type].is_recipe else settings.training,
+        settings.recipe if loss.is_recipe else settings.training.of_system(has_teacher=loss.has_teacher),
         file_digest(arguments.initial_checkpoint)[:DIGEST_LENGTH] if arguments.initial_checkpoint else "",
     )
 

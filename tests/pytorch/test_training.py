@@ -273,20 +273,20 @@ def test_holdout_none_trains_on_the_validation_clips_too(trained, tmp_path):
 
 def test_run_of_other_training_settings_has_a_folder_and_a_row_of_its_own(trained, tmp_path):
     workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text("learning_rate = 0.01\nteacher_decay = 0.99\n")
+    (tmp_path / "config.py").write_text("learning_rate = 0.01\nweight_decay = 0.001\n")
     train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--iterations", 1)
     run_well(*train)
     first = weights(workspace.run_paths(trained.run), 1)
     run_well(*train, SED_CONFIG=str(tmp_path / "config.py"))
-    settings = replace(PUBLISHED_TRAINING, learning_rate=0.01, teacher_decay=0.99)
+    settings = replace(PUBLISHED_TRAINING, learning_rate=0.01, weight_decay=0.001)
     other = workspace.run_paths(replace(trained.run, training=settings))
-    assert other.checkpoint(1).parts[-3:-1] == ("learning_rate=0.01,teacher_decay=0.99", "seed=1234")
+    assert other.checkpoint(1).parts[-3:-1] == ("learning_rate=0.01,weight_decay=0.001", "seed=1234")
     assert not torch.equal(weights(other, 1)["classifier.weight"], first["classifier.weight"])
     again = weights(workspace.run_paths(trained.run), 1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
     assert "1. Weak audio, clipwise loss  " in table
-    assert "2. Weak audio, clipwise loss (learning_rate=0.01, teacher_decay=0.99)  " in table
+    assert "2. Weak audio, clipwise loss (learning_rate=0.01, weight_decay=0.001)  " in table
 
 
 def test_training_does_not_resume_with_another_precision(trained):

@@ -372,3 +372,13 @@ def test_scores_over_time_name_runs_that_differ_in_their_seed_once(workspace, mo
     plot_scores_over_time(workspace.scores_over_time, read_runs(workspace), SETTINGS.scoring)
     assert labels == ["Weak audio, clipwise loss (batch 32)"]
     assert workspace.scores_over_time.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("has_teacher", "named"), [(True, "teacher_decay=0.9"), (False, "learning_rate_decay=0.5")]
+)
+def test_settings_of_the_other_system_do_not_name_a_run(has_teacher, named):
+    changed = replace(PUBLISHED_TRAINING, teacher_decay=0.9, learning_rate_decay=0.5)
+    assert Run(
+        "train_weak", "1", "Crnn", "any", 8, 1, training=changed.of_system(has_teacher=has_teacher)
+    ).own_settings == [named]

@@ -18,7 +18,7 @@ from utils.dataset.subsets import (
     read_challenge_labels,
     read_clips,
 )
-from utils.dataset.summary import beyond_hint, class_counts, count_beyond, describe_counts
+from utils.dataset.summary import beyond_hint, class_counts, count_beyond, count_table
 from utils.dataset.tables import Clip
 from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
@@ -131,12 +131,7 @@ def heading(subset: Subset, report: SubsetReport) -> str:
 
 
 def describe_report(
-    subset: Subset,
-    report: SubsetReport,
-    *,
-    labels: Sequence[str],
-    clip_seconds: float,
-    is_challenge: bool,
+    subset: Subset, report: SubsetReport, *, clip_seconds: float, is_challenge: bool
 ) -> list[str]:
     """Return the lines below the heading of a subset."""
     lines = []
@@ -165,8 +160,7 @@ def describe_report(
             for (rate, channels), count in report.formats.most_common()
         ]
         lines.append(f"sample rates: {', '.join(formats)}")
-    lines += [f"    {line}" for line in describe_counts(class_counts(report.clips, labels))]
-    if is_challenge:
+    if is_challenge and len(report.clips) >= subset.clips / 2:  # not a set that only has its classes
         fractions = [describe_fraction(len(report.clips), subset.clips, "clips")]
         if report.missing or report.unreadable:
             readable = len(report.found) - len(report.unreadable)
@@ -214,13 +208,12 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
             problems.append(str(error))
             continue
         print(heading(subset, report))
-        lines = describe_report(
-            subset, report, labels=labels, clip_seconds=clip_seconds, is_challenge=is_challenge
-        )
-        for line in lines:
+        for line in describe_report(subset, report, clip_seconds=clip_seconds, is_challenge=is_challenge):
             print(f"    {line}")
         reports[subset.data_type] = report
         problems += [*report.problems, *lost_events(subset, report, clip_seconds)]
+    for line in count_table({name: class_counts(one.clips, labels) for name, one in reports.items()}):
+        print(line)
     for line in describe_classes(reports, labels):
         print(line)
     if not any(report.found for report in reports.values()):

@@ -1,6 +1,6 @@
 """Counts events: of each class, and beyond the end of a clip."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from utils.dataset.tables import Clip
@@ -27,15 +27,32 @@ def class_counts(clips: Iterable[Clip], labels: Sequence[str]) -> dict[str, Clas
     return counts
 
 
-def describe_counts(counts: dict[str, ClassCount]) -> list[str]:
-    """Return an aligned line for each label that occurs."""
-    width = max(map(len, counts), default=0)
-    return [
-        f"{label:<{width}} {count.clips:6} clips"
-        + f" {count.events:6} events {count.seconds:9.1f} s" * bool(count.events)
-        for label, count in counts.items()
-        if count.clips
-    ]
+def count_table(counts: Mapping[str, dict[str, ClassCount]]) -> list[str]:
+    """Return aligned lines: a heading, and how often each label occurs in the subsets that have labels.
+
+    Parameters
+    ----------
+    counts : mapping of str to dict
+        By the subset's name, the counts of the same labels.
+    """
+    columns: list[list[str]] = []
+    for name, of_labels in counts.items():
+        parts = {"clips": [f"{one.clips}" for one in of_labels.values()]}
+        if any(one.events for one in of_labels.values()):
+            parts["events"] = [f"{one.events}" for one in of_labels.values()]
+            parts["seconds"] = [f"{one.seconds:.1f}" for one in of_labels.values()]
+        elif not any(one.clips for one in of_labels.values()):
+            continue
+        cells = [[title, *values] for title, values in parts.items()]
+        widths = [max(map(len, column)) for column in cells]
+        lines = ["  ".join(map(str.rjust, row, widths)) for row in zip(*cells, strict=True)]
+        width = max(len(name), len(lines[0]))
+        columns.append([name.rjust(width), *(line.rjust(width) for line in lines)])
+    if not columns:
+        return []
+    labels = ["", "", *next(iter(counts.values()))]
+    width = max(map(len, labels))
+    return ["   ".join([label.ljust(width), *row]) for label, *row in zip(labels, *columns, strict=True)]
 
 
 def count_beyond(clips: Iterable[Clip], clip_seconds: float) -> tuple[int, int, int]:

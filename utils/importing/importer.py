@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.audio.origin import table_digest
 from utils.dataset.subsets import SUBSETS, table_paths, write_table
-from utils.dataset.summary import class_counts, describe_counts
+from utils.dataset.summary import class_counts, count_table
 from utils.dataset.tables import Clip, Event
 from utils.importing.annotations import ReadingOptions
 from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clips
@@ -360,8 +360,9 @@ def report(
             f"{name}: {counted(len(clips), 'clip')} of {counted(recordings, 'recording')}, "
             f"{describe_seconds(seconds)}" + f", {eventless} clips without events" * bool(eventless)
         )
-        for line in describe_counts(class_counts(clips, labels)):
-            logger.info(f"    {line}")
+    counts = {name: class_counts((one.clip for one in part), labels) for name, part in subsets.items()}
+    for line in count_table(counts):
+        logger.info(line)
     absent = [label for label in labels if not occurs(label, subsets[VALIDATION])]
     if absent:
         logger.info(f"Not in the validation: {', '.join(absent)}; for that, a class needs two recordings")

@@ -1,7 +1,7 @@
 """The settings by what they are for. Their values, units and reasons stand in `utils/config.py`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 from utils.settings.group import SettingsGroup, names_of, setting
@@ -143,6 +143,23 @@ class TrainingSettings(SettingsGroup):
         if len(self.adam_betas) != 2:
             raise SedError(f"adam_betas must be two numbers, but are {self.adam_betas}")
 
+    def of_system(self, *, has_teacher: bool) -> Self:
+        """Return the settings with the published values of those that only the other system uses.
+
+        They do not change the weights, so they are not to tell runs apart, nor stand in their names.
+        """
+        unused = SETTINGS_WITHOUT_TEACHER if has_teacher else SETTINGS_OF_TEACHER
+        return replace(self, **{name: getattr(PUBLISHED_TRAINING, name) for name in unused})
+
+
+SETTINGS_WITHOUT_TEACHER = ("learning_rate_decay", "learning_rate_decay_interval")
+SETTINGS_OF_TEACHER = (
+    "teacher_decay",
+    "teacher_noise",
+    "consistency_weight",
+    "consistency_ramp_fraction",
+    "consistency_ramp_steepness",
+)
 
 # Of the published systems. The folder of a run names what its training has otherwise.
 PUBLISHED_TRAINING = TrainingSettings(

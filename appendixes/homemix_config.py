@@ -6,5 +6,5 @@ iterations = 400
 evaluation_interval = 100  # iterations; often enough for a training curve
 recipe_batch_size = 24
 recipe_iterations = 2000
-mean_teacher_iterations = 4000
+mean_teacher_iterations = 2000
 clip_threshold = 0.9  # as in the reference system's last version

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fine-tuning against training from random weights, on 30 clips of two classes that the first training has
-# not seen. Three seeds of each. Prints the results table of the six trainings.
+# not seen, by the recipe. Three seeds of each. Prints the results table of the six trainings.
 #
 #   bash appendixes/finetune_homemix.sh HOMEMIX OUTPUT      folders of the data set and for all that is made
 set -eu -o pipefail
@@ -11,20 +11,14 @@ output=$2
 PYTHON=${PYTHON:-"$project/.venv/bin/python"}
 CLASSES=${CLASSES:-Frog,Chicken}     # held out from the first training
 CLIPS=${CLIPS:-30}                # to fine-tune on
-MODEL_TYPE=${MODEL_TYPE:-Cnn_9layers_MaxPooling}
-BEFORE_ITERATIONS=${BEFORE_ITERATIONS:-400}   # of 16 clips
-AFTER_ITERATIONS=${AFTER_ITERATIONS:-150}     # of 10 clips: 50 times all 30
+BEFORE_ITERATIONS=${BEFORE_ITERATIONS:-1000}  # of the recipe, 24 clips each
+AFTER_ITERATIONS=${AFTER_ITERATIONS:-300}     # of 10 clips: 100 times all 30
 SEEDS=${SEEDS:-1 2 3}
 
 SED_CONFIG=$project/appendixes/homemix_config.py "$PYTHON" "$project/appendixes/finetune_datasets.py" \
     --dataset_dir "$homemix" --output_dir "$output" --classes "$CLASSES" --clips "$CLIPS"
-for part in before after; do # the smaller features of appendixes/results.md
-    cat >> "$output/$part.py" <<'END'
-mel_bins = 32
-hop_size = 1000  # samples: 32 frames a second
-clip_threshold = 0.9
-evaluation_interval = 50
-END
+for part in before after; do
+    echo "evaluation_interval = 100" >> "$output/$part.py"
 done
 
 features() { # features PART
@@ -43,13 +37,13 @@ train() { # train PART ITERATIONS OPTION ...
     shift 2
     SED_CONFIG=$output/$part.py "$PYTHON" "$project/pytorch/main.py" train --resume \
         --dataset_dir "$output/$part" --workspace "$output/workspace_$part" --iterations "$iterations" \
-        --data_type train_synthetic --holdout_fold 1 --model_type "$MODEL_TYPE" \
-        --loss_type framewise_binary_crossentropy "$@"
+        --data_type train_synthetic --holdout_fold 1 --model_type Crnn_8layers_AttentionPooling \
+        --loss_type recipe "$@"
 }
 
 features before
 features after
-train before "$BEFORE_ITERATIONS" --batch_size 16
+train before "$BEFORE_ITERATIONS" --batch_size 24
 initial=$(find "$output/workspace_before/checkpoints" -name "md_${BEFORE_ITERATIONS}_iters.pth")
 for seed in $SEEDS; do
     train after "$AFTER_ITERATIONS" --batch_size 10 --seed "$seed"

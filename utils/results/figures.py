@@ -25,6 +25,7 @@ CURVES_FIGURE_SIZE = (12, 8)  # inches
 TIME_FIGURE_SIZE = (9, 5)  # inches
 LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines are as wide as the figure
 SECONDS_PER_MINUTE = 60
+TIME_LEGEND_CHARACTERS = 100  # of a line there, in one column
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 
@@ -175,7 +176,9 @@ def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSe
     colours: dict[str, str] = {}
     for run in runs:
         kind = run.title_with("")
-        label = None if kind in colours else textwrap.fill(kind, LEGEND_CHARACTERS, break_on_hyphens=False)
+        label = (
+            None if kind in colours else textwrap.fill(kind, TIME_LEGEND_CHARACTERS, break_on_hyphens=False)
+        )
         values = [value_at(record, (validation_key(STUDENT), *keys)) for record in run.evaluations]
         minutes = training_minutes(run.evaluations)
         (line,) = axes.plot(minutes, values, ".-", color=colours.get(kind), label=label)

@@ -12,6 +12,8 @@ from tests.commands import assert_user_error, run_command
 from tests.settings_for_tests import LABELS
 from tests.small import EXTRACT
 from utils.dataset.check import print_report
+from utils.dataset.summary import class_counts, count_table
+from utils.dataset.tables import Clip, Event
 from utils.settings.overrides import literal_values
 from utils.system.errors import SedError
 
@@ -174,3 +176,16 @@ def test_data_set_whose_events_are_all_after_the_clips_end_is_refused(tmp_path, 
 def test_events_after_the_recordings_end_are_named(tmp_path, check):
     result = check(make(tmp_path, rows="a.wav\t8\t9\tDog\nb.wav\t0\t1\tCat\n"))
     assert "with events after the recording's end: 1 (a.wav)" in result.output
+
+
+def test_counts_of_all_subsets_stand_in_one_table():
+    weak = [Clip("a.wav", frozenset(["Dog", "Cat"])), Clip("b.wav", frozenset(["Dog"]))]
+    strong = [Clip("c.wav", frozenset(["Cat"]), (Event(0.0, 1.5, "Cat"), Event(2.0, 3.0, "Cat")))]
+    unlabelled = [Clip("d.wav", None)]
+    clips = {"train_weak": weak, "train_unlabel_in_domain": unlabelled, "validation": strong}
+    counts = {name: class_counts(of_subset, ["Dog", "Cat"]) for name, of_subset in clips.items()}
+    heading, titles, dog, cat = (line.split() for line in count_table(counts))
+    assert heading == ["train_weak", "validation"]
+    assert titles == ["clips", "clips", "events", "seconds"]
+    assert dog == ["Dog", "2", "0", "0", "0.0"]
+    assert cat == ["Cat", "1", "1", "2", "2.5"]

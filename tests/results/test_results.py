@@ -18,13 +18,13 @@ from utils.results.figures import (
     plot_clip,
     plot_scores_over_time,
     plot_training_curves,
-    training_minutes,
 )
 from utils.results.statistics import (
     append_record,
     forget_records,
     read_records,
     read_run_settings,
+    training_minutes,
     write_run_settings,
 )
 from utils.results.table import read_runs, results_table

@@ -1,10 +1,8 @@
 """The figures: training curves of a workspace, and the events detected in a clip."""
 
-import itertools
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +10,7 @@ from matplotlib.figure import Figure
 
 from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
-from utils.results.statistics import validation_key, value_at
+from utils.results.statistics import training_minutes, validation_key, value_at
 from utils.results.table import RunResults
 from utils.scoring.sed_eval_scores import segment_key
 from utils.settings.groups import ScoringSettings
@@ -24,8 +22,7 @@ CLIP_FIGURE_SIZE = (11, 9)  # inches
 CURVES_FIGURE_SIZE = (12, 8)  # inches
 TIME_FIGURE_SIZE = (9, 5)  # inches
 LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines are as wide as the figure
-SECONDS_PER_MINUTE = 60
-TIME_LEGEND_CHARACTERS = 100  # of a line there, in one column
+TIME_LEGEND_CHARACTERS = 100  # of a line below event F1 over time: one column of them is as wide
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 
@@ -160,12 +157,6 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
         axes.grid(alpha=0.3)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", fontsize="small", ncols=2)
     save_figure(figure, path)
-
-
-def training_minutes(evaluations: list[dict[str, Any]]) -> list[float]:
-    """Return the minutes that a run had been trained at each of its evaluations, which do not count."""
-    seconds = [record.get("train_seconds") or 0.0 for record in evaluations]
-    return [total / SECONDS_PER_MINUTE for total in itertools.accumulate(seconds)]
 
 
 def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSettings) -> None:

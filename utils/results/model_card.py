@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.events.post_processing import PostProcessing
-from utils.results.statistics import validation_key
+from utils.results.statistics import training_minutes, validation_key
 from utils.results.table import RunResults, ScoredModel
 from utils.scoring.text import percent
 from utils.settings.groups import FeatureSettings
@@ -135,7 +135,7 @@ def training_lines(results: RunResults | None, iteration: int) -> list[str]:
     if run.initial_checkpoint:
         lines.append(f"- Started from the checkpoint whose SHA-256 begins with {run.initial_checkpoint}")
     if reached and reached[-1]["iteration"] == iteration:
-        minutes = sum(record["train_seconds"] for record in reached) / 60
+        minutes = training_minutes(reached)[-1]
         lines.append(f"- Time: {minutes:.1f} minutes, without evaluations; machine and energy: {TO_FILL_IN}")
     return lines
 

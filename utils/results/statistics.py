@@ -1,5 +1,6 @@
 """The statistics of a run: its settings as JSON, its scores as JSON lines."""
 
+import itertools
 import json
 import math
 import os
@@ -14,6 +15,7 @@ from utils.system.errors import SedError
 from utils.system.files import LONGEST_WAIT_SECONDS, claim, written_whole
 from utils.workspace.run import STUDENT, Run
 
+SECONDS_PER_MINUTE = 60
 MOST_ITERATIONS = 2**53  # whole numbers up to here are exact in JSON readers
 
 
@@ -230,3 +232,9 @@ def read_run_settings(path: Path) -> RunSettings:
         raise SedError(
             f"{path}: not a valid settings file of a run: {error}; remove it, or train that run again"
         ) from error
+
+
+def training_minutes(evaluations: list[dict[str, Any]]) -> list[float]:
+    """Return the minutes that a run had been trained at each of its evaluations, which do not count."""
+    seconds = [record.get("train_seconds") or 0.0 for record in evaluations]
+    return [total / SECONDS_PER_MINUTE for total in itertools.accumulate(seconds)]

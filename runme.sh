@@ -127,12 +127,12 @@ experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS
     local run=("${run_options[@]}" --data_type "$1" --loss_type "$2" --model_type "$3" --batch_size "$4")
     local seed name
     for seed in $SEEDS; do
-        name="$1 $2"
+        name="$1, $2"
         [ "$SEEDS" = "$seed" ] || name+=", seed $seed"
-        stage "train $name" \
+        stage "train: $name" \
             "$PYTHON" "$project/pytorch/main.py" train "${run[@]}" --seed "$seed" --iterations "$5" \
             ${RESUME:+--resume}
-        stage "inference $name" \
+        stage "validate: $name" \
             "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" --seed "$seed" \
             --iteration "$5" --visualize "$VISUALIZE"
     done

@@ -108,8 +108,8 @@ def test_the_long_recording_is_cut_and_all_events_are_there(followed):
 
 def test_one_training_is_run_and_the_last_line_leads_on(followed):
     output = (followed / "output.txt").read_text().split("=== best model")[0]
-    assert output.count("=== train ") == 1
-    assert "=== train train_synthetic recipe" in output
+    assert output.count("=== train: ") == 1
+    assert "=== train: train_synthetic, recipe" in output
     assert "Settings of the data set: birds/settings.py" in output
     page = (followed / "workspace/birds/report.html").read_text()
     assert "<title>Results: birds</title>" in page

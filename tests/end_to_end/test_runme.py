@@ -56,16 +56,16 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "features of validation",
         "features of train_unlabel_in_domain",
         "scalar",
-        f"train {ALL_SUBSETS} recipe",
-        f"inference {ALL_SUBSETS} recipe",
-        "train train_weak clipwise_binary_crossentropy",
-        "inference train_weak clipwise_binary_crossentropy",
-        "train train_synthetic clipwise_binary_crossentropy",
-        "inference train_synthetic clipwise_binary_crossentropy",
-        "train train_synthetic framewise_binary_crossentropy",
-        "inference train_synthetic framewise_binary_crossentropy",
-        f"train {ALL_SUBSETS} mean_teacher",
-        f"inference {ALL_SUBSETS} mean_teacher",
+        f"train: {ALL_SUBSETS}, recipe",
+        f"validate: {ALL_SUBSETS}, recipe",
+        "train: train_weak, clipwise_binary_crossentropy",
+        "validate: train_weak, clipwise_binary_crossentropy",
+        "train: train_synthetic, clipwise_binary_crossentropy",
+        "validate: train_synthetic, clipwise_binary_crossentropy",
+        "train: train_synthetic, framewise_binary_crossentropy",
+        "validate: train_synthetic, framewise_binary_crossentropy",
+        f"train: {ALL_SUBSETS}, mean_teacher",
+        f"validate: {ALL_SUBSETS}, mean_teacher",
         "training curves",
         "results",
         "results page",
@@ -116,24 +116,24 @@ def output_with_tables(tmp_path: Path, *names: str, **environment: str) -> str:
 def test_runme_trains_a_mean_teacher_where_there_are_unlabelled_clips(tmp_path, name):
     output = output_with_tables(tmp_path, "weak.csv", "synthetic.tsv", name)
     assert "=== features of train_unlabel_in_domain" in output
-    assert f"=== train {ALL_SUBSETS} mean_teacher" in output
+    assert f"=== train: {ALL_SUBSETS}, mean_teacher" in output
 
 
 def test_runme_leaves_mean_teacher_out_where_there_are_none(tmp_path):
     output = output_with_tables(tmp_path, "weak.csv", "synthetic.csv")
     assert "train_unlabel_in_domain: mean teacher is left out." in output
-    assert "=== train train_synthetic framewise_binary_crossentropy" in output
+    assert "=== train: train_synthetic, framewise_binary_crossentropy" in output
     assert "=== features of train_unlabel_in_domain" not in output
-    assert f"=== train {ALL_SUBSETS} mean_teacher" not in output
+    assert f"=== train: {ALL_SUBSETS}, mean_teacher" not in output
 
 
 @pytest.mark.parametrize(("there", "absent"), [("weak", "synthetic"), ("synthetic", "weak")])
 def test_runme_takes_one_table_of_training_clips(tmp_path, there, absent):
     output = output_with_tables(tmp_path, f"{there}.csv")
     assert f"(metadata/train/{absent}.csv): trainings on them are left out." in output
-    assert f"=== train train_{there} clipwise_binary_crossentropy" in output
+    assert f"=== train: train_{there}, clipwise_binary_crossentropy" in output
     assert f"=== features of train_{absent}" not in output
-    assert f"=== train train_{absent}" not in output
+    assert f"=== train: train_{absent}" not in output
 
 
 @pytest.mark.parametrize(("value", "resumes"), [("", False), ("1", True)])
@@ -188,9 +188,9 @@ def test_settings_named_by_a_relative_path_hold_in_every_stage(tmp_path, monkeyp
 
 def test_runme_runs_every_experiment_once_with_each_seed(tmp_path):
     output = output_with_tables(tmp_path, "weak.csv", "synthetic.csv", SEEDS="1 22", RESUME="1")
-    stages = [line for line in output.splitlines() if line.startswith("=== train ")]
+    stages = [line for line in output.splitlines() if line.startswith("=== train: ")]
     assert stages == [
-        f"=== train {data_type} {loss}, seed {seed}"
+        f"=== train: {data_type}, {loss}, seed {seed}"
         for data_type, loss in (
             ("train_weak+train_synthetic", "recipe"),
             ("train_weak", "clipwise_binary_crossentropy"),
@@ -206,7 +206,7 @@ def test_runme_runs_every_experiment_once_with_each_seed(tmp_path):
 
 def test_runme_takes_one_seed_as_before(tmp_path):
     output = output_with_tables(tmp_path, "weak.csv", SEED="7")
-    assert "=== train train_weak clipwise_binary_crossentropy\n" in output
+    assert "=== train: train_weak, clipwise_binary_crossentropy\n" in output
     commands = [line for line in output.splitlines() if " --seed " in line]
     assert len(commands) == 4
     assert all(" --seed 7 " in line for line in commands)

@@ -52,15 +52,19 @@ def test_scores_are_those_of_the_last_inference(card, paths):
     assert f"| segment-based (1s) F1, micro | {in_percent(scores['segment']['1s']['micro']['f1'])} |" in card
 
 
-@pytest.mark.parametrize("nest", [dict, lambda intervals: {"bootstrap": intervals}])
-def test_intervals_stand_beside_their_scores(paths, nest):
+def test_intervals_stand_beside_their_scores(paths):
     results = RunResults.read(paths)
     record = json.loads(json.dumps(results.inferences[-1]))
-    intervals = {"event/macro/f1": [0.12, 0.345], "segment/1s/macro/f1": [None, None]}
-    record["validation"] |= nest({"intervals": intervals})
+    intervals = {
+        "event/macro/f1": [0.12, 0.345],
+        "event/micro/f1": [0.5, 0.5],
+        "segment/1s/macro/f1": [None, None],
+    }
+    record["validation"]["bootstrap"]["intervals"] = intervals
     text = "\n".join(score_lines(replace(results, inferences=[record]), ITERATIONS, "student", False))
     assert re.search(r"\| event-based F1, macro \| [\d.]+ \| 12.0 to 34.5 \|", text)
-    assert re.search(r"\| segment-based \(1s\) F1, macro \| [\d.]+ \|  \|", text)
+    assert re.search(r"\| event-based F1, micro \| [\d.]+ \| 50.0 \|", text)
+    assert re.search(r"\| segment-based \(1s\) F1, macro \| [\d.]+ \| - \|", text)
 
 
 def test_checkpoint_alone_has_a_card_without_scores(small, paths, tmp_path):

@@ -203,7 +203,7 @@ def test_difference_of_two_runs_is_that_of_each_draw(workspace):
         "*",
     ]
     (line,) = [line for line in compared(workspace, "2", "2") if line.startswith("event F1 micro")]
-    assert line.split()[5:] == ["+0.0", "+0.0", "to", "+0.0"]
+    assert line.split()[5:] == ["+0.0", "+0.0"]
 
 
 def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):

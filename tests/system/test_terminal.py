@@ -1,8 +1,11 @@
 """What is printed is short, and can be typed as it stands."""
 
+import logging
 import sys
 from pathlib import Path
 
+from utils.results.table_text import wrap
+from utils.system.progress import progress
 from utils.system.terminal import aligned, command_to_type, short_path
 
 
@@ -32,3 +35,31 @@ def test_commands_name_the_running_python_where_the_shell_would_take_another_one
 
 def test_columns_are_aligned_and_no_line_ends_in_spaces():
     assert aligned([["name", "a", "bb"], ["x", "1.00", ""]]) == ["name     a  bb", "x     1.00"]
+
+
+def lines_of_progress(caplog, monkeypatch, seconds: float, items: int) -> list[str]:
+    """Return the lines about a loop whose items take so many seconds each, where there is no terminal."""
+    now = [0.0]
+    monkeypatch.setattr("utils.system.progress.on_terminal", lambda: False)
+    monkeypatch.setattr("utils.system.progress.time.monotonic", lambda: now[0])
+    caplog.set_level(logging.INFO, "sed")
+    for _ in progress(range(items), "Features", items):
+        now[0] += seconds
+    return caplog.messages
+
+
+def test_progress_has_a_line_now_and_then_and_one_at_the_end(caplog, monkeypatch):
+    lines = lines_of_progress(caplog, monkeypatch, seconds=6.0, items=5)
+    assert lines == ["Features: 2/5 clips", "Features: 4/5 clips", "Features: 5/5 clips"]
+
+
+def test_short_loop_has_no_line_of_progress(caplog, monkeypatch):
+    assert lines_of_progress(caplog, monkeypatch, seconds=1.0, items=5) == []
+
+
+def test_line_of_a_table_does_not_end_between_a_number_and_its_noun():
+    text = "recipe: weak and synthetic (batch 24, 3 seeds: 1, 2, 3)"
+    for width in range(16, len(text)):
+        lines = wrap(text, width, "")
+        assert " ".join(lines) == text
+        assert not any(line.endswith(" 3") for line in lines)

@@ -6,7 +6,7 @@ from utils.results.record_forms import VARIANTS
 from utils.results.statistics import validation_key
 from utils.results.table import RunResults, ScoredModel
 from utils.scoring.bootstrap import ResampledScores
-from utils.scoring.text import interval_name, score_name
+from utils.scoring.text import interval_name, score_name, span
 from utils.system.errors import SedError, made_by
 from utils.workspace.paths import Workspace
 
@@ -95,7 +95,8 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
             f"{100 * of_one.score:8.1f}{100 * other.scores[path].score:8.1f}{100 * difference.score:+8.1f}"
         )
         mark = " *" * (low > 0 or high < 0)
-        lines.append(f"{score_name(path):24}{cells}   {100 * low:+.1f} to {100 * high:+.1f}{mark}")
+        ends = span(f"{100 * low:+.1f}", f"{100 * high:+.1f}", " to ")
+        lines.append(f"{score_name(path):24}{cells}   {ends}{mark}")
     return [
         *lines,
         "",

@@ -1,16 +1,16 @@
 """The model card of a detector: what it is, what it was trained on, and how good it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from utils.events.post_processing import PostProcessing
 from utils.results.statistics import training_minutes, validation_key
 from utils.results.table import RunResults, ScoredModel
-from utils.scoring.text import percent
+from utils.scoring.text import percent, span
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
+from utils.workspace.run import TEACHER
 
 TO_FILL_IN = "*(to fill in)*"
 
@@ -55,6 +55,7 @@ def model_card(
     """
     results = results_beside(checkpoint, start)
     outputs_per_second = features.frames_per_second / stride_frames
+    of_teacher = "the teacher's weights, " * (weights == TEACHER)
     what = [
         [
             "input",
@@ -64,7 +65,7 @@ def model_card(
             "output",
             f"probability of each class, {outputs_per_second:g} times a second and for the whole clip",
         ],
-        ["model", f"{model_type}, {parameters:,} parameters; {weights}'s weights of iteration {iteration}"],
+        ["model", f"{model_type}, {parameters:,} parameters; {of_teacher}iteration {iteration}"],
         [
             "log-mel",
             f"{features.mel_bins} bands, {features.mel_min_frequency:g} to {features.mel_max_frequency:g} "
@@ -156,9 +157,9 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
         words = f"{kind}-based" + f" ({length})" * bool(length)
         paths |= {f"{words} F1, {average}": f"{name}/{average}/f1" for average in ("macro", "micro")}
     paths |= {name.upper(): f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})}
-    intervals = intervals_in(scores)
     rows = [
-        [name, percent(model.score(path)), interval_text(intervals, path)] for name, path in paths.items()
+        [name, percent(model.score(path)), span(*map(percent, model.interval(path)), " to ")]
+        for name, path in paths.items()
     ]
     classwise = [
         [label, percent(rates["f1"])] for label, rates in scores["event"].get("classwise", {}).items()
@@ -170,18 +171,3 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
         "",
         *table(["class", "event-based F1"], classwise),
     ]
-
-
-def intervals_in(scores: Mapping[str, Any]) -> Mapping[str, Sequence[float | None]]:
-    """Return the intervals of scores by their paths; none where the statistics have none."""
-    found = [
-        part["intervals"]
-        for part in (scores, *scores.values())
-        if isinstance(part, dict) and "intervals" in part
-    ]
-    return found[0] if found else {}
-
-
-def interval_text(intervals: Mapping[str, Sequence[float | None]], path: str) -> str:
-    low, high = intervals.get(path, (None, None))
-    return "" if low is None else f"{percent(low)} to {percent(high)}"

@@ -1,5 +1,6 @@
 """The results table as text that fits a terminal; what its runs have in common is said once, below it."""
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from utils.system.words import counted
 SHOWN_SEGMENT_SECONDS = 1.0  # of the segments whose F1 is shown: those of the challenge
 ALL = "All runs"
 INDENT = "   "  # of the lines of a name after its first
+UNBROKEN = "\N{NO-BREAK SPACE}"  # where textwrap does not end a line
 Line = list[str]  # cells of a line, with the name or without
 
 
@@ -109,8 +111,10 @@ def row_name(row: ResultRow, shared: dict[str, list[str]]) -> str:
 
 
 def wrap(text: str, width: int, indent: str = INDENT) -> list[str]:
-    """Return a text in lines of some width."""
-    return textwrap.wrap(text, width, subsequent_indent=indent, break_on_hyphens=False)
+    """Return a text in lines of some width; none ends between a number and what it counts."""
+    together = re.sub(r"(?<=\d) (?=[a-z])", UNBROKEN, text)
+    lines = textwrap.wrap(together, width, subsequent_indent=indent, break_on_hyphens=False)
+    return [line.replace(UNBROKEN, " ") for line in lines]
 
 
 def beside(names: list[str], scores: list[Line]) -> list[Line]:

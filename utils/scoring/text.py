@@ -45,9 +45,9 @@ def interval_name(confidence: float) -> str:
     return f"{100 * confidence:g} % interval"
 
 
-def span(low: str, high: str) -> str:
+def span(low: str, high: str, between: str = "–") -> str:
     """Return two ends as one text; of ends that read the same, one."""
-    return low if low == high else f"{low}–{high}"
+    return low if low == high else f"{low}{between}{high}"
 
 
 def score_line(scores: ValidationScores) -> str:

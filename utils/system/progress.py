@@ -23,11 +23,12 @@ def progress(items: Iterable[Item], description: str, total: int) -> Iterator[It
     if on_terminal():
         yield from tqdm(items, desc=description, total=total, unit="clip", dynamic_ncols=True)
         return
-    last_line = time.monotonic()
+    start = last_line = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last_line > SECONDS_BETWEEN_LINES:
-            last_line = time.monotonic()
+        now = time.monotonic()
+        if now - last_line > SECONDS_BETWEEN_LINES or (done == total and last_line > start):
+            last_line = now
             logger.info(f"{description}: {done}/{total} clips")
 
 

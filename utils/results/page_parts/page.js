@@ -37,7 +37,8 @@ function describeConfusion(model) {
       if (row !== column && count > most.count) most = { count, missed, predicted };
     });
   });
-  return most.count ? `${most.missed} taken for ${most.predicted}, ${plural(most.count, "time")}` : "none";
+  if (!most.count) return "none";
+  return most.count > 1 ? `${most.missed} taken for ${most.predicted}, ${most.count} times` : "none more than once";
 }
 
 /** Return the results table as CSV, with quotes where a cell needs them. */

@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
-from utils.results.choice import BEST, checkpoint_of, find_model
+from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
+from utils.results.table import best_model
 from utils.system.errors import SedError
 from utils.system.files import require_writable
+from utils.workspace.paths import Workspace
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,8 +18,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--run",
         default=BEST,
-        help=f"which model of the workspace: {BEST}, a run's number, or a title, as in the results table and "
-        f"page; default {BEST}",
+        help=f"which model of the workspace: {NAMES_OF_MODELS}; of a run alone, its best; default {BEST}",
     )
 
 
@@ -35,7 +36,7 @@ def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
     if arguments.output_dir is not None:
         require_writable(arguments.output_dir)
     if arguments.workspace is not None:
-        model = find_model(arguments.workspace, arguments.run)
+        model = best_model(find_models(Workspace(arguments.workspace, ""), arguments.run))
         arguments.checkpoint_path = checkpoint_of(model)
         arguments.weights, arguments.tuned = model.weights, model.tuned or arguments.tuned
     return arguments

@@ -9,8 +9,8 @@ if not __package__:
 
 from utils.config import SETTINGS
 from utils.dataset.tables import write_table
-from utils.results.choice import BEST, checkpoint_of, find_model, predict_command
-from utils.results.comparison import comparison_lines, named_model
+from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models, predict_command
+from utils.results.comparison import comparison_lines
 from utils.results.figures import plot_scores_over_time, plot_training_curves
 from utils.results.table import read_evaluated_runs, rows_for_programs
 from utils.results.table_text import table_lines
@@ -39,8 +39,7 @@ def print_comparison(arguments: argparse.Namespace) -> None:
     """Print the scores of two models on the same clips, their differences, and the intervals of these."""
     settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    runs = read_evaluated_runs(workspace)
-    first, second = (named_model(runs, workspace, name) for name in arguments.runs)
+    first, second = (find_models(workspace, name)[0] for name in arguments.runs)
     for line in comparison_lines(first, second):
         print(line)
 
@@ -63,7 +62,7 @@ def draw_scores_over_time(arguments: argparse.Namespace) -> None:
 
 def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
-    model = find_model(arguments.workspace, BEST)
+    (model,) = find_models(Workspace(arguments.workspace, ""), BEST)
     print(f"Best model: {model.title}")
     print(f"Checkpoint: {short_path(checkpoint_of(model))}")
     print(f"Detect events with: {predict_command(arguments.workspace)}")
@@ -102,8 +101,7 @@ def main() -> None:
         "runs",
         nargs=2,
         metavar="RUN",
-        help="number of a run in the table or on the results page, or its folder; with :teacher, :tuned or "
-        ":teacher_tuned for the teacher's weights or tuned events",
+        help=f"{NAMES_OF_MODELS}; of a run alone, the student's weights and the settings' events",
     )
     command_line.run(parser)
 

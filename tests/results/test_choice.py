@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands import assert_user_error, run_command, run_well
 from tests.small import CNN, ITERATIONS, new_workspace
-from utils.results.choice import checkpoint_of, find_model, predict_command
+from utils.results.choice import checkpoint_of, find_models, predict_command
 from utils.results.statistics import keep_longer_curve, read_records
 from utils.system.errors import SedError
 from utils.system.files import require_writable
@@ -37,15 +37,15 @@ def test_best_model_of_a_workspace_predicts_as_its_checkpoint_does(small, finish
 
 
 def test_model_is_chosen_by_number_or_title(finished):
-    best = find_model(finished.workspace.root, "best")
-    assert find_model(finished.workspace.root, "1") == best
-    assert find_model(finished.workspace.root, best.title) == best
+    (best,) = find_models(finished.workspace, "best")
+    assert find_models(finished.workspace, "1") == [best]
+    assert find_models(finished.workspace, best.title) == [best]
 
 
 @pytest.mark.parametrize("name", ["0", "2", "Weak audio"])
 def test_unknown_run_is_refused_with_those_that_there_are(finished, name):
     with pytest.raises(SedError, match=rf"no run '{name}'.*1: Weak audio, clipwise loss"):
-        find_model(finished.workspace.root, name)
+        find_models(finished.workspace, name)
 
 
 def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finished, tmp_path):
@@ -53,10 +53,10 @@ def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finis
     (tmp_path / "checkpoints").mkdir()
     paths = workspace.run_paths(CNN)
     with pytest.raises(SedError, match="there is no checkpoint of Weak audio"):
-        checkpoint_of(find_model(tmp_path, "best"))
+        checkpoint_of(*find_models(workspace, "best"))
     paths.checkpoint(3).parent.mkdir(parents=True)
     paths.checkpoint(3).touch()
-    assert checkpoint_of(find_model(tmp_path, "best")) == paths.checkpoint(3)
+    assert checkpoint_of(*find_models(workspace, "best")) == paths.checkpoint(3)
 
 
 @pytest.mark.parametrize("named", [[], ["--workspace", "w", "--checkpoint_path", "c.pth"]])

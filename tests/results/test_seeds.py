@@ -12,7 +12,8 @@ from tests.conftest import workspace_at
 from tests.results.test_results import FRAMEWISE, WEAK, begin
 from tests.settings_for_tests import LABELS, SETTINGS
 from utils.dataset.tables import Clip, Event
-from utils.results.comparison import comparison_lines, named_model
+from utils.results.choice import find_models
+from utils.results.comparison import comparison_lines
 from utils.results.page_data import groups_of_runs, table_rows
 from utils.results.statistics import append_record
 from utils.results.table import (
@@ -180,8 +181,7 @@ def test_page_has_a_row_for_several_seeds_and_in_it_each_run(workspace):
 
 
 def compared(workspace: Workspace, *names: str) -> list[str]:
-    runs = read_runs(workspace)
-    return comparison_lines(*(named_model(runs, workspace, name) for name in names))
+    return comparison_lines(*(find_models(workspace, name)[0] for name in names))
 
 
 def test_difference_of_two_runs_is_that_of_each_draw(workspace):
@@ -213,13 +213,14 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
     folder = runs[1].paths.folder
     monkeypatch.chdir(workspace.root)
     for name in ("2", str(folder), f"statistics/{folder}", str(runs[1].paths.statistics)):
-        assert named_model(runs, workspace, name).results == runs[1]
-        assert named_model(runs, workspace, f"{name}:teacher").weights == "teacher"
+        both = [(model.results, model.weights) for model in find_models(workspace, name)]
+        assert both == [(runs[1], "student"), (runs[1], "teacher")]
+        assert [model.weights for model in find_models(workspace, f"{name}:teacher")] == ["teacher"]
     for name in ("0", "4", "no/such", "2:"):
-        with pytest.raises(SedError, match="no such run in .*; give a number from 1 to 3"):
-            named_model(runs, workspace, name)
+        with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, .* or number .1: "):
+            find_models(workspace, name)
     with pytest.raises(SedError, match="1:teacher: this run has not been validated so"):
-        named_model(runs, workspace, "1:teacher")
+        find_models(workspace, "1:teacher")
 
 
 @pytest.mark.parametrize(
@@ -260,4 +261,4 @@ def test_commands_show_single_runs_and_compare(workspace):
     output = run_well("utils/plot_results.py", "compare", *place, "1", "3")
     assert "A: Weak audio, clipwise loss (batch 32, seed 1)\nB: Weak audio" in output
     result = run_command("utils/plot_results.py", "compare", *place, "1", Path("/no/such/run"))
-    assert_user_error(result, "/no/such/run: no such run in ")
+    assert_user_error(result, "there is no run '/no/such/run'; name it best, ")

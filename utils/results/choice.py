@@ -2,40 +2,73 @@
 
 from pathlib import Path
 
-from utils.results.table import ScoredModel, best_model, read_evaluated_runs, read_runs, scored_models
+from utils.results.record_forms import VARIANTS
+from utils.results.statistics import validation_key
+from utils.results.table import (
+    RunResults,
+    ScoredModel,
+    best_first,
+    best_model,
+    read_evaluated_runs,
+    read_runs,
+    scored_models,
+)
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
 from utils.system.words import did_you_mean
 from utils.workspace.paths import RunPaths, Workspace
 
 BEST = "best"
+NAMES_OF_MODELS = (
+    f"{BEST}, the number, title or folder of a run, as in the results table and page; after number or folder "
+    "perhaps :tuned, :teacher or :teacher_tuned, for tuned events or the teacher's weights"
+)
+VARIANT_NAMES = {validation_key(*variant).removesuffix("_validation"): variant for variant in VARIANTS[1:]}
+VALIDATION = "pytorch/inference.py inference_validation, with the options of this run"
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
 
 
-def find_model(workspace: Path, name: str) -> ScoredModel:
-    """Return the model that a name stands for: `best`, the number of a run, or a title, as in the results.
+def find_models(workspace: Workspace, name: str) -> list[ScoredModel]:
+    """Return the models that a name stands for, see `NAMES_OF_MODELS`: one, or all of a run.
 
-    Of a run's number, it is the best model of that run.
+    Those of a run are in the order of `VARIANTS`, so the first is the student with the settings'
+    post-processing, where it was scored.
 
     Raises
     ------
     SedError
         If there is none.
     """
-    runs = read_evaluated_runs(Workspace(workspace, ""))
+    runs = read_evaluated_runs(workspace)
     models = scored_models(runs)
-    titles = [model.title for model in models]
-    if name.isdecimal():
-        models = [model for model in models if runs.index(model.results) + 1 == int(name)]
-    elif name != BEST:
-        models = [model for model in models if model.title == name]
-    if not models:
-        numbers = "; ".join(f"{runs.index(run) + 1}: {run.title}" for run in runs)
+    named = best_first(models)[:1] if name == BEST else [model for model in models if model.title == name]
+    if named:
+        return named
+    run_name, _, variant = name.rpartition(":")
+    if variant not in VARIANT_NAMES:
+        run_name, variant = name, ""
+    run = find_run(runs, workspace, run_name)
+    if run is None:
+        numbers = "; ".join(f"{number}: {run.title}" for number, run in enumerate(runs, start=1))
+        hint = did_you_mean(name, [model.title for model in models])
         raise SedError(
-            f"{workspace}: there is no run '{name}'{did_you_mean(name, titles)}; --run can be {BEST}, a "
-            f"title, or a number ({numbers})"
+            f"{workspace.root}: there is no run '{name}'{hint}; name it {BEST}, or by its title, folder, "
+            f"or number ({numbers})"
         )
-    return best_model(models)
+    of_run = [model for model in models if model.results is run]
+    if variant:
+        of_run = [model for model in of_run if (model.weights, model.tuned) == VARIANT_NAMES[variant]]
+    if not of_run:
+        raise SedError(f"{name}: this run has not been validated so; do it with {VALIDATION}")
+    return of_run
+
+
+def find_run(runs: list[RunResults], workspace: Workspace, name: str) -> RunResults | None:
+    """Return the run with that number, from 1, or folder, which may be given from the statistics' on."""
+    if name.isdecimal():
+        return runs[int(name) - 1] if 1 <= int(name) <= len(runs) else None
+    places = {Path(name).resolve(), (workspace.statistics / name).resolve()}
+    return next((run for run in runs if run.paths.statistics.resolve() in places), None)
 
 
 def checkpoint_of(model: ScoredModel) -> Path:

@@ -1,57 +1,10 @@
 """Two models on the same clips: the differences of their scores, and the intervals of these."""
 
-from pathlib import Path
-
-from utils.results.record_forms import VARIANTS
-from utils.results.statistics import validation_key
-from utils.results.table import RunResults, ScoredModel
+from utils.results.choice import VALIDATION
+from utils.results.table import ScoredModel
 from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.text import interval_name, score_name, span
 from utils.system.errors import SedError, made_by
-from utils.workspace.paths import Workspace
-
-VALIDATION = "pytorch/inference.py inference_validation, with the options of this run"
-VARIANT_NAMES = {
-    validation_key(*variant).removesuffix("validation").removesuffix("_"): variant for variant in VARIANTS
-}
-
-
-def named_model(runs: list[RunResults], workspace: Workspace, name: str) -> ScoredModel:
-    """Return the model that a user names.
-
-    Parameters
-    ----------
-    runs : list of RunResults
-        Of the workspace.
-    workspace : Workspace
-    name : str
-        Number of a run, from 1, or its folder below `statistics/`; then perhaps a colon and one of
-        `VARIANT_NAMES`.
-
-    Raises
-    ------
-    SedError
-        If there is no such run, or it has not been validated in this way.
-    """
-    of_run, _, variant = name.rpartition(":")
-    if not variant or variant not in VARIANT_NAMES:
-        of_run, variant = name, ""
-    folders = [run.paths.statistics.resolve() for run in runs]
-    places = {Path(of_run).resolve(), (workspace.statistics / of_run).resolve()}
-    if of_run.isdecimal() and 1 <= int(of_run) <= len(runs):
-        run = runs[int(of_run) - 1]
-    elif found := places.intersection(folders):
-        run = runs[folders.index(found.pop())]
-    else:
-        raise SedError(
-            f"{name}: no such run in {workspace.root}; give a number from 1 to {len(runs)}, as "
-            "`plot_results.py table --single_runs` shows it, or a folder"
-        )
-    weights, tuned = VARIANT_NAMES[variant]
-    record = run.latest(weights, tuned)
-    if record is None:
-        raise SedError(f"{name}: this run has not been validated so; do it with {VALIDATION}")
-    return ScoredModel(run, weights, record, tuned)
 
 
 def read_resampled(model: ScoredModel) -> ResampledScores:

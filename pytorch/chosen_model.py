@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
-from utils.results.table import best_model
+from utils.results.scored_models import best_model
 from utils.system.errors import SedError
 from utils.system.files import require_writable
 from utils.workspace.paths import Workspace

@@ -12,7 +12,8 @@ from utils.dataset.tables import write_table
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models, predict_command
 from utils.results.comparison import comparison_lines
 from utils.results.figures import plot_scores_over_time, plot_training_curves
-from utils.results.table import read_evaluated_runs, rows_for_programs
+from utils.results.runs import read_evaluated_runs
+from utils.results.table import rows_for_programs
 from utils.results.table_text import table_lines
 from utils.system import command_line
 from utils.system.errors import SedError, one_line

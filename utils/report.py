@@ -22,19 +22,14 @@ from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, read_strong_table
 from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
+from utils.results.choice import BEST, NAMES_OF_MODELS, find_models
 from utils.results.page import write_page
-from utils.results.page_data import (
-    ClipReport,
-    ShownModel,
-    make_report,
-    models_to_show,
-    shown_clip,
-    shown_model,
-    spread_over_f1,
-)
+from utils.results.page_clips import ClipReport, ShownModel, shown_clip, shown_model, spread_over_f1
+from utils.results.page_data import make_report
 from utils.results.page_media import frequency_ticks
+from utils.results.runs import RunResults, read_evaluated_runs
+from utils.results.scored_models import ScoredModel, best_first, best_model, scored_models
 from utils.results.statistics import first_difference
-from utils.results.table import RunResults, ScoredModel, read_evaluated_runs
 from utils.scoring.event_errors import JudgedClip, judge_clips
 from utils.scoring.validation import read_reference
 from utils.settings.groups import Settings
@@ -44,7 +39,6 @@ from utils.system.errors import SedError, one_line
 from utils.system.files import file_digest
 from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
-from utils.workspace.run import STUDENT, TEACHER
 
 BYTES_PER_MEGABYTE = 1e6
 
@@ -188,7 +182,8 @@ def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
     """Write the results page, and print its path."""
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs = read_evaluated_runs(workspace)
-    models = models_to_show(runs, arguments.run, arguments.weights)
+    first = best_model(find_models(workspace, arguments.run))
+    models = [first, *(model for model in best_first(scored_models(runs)) if model != first)]
     clips = None
     if arguments.dataset_dir is not None:
         clips = report_clips(
@@ -237,12 +232,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--run",
-        type=command_line.positive_int,
-        metavar="NUMBER",
-        help="run that the verdict is on and that is shown first, as numbered in the page; default: the best",
-    )
-    parser.add_argument(
-        "--weights", choices=(STUDENT, TEACHER), help="whose events are shown; default: the better ones"
+        default=BEST,
+        help=f"the model that the verdict is on and that is shown first: {NAMES_OF_MODELS}; of a run "
+        f"alone, its best; default {BEST}",
     )
     parser.set_defaults(function=partial(write_report, settings=settings))
     command_line.run(parser)

@@ -16,8 +16,8 @@ from tests.commands import assert_user_error, run_command
 from tests.small import CNN, FEATURES_FOLDER, ITERATIONS, Small, new_workspace
 from tests.system.test_files import write
 from utils.dataset.tables import read_rows
+from utils.results.runs import RunResults
 from utils.results.statistics import read_run_settings
-from utils.results.table import RunResults
 
 pytestmark = pytest.mark.xdist_group("small")
 NOT_UTF8 = os.fsdecode(b"\xff")

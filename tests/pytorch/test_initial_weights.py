@@ -22,7 +22,7 @@ from tests.commands import PROJECT, assert_user_error, run_command
 from tests.settings_for_tests import SETTINGS
 from tests.small import CNN, ITERATIONS, new_workspace
 from utils.audio.logmel import mel_filters
-from utils.results.table import RunResults
+from utils.results.runs import RunResults
 from utils.settings.groups import FeatureSettings
 from utils.settings.overrides import public_values
 from utils.system.errors import SedError

@@ -8,7 +8,7 @@ import pytest
 from tests.commands import assert_user_error, run_command
 from tests.conftest import workspace_at
 from tests.results.test_results import FRAMEWISE, WEAK, add_run, rows_of
-from utils.results.table import read_runs
+from utils.results.runs import read_runs
 from utils.system.errors import SedError
 from utils.workspace.paths import Workspace
 

@@ -11,7 +11,7 @@ from tests.commands import run_well
 from tests.settings_for_tests import SETTINGS, post_processing_named
 from tests.small import CNN, ITERATIONS
 from utils.results.model_card import model_card, score_lines
-from utils.results.table import RunResults
+from utils.results.runs import RunResults
 
 CARD = ("pytorch/export.py", "card", "--checkpoint_path")
 

@@ -28,15 +28,17 @@ from utils.events.post_processing import POST_PROCESSINGS, DoubleThreshold, clas
 from utils.events.tuning import TunedClass, write_tuned
 from utils.report import write_report
 from utils.results.page import json_for_script
-from utils.results.page_data import models_to_show, spread_over_f1, thresholds_of
+from utils.results.page_clips import spread_over_f1, thresholds_of
 from utils.results.page_media import frequency_ticks, mp3, probability_text, spectrogram_png
+from utils.results.runs import RunResults, read_runs
+from utils.results.scored_models import ScoredModel, best_model
 from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings
-from utils.results.table import RunResults, ScoredModel, best_model, read_runs, results_table
+from utils.results.table import results_table
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
 from utils.system.files import file_digest
 from utils.workspace.paths import RunPaths, Workspace, tuned_beside
-from utils.workspace.run import STUDENT, TEACHER, Run
+from utils.workspace.run import STUDENT, Run
 
 pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
 FEATURES = SETTINGS.features
@@ -131,7 +133,7 @@ def two_runs(trained, tmp_path_factory) -> Workspace:
 def make_report(trained: Trained, root: Path, *, clips: int, output: Path | None = None, **options) -> None:
     """Write the page of a workspace on the data set of `trained`."""
     place = {"workspace": root, "dataset_dir": trained.dataset_dir, "output": output}
-    others = {"run": None, "weights": None, "runs": 6} | options
+    others = {"run": "best", "runs": 6} | options
     write_report(Namespace(**place, clips=clips, **others), SETTINGS)
 
 
@@ -177,11 +179,11 @@ def test_page_holds_the_events_of_every_run_and_each_clip_once(two_runs, trained
 
 def test_page_shows_the_chosen_run_first_and_as_many_as_asked_for(two_runs, trained, tmp_path):
     output = tmp_path / "page.html"
-    make_report(trained, two_runs.root, clips=5, output=output, run=2)
+    make_report(trained, two_runs.root, clips=5, output=output, run="2")
     data = page_data(output)
     assert [model["number"] for model in data["clips"]["models"]] == [2, 1]
     assert data["shown_title"] == data["clips"]["models"][0]["title"] == data["class_scores"][0]["title"]
-    make_report(trained, two_runs.root, clips=5, output=output, run=2, runs=1)
+    make_report(trained, two_runs.root, clips=5, output=output, run="2", runs=1)
     assert [model["number"] for model in page_data(output)["clips"]["models"]] == [2]
 
 
@@ -301,7 +303,7 @@ def test_run_with_other_features_has_no_clips(trained):
     with_other_mel = replace(SETTINGS, features=replace(FEATURES, mel_bins=16))
     place = {"workspace": trained.workspace.root, "dataset_dir": trained.dataset_dir, "output": None}
     with pytest.raises(SedError, match="the run was trained with mel_bins = 64, but now it is 16"):
-        write_report(Namespace(**place, clips=1, run=None, weights=None, runs=1), with_other_mel)
+        write_report(Namespace(**place, clips=1, run="best", runs=1), with_other_mel)
 
 
 def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
@@ -318,11 +320,9 @@ def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
 
 def test_what_cannot_be_shown_is_said(trained, tmp_path):
     assert_user_error(run_command("utils/report.py", "--workspace", tmp_path), "there are no results yet")
-    runs = read_runs(trained.workspace)
-    assert models_to_show(runs, 1, STUDENT)[0].results == runs[0]
-    for number, weights in ((2, None), (None, TEACHER)):
-        with pytest.raises(SedError, match="no such run has been validated"):
-            models_to_show(runs, number, weights)
+    for name, message in (("2", "there is no run '2'"), ("1:teacher", "has not been validated so")):
+        result = run_command("utils/report.py", "--workspace", trained.workspace.root, "--run", name)
+        assert_user_error(result, message)
 
 
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:

@@ -19,6 +19,7 @@ from utils.results.figures import (
     plot_scores_over_time,
     plot_training_curves,
 )
+from utils.results.runs import read_runs
 from utils.results.statistics import (
     append_record,
     forget_records,
@@ -27,7 +28,7 @@ from utils.results.statistics import (
     training_minutes,
     write_run_settings,
 )
-from utils.results.table import read_runs, results_table
+from utils.results.table import results_table
 from utils.results.table_text import table_lines
 from utils.scoring.sed_eval_scores import score_events
 from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING

@@ -15,15 +15,10 @@ from utils.dataset.tables import Clip, Event
 from utils.results.choice import find_models
 from utils.results.comparison import comparison_lines
 from utils.results.page_data import groups_of_runs, table_rows
+from utils.results.runs import read_runs
+from utils.results.scored_models import best_first, grouped_by_seed, scored_models
 from utils.results.statistics import append_record
-from utils.results.table import (
-    best_first,
-    grouped_by_seed,
-    read_runs,
-    results_table,
-    rows_for_programs,
-    scored_models,
-)
+from utils.results.table import results_table, rows_for_programs
 from utils.results.table_text import table_lines
 from utils.scoring.bootstrap import ResampledScores, fingerprint, resample_clips, resample_detection
 from utils.scoring.sed_eval_scores import score_events

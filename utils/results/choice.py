@@ -3,16 +3,9 @@
 from pathlib import Path
 
 from utils.results.record_forms import VARIANTS
+from utils.results.runs import RunResults, read_evaluated_runs, read_runs
+from utils.results.scored_models import ScoredModel, best_first, best_model, scored_models
 from utils.results.statistics import validation_key
-from utils.results.table import (
-    RunResults,
-    ScoredModel,
-    best_first,
-    best_model,
-    read_evaluated_runs,
-    read_runs,
-    scored_models,
-)
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
 from utils.system.words import did_you_mean
@@ -41,6 +34,8 @@ def find_models(workspace: Workspace, name: str) -> list[ScoredModel]:
     """
     runs = read_evaluated_runs(workspace)
     models = scored_models(runs)
+    if not models:
+        raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATION}")
     named = best_first(models)[:1] if name == BEST else [model for model in models if model.title == name]
     if named:
         return named

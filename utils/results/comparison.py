@@ -1,7 +1,7 @@
 """Two models on the same clips: the differences of their scores, and the intervals of these."""
 
 from utils.results.choice import VALIDATION
-from utils.results.table import ScoredModel
+from utils.results.scored_models import ScoredModel
 from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.text import interval_name, score_name, span
 from utils.system.errors import SedError, made_by

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
+from utils.results.runs import RunResults
 from utils.results.statistics import training_minutes, validation_key, value_at
-from utils.results.table import RunResults
 from utils.scoring.sed_eval_scores import segment_key
 from utils.settings.groups import ScoringSettings
 from utils.system.files import written_whole

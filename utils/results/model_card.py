@@ -5,8 +5,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from utils.events.post_processing import PostProcessing
+from utils.results.runs import RunResults
+from utils.results.scored_models import ScoredModel
 from utils.results.statistics import training_minutes, validation_key
-from utils.results.table import RunResults, ScoredModel
 from utils.scoring.text import percent, span
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint

@@ -4,14 +4,10 @@ import re
 import textwrap
 from collections.abc import Sequence
 
-from utils.results.table import (
-    PUBLISHED_COLUMNS,
-    ModelGroup,
-    ResultRow,
-    RunResults,
-    described_numbers,
-    results_table,
-)
+from utils.results.published import PUBLISHED_COLUMNS
+from utils.results.runs import RunResults
+from utils.results.scored_models import ModelGroup
+from utils.results.table import ResultRow, described_numbers, results_table
 from utils.scoring.sed_eval_scores import segment_key
 from utils.scoring.text import score_name, span
 from utils.settings.groups import ScoringSettings

@@ -355,6 +355,18 @@ def test_all_scores_are_within_the_window_of_a_phone(browser, every_verdict):  #
     page.close()
 
 
+def test_scores_of_many_classes_scroll_within_the_page(browser, every_verdict, tmp_path):  # noqa: F811
+    data = page_data(every_verdict[0])
+    data["class_labels"] = [f"class {number}" for number in range(200)]
+    for model in data["class_scores"]:
+        model |= {"event_f1": [0.5] * 200, "segment_f1": [0.5] * 200}
+    write_page(tmp_path / "many.html", "many classes", data)
+    page = open_page(browser, tmp_path / "many.html", DESKTOP)
+    assert page.locator(".class-row").count() == 200
+    assert page.locator("#classes").bounding_box()["height"] < DESKTOP["height"]
+    page.close()
+
+
 def test_names_are_shown_as_text_and_never_run(browser, every_verdict, tmp_path):  # noqa: F811
     data = page_data(every_verdict[0])
     data["shown_title"] = data["rows"][0]["cells"][0] = data["run_titles"][0] = EVIL

@@ -48,6 +48,8 @@ if [ -z "${SED_CONFIG:-}" ] && [ -f "${DATASET_DIR:-}/settings.py" ]; then
     SED_CONFIG="$DATASET_DIR/settings.py"
     WORKSPACE=${WORKSPACE:-"$project/workspace/$(basename "$DATASET_DIR")"}
     echo "Settings of the data set: $SED_CONFIG"
+elif [ -f "${DATASET_DIR:-}/settings.py" ]; then
+    echo "Settings: $SED_CONFIG, as SED_CONFIG says, in place of $DATASET_DIR/settings.py"
 fi
 case ${SED_CONFIG:-} in "" | /*) ;; *) SED_CONFIG=$PWD/$SED_CONFIG ;; esac
 export SED_CONFIG="${SED_CONFIG:-}"
@@ -108,11 +110,13 @@ takes() { # takes DATA_TYPE ...   tells whether there are clips of all these sub
         [[ " ${data_types[*]} " == *" $data_type "* ]] || return
     done
 }
-takes train_weak || echo "There are no weakly labelled clips (metadata/train/weak.csv): trainings on them are left out."
-takes train_synthetic || echo "There are no strongly labelled clips (metadata/train/synthetic.csv): trainings on them are left out."
 mean_teacher_clips=(train_weak train_synthetic train_unlabel_in_domain)
-takes "${mean_teacher_clips[@]}" ||
-    echo "There are no clips of all of ${mean_teacher_clips[*]}: mean teacher is left out."
+if [ -z "$OWN_DATA" ]; then
+    takes train_weak || echo "There are no weakly labelled clips (metadata/train/weak.csv): trainings on them are left out."
+    takes train_synthetic || echo "There are no strongly labelled clips (metadata/train/synthetic.csv): trainings on them are left out."
+    takes "${mean_teacher_clips[@]}" ||
+        echo "There are no clips of all of ${mean_teacher_clips[*]}: mean teacher is left out."
+fi
 
 for data_type in "${data_types[@]}"; do
     stage "features of $data_type" \

@@ -1,7 +1,7 @@
 """A trained model with all that its events depend on."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -249,8 +249,3 @@ def tuned_post_processing(detector: StoredDetector, checkpoint: Path, weights: s
             events=detector.events,
             start=detector.start,
         )
-
-
-def describe_settings(detector: Detector) -> dict[str, Any]:
-    """Return what the events of a detector depend on besides its weights, for a file beside them."""
-    return asdict(detector.features) | asdict(detector.events)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pytorch.detector import StoredDetector
@@ -55,6 +55,17 @@ class EventFinder:
             "settings": repr((self.detector.features, self.detector.events, self.post_processing)),
             "compute": repr(self.detector.compute),
             "files": repr(self.files),
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the events depend on besides the weights, for a file beside them."""
+        of_classes = zip(self.detector.labels, self.post_processing, strict=True)
+        return {
+            "settings": asdict(self.detector.features)
+            | {"window_overlap": self.detector.events.window_overlap},
+            "post_processing": {
+                label: {"name": of_class.name, **asdict(of_class)} for label, of_class in of_classes
+            },
         }
 
     def detect(self, recordings: Sequence[AudioFile], unreadable: list[Unread]) -> Iterator[DetectedEvents]:

@@ -244,8 +244,7 @@ def draw_clips(
             validation.reference.clips[index],
             probabilities[index],
             clip,
-            labels=detector.labels,
-            frames_per_second=detector.features.frames_per_second,
+            features=detector.features,
         )
     logger.info(f"Figures of {counted(len(clips), 'clip')}: {short_path(folder)}")
 
@@ -383,7 +382,7 @@ def main() -> None:
         inference_validation,
         summary="checkpoint -> submission, scores and figures of the validation clips",
         example="python pytorch/inference.py inference_validation --dataset_dir demo_dataset "
-        "--workspace workspace/demo --data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 120",
+        "--workspace workspace/stages --data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 20",
     )
     add_run_arguments(inference, defaults)
     add_checkpoint_arguments(inference)
@@ -414,7 +413,7 @@ def main() -> None:
         tune_post_processing,
         summary="checkpoint -> post-processing of each class with the best event F1 on training clips",
         example="python pytorch/inference.py tune --dataset_dir demo_dataset --workspace workspace/demo "
-        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 120 --tune_on train_synthetic",
+        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 20 --tune_on train_synthetic",
     )
     add_run_arguments(tuning, defaults)
     add_checkpoint_arguments(tuning)

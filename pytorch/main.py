@@ -247,8 +247,8 @@ def main() -> None:
         "train",
         train,
         summary="features -> checkpoints and statistics",
-        example="python pytorch/main.py train --dataset_dir demo_dataset --workspace workspace/demo "
-        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iterations 120",
+        example="python pytorch/main.py train --dataset_dir demo_dataset --workspace workspace/stages "
+        "--data_type train_weak --holdout_fold 1 --batch_size 8 --iterations 20",
     )
     add_run_arguments(training, defaults)
     training.add_argument(

@@ -33,7 +33,6 @@ class Meter:
         self.log_interval = log_interval
         self.ranks = ranks
         self.iterations = iterations
-        self.is_estimated = False
         is_hidden = not (ranks.is_first and on_terminal())
         self.bar = tqdm(total=iterations, desc="Training", unit="iteration", disable=is_hidden)
         self.losses: list[torch.Tensor] = []
@@ -91,11 +90,11 @@ class Meter:
         milliseconds = self.milliseconds()
         self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
         if self.bar.disable:
-            logger.info(f"iteration {iteration}: loss {means['loss']:.4f}, {milliseconds:.0f} ms/iteration")
-        if not self.is_estimated and self.ranks.is_first and iteration < self.iterations:
-            self.is_estimated = True
-            left = describe_seconds(milliseconds / 1000 * (self.iterations - iteration))
-            logger.info(f"This training takes about {left} more, evaluations not counted")
+            seconds_left = milliseconds / 1000 * (self.iterations - iteration)
+            left = f", {describe_seconds(seconds_left)} left" * (iteration < self.iterations)
+            logger.info(
+                f"iteration {iteration}: loss {means['loss']:.4f}, {milliseconds:.0f} ms/iteration{left}"
+            )
         return means
 
     def seconds(self) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch.compute import choose_compute
-from pytorch.detector import describe_settings, load_detector, tuned_post_processing
+from pytorch.detector import load_detector, tuned_post_processing
 from pytorch.event_finder import EventFiles, EventFinder
 from pytorch.live import LIVE_SOURCES, MICROPHONE, PCM_INPUT, predict_live
 from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
@@ -23,6 +23,7 @@ from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.terminal import short_path
 from utils.workspace.paths import EventPaths
+from utils.workspace.run import STUDENT
 
 FORMATS = ("csv", "audacity", "raven", "json")
 SOME_UNREADABLE = 1  # exit code
@@ -31,8 +32,8 @@ PREDICT_DESCRIPTION = """\
 Detect the events in recordings of any length, in any format that soundfile or, where it is installed, ffmpeg
 reads; - is standard input. All that the events depend on comes from the checkpoint, whatever the
 configuration is. Only how probabilities become events, such as clip_threshold, is taken from the file that
-SED_CONFIG names, where it says so. Each event has a score: the mean of its frame probabilities,
-or the confidence of its box, 0 to 1.
+SED_CONFIG names, where it says so and the events are not tuned. Each event has a score: the mean of its
+frame probabilities, or the confidence of its box, 0 to 1.
 
 csv       events.csv: one table of all recordings, as `score` reads it
 json      events.json: all recordings with events and duration (s), and the settings
@@ -149,6 +150,8 @@ def predict(arguments: argparse.Namespace) -> int:
     post_processing = detector.post_processing
     if arguments.tuned:
         post_processing = tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
+    how = [f"the {arguments.weights}"] * (arguments.weights != STUDENT) + ["tuned events"] * arguments.tuned
+    logger.info(", ".join([f"Detector: {short_path(arguments.checkpoint_path)}", *how]))
     if arguments.live is not None:
         return predict_live(detector, post_processing, arguments.live, arguments.sample_rate)
     recordings, unreadable = with_table_names(*find_recordings(arguments.audio))
@@ -197,7 +200,7 @@ def detect_into_folder(
         if detected and "csv" in files.formats:
             write_csv(paths.table, detected)
         if detected and "json" in files.formats:
-            write_json(paths.json, detected, unreadable, checkpoint, describe_settings(finder.detector))
+            write_json(paths.json, detected, unreadable, {"checkpoint": checkpoint, **finder.settings()})
         if interrupted:
             logger.info(
                 f"Interrupted; {len(detected)} of {len(recordings)} recordings are finished and written to "

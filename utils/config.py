@@ -64,9 +64,8 @@ consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
 # The recipe, as measured on HomeMix (appendixes/results.md). Lengths are fractions of the run, so that only
 # `iterations` changes with the size of the data.
 recipe_batch_size = 48  # clips, for runme.sh: half of them with events, the rest weak and unlabelled ones
-recipe_iterations = (
-    10_000  # for runme.sh: for the challenge's full set on a GPU; 2000 of 24 clips for a small set
-)
+# For runme.sh: for the challenge's full set on a GPU; a small set needs 2000 of 24 clips
+recipe_iterations = 10_000
 recipe_learning_rate = 0.002  # of Adam, between warm-up and cosine
 warm_up_fraction = 0.05  # of the iterations: the learning rate rises from 0 ...
 cosine_fraction = 0.5  # ... and falls to 0 along half a cosine in the last ones
@@ -122,10 +121,9 @@ median_filter_outputs = 5  # length of the filter over active frames, in frames 
 
 # event_boxes
 box_step = 0.3  # s before and after a place that are compared: onsets and offsets are where they differ most
-box_merge_difference = (
-    0.0  # neighbours are one event where the gap is less than this below the higher one ...
-)
-box_merge_ratio = 4.5  # ... or more than a so-manieth of it
+# Neighbours are one event where the gap between them is less than this below the higher one ...
+box_merge_difference = 0.0
+box_merge_ratio = 4.5  # ... or where the higher one is less than this times the gap
 box_threshold = 0.5  # events have a confidence above this
 
 # The values that `inference.py tune` tries for each class, in all combinations.
@@ -157,14 +155,15 @@ psds2_cross_trigger_cost = 0.5  # ... from which it costs so much more
 psds_instability_cost = 1.0  # weight of the standard deviation over the classes, subtracted from their mean
 psds_max_false_positive_rate = 100.0  # per hour and class (e_max): up to there the curve counts
 
+# Intervals of scores: clips are drawn anew, as many and with replacement, to see what their choice changes.
+bootstrap_resamples = 1000  # draws; with fewer, the ends of an interval are themselves uncertain
+bootstrap_seed = 1234  # of the draws; runs with the same seed have the same draws, so they can be compared
+bootstrap_confidence = 0.95  # fraction of the draws that an interval holds
+
 # --- Page of a recording ----------------------------------------------------------------------------
 recording_page_columns = 65536  # of its spectrogram, at most; 2 h have 8 a second, 10 s all frames
 recording_page_sound_rate = 16000  # Hz of the MP3: what speech and most sounds need, at about 24 kbit/s
 recording_page_chunk_seconds = 60.0  # s of an MP3; the browser loads one, not hours
 recording_page_sound_megabytes = 32.0  # of the page, for sound: 2 h and a quarter; what comes later is mute
-# Intervals of scores: clips are drawn anew, as many and with replacement, to see what their choice changes.
-bootstrap_resamples = 1000  # draws; with fewer, the ends of an interval are themselves uncertain
-bootstrap_seed = 1234  # of the draws; runs with the same seed have the same draws, so they can be compared
-bootstrap_confidence = 0.95  # fraction of the draws that an interval holds
 
 SETTINGS = apply_overrides(globals())  # these values or those of SED_CONFIG, checked, for the commands

@@ -7,7 +7,7 @@ also a browser of validation clips with the events and the errors of the best ru
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ if not __package__:
 import numpy as np
 
 from utils.audio.inputs import open_fresh_features
+from utils.audio.logmel import frequency_ticks
 from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS
 from utils.dataset.tables import Clip, read_strong_table
@@ -26,10 +27,8 @@ from utils.results.choice import BEST, NAMES_OF_MODELS, find_models
 from utils.results.page import write_page
 from utils.results.page_clips import ClipReport, ShownModel, shown_clip, shown_model, spread_over_f1
 from utils.results.page_data import make_report
-from utils.results.page_media import frequency_ticks
 from utils.results.runs import RunResults, read_evaluated_runs
 from utils.results.scored_models import ScoredModel, best_first, best_model, scored_models
-from utils.results.statistics import first_difference
 from utils.scoring.event_errors import JudgedClip, judge_clips
 from utils.scoring.validation import read_reference
 from utils.settings.groups import Settings
@@ -133,12 +132,9 @@ def report_clips(
     most_clips, most_models : int
         How many are shown, at most.
     """
-    features, first = settings.features, models[0].results
-    if difference := first_difference(asdict(first.features), asdict(features)):
-        raise SedError(
-            f"{first.paths.settings}: the run was trained with {difference}; set it back, or choose another "
-            "--run"
-        )
+    first = models[0].results
+    features = first.features
+    settings = replace(settings, features=features)
     place = Workspace(workspace, features.folder_name, first.run.mini_data)
     with open_fresh_features(place, dataset_dir, "validation", settings) as stored:
         reference = read_reference(dataset_dir, "validation", stored, features.labels).clips

@@ -48,7 +48,7 @@ def events_of(paths: RunPaths, weights: str) -> list[tuple]:
 def test_log_tells_the_clips_of_each_subset_and_the_scores_of_student_and_teacher(taught):
     counts = "10 of train_weak, 10 of train_synthetic, 4 of train_unlabel_in_domain"
     assert f"Training clips: {counts}\n" in taught.train_output
-    start = f"iteration {ITERATIONS} in %"
+    start = f"scores of iteration {ITERATIONS} in %"
     student, teacher = (taught.train_output.index(f"{start}{end}") for end in (": train", ", teacher: mAP "))
     assert student < teacher
     (record,) = records(taught.paths.training_statistics)

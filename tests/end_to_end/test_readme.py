@@ -22,7 +22,7 @@ README = IN_ORDER[0].read_text(encoding="utf-8")
 # tests/run.sh is what runs this one, HomeMix and the published Cnn14 have to be downloaded, and the
 # experiment on fine-tuning takes an hour. torchrun and Dask are run by test_distributed.py and
 # test_cluster.py. TensorBoard would never end. arecord needs a microphone: test_live.py sends a stream.
-SET_UP = ("source .venv/bin/activate", "export ")
+SET_UP = ("source .venv/bin/activate", "export ", "unset ")
 RUN_ELSEWHERE = (
     "bash runme.sh",
     "bash tests/run.sh",
@@ -70,6 +70,7 @@ def is_run_elsewhere(line: str) -> bool:
 def test_commands_of_readme_and_pages_run(small, tmp_path):
     for name in ("utils", "pytorch", "metadata"):
         (tmp_path / name).symlink_to(PROJECT / name)
+    (tmp_path / "demo_dataset").symlink_to(small.dataset_dir)
     commands = commands_to_run()
     assert commands.count("python ") >= 20
     (tmp_path / "bin").mkdir()
@@ -77,7 +78,7 @@ def test_commands_of_readme_and_pages_run(small, tmp_path):
         environment = {
             **small.environment,
             "DATASET_DIR": str(small.dataset_dir),
-            "WORKSPACE": str(tmp_path / "workspace"),
+            "WORKSPACE": str(tmp_path / "workspace/demo"),
             "ITERATIONS": "1",
             "PATH": f"{folder}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         }

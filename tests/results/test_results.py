@@ -216,8 +216,7 @@ def test_figures_of_odd_clips_are_drawn(tmp_path, events):
     outputs = np.zeros((features.clip_frames // 8, features.classes_num), np.float32)
     probabilities = Probabilities(outputs, outputs[0], stride_frames=8, frames=features.clip_frames)
     path: Path = tmp_path / "figures" / "clip.png"
-    of_clip = {"labels": LABELS, "frames_per_second": features.frames_per_second}
-    plot_clip(path, logmel, clip, probabilities, clip, **of_clip)
+    plot_clip(path, logmel, clip, probabilities, clip, features=features)
     assert path.stat().st_size > 10_000
 
 

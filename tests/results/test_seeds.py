@@ -212,7 +212,7 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
         assert both == [(runs[1], "student"), (runs[1], "teacher")]
         assert [model.weights for model in find_models(workspace, f"{name}:teacher")] == ["teacher"]
     for name in ("0", "4", "no/such", "2:"):
-        with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, .* or number .1: "):
+        with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, by its number .1: "):
             find_models(workspace, name)
     with pytest.raises(SedError, match="1:teacher: this run has not been validated so"):
         find_models(workspace, "1:teacher")

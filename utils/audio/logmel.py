@@ -11,6 +11,7 @@ import scipy.sparse
 from utils.settings.groups import FeatureSettings
 
 FRAMES_AT_ONCE = 128  # transformed together: so few that they stay in the processor's cache
+TICK_FREQUENCIES = (500, 1000, 2000, 4000, 8000)  # Hz
 SINGLE_PRECISION_RANGE = 1e-11  # power; this far below a frame's loudest frequency, rounding makes 0.01 dB
 
 
@@ -98,3 +99,14 @@ def logmel_of_clip(samples: np.ndarray, features: FeatureSettings) -> np.ndarray
     starts = range(0, len(frames), FRAMES_AT_ONCE)
     power = np.concatenate([mel_power(frames[start : start + FRAMES_AT_ONCE], filters) for start in starts])
     return decibels(power, features.log_floor)
+
+
+def frequency_ticks(features: FeatureSettings) -> list[tuple[int, float]]:
+    """Return frequencies in Hz, and the height of each in a spectrogram: 0 at the bottom, 1 at the top."""
+    bins = features.mel_bins
+    edges = librosa.mel_frequencies(
+        bins + 2, fmin=features.mel_min_frequency, fmax=features.mel_max_frequency
+    )
+    heights = (np.arange(bins) + 0.5) / bins
+    inside = [f for f in TICK_FREQUENCIES if edges[1] < f < edges[-2]]
+    return [(f, float(np.interp(f, edges[1:-1], heights))) for f in inside]

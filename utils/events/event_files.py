@@ -103,13 +103,11 @@ def write_json(
     path: Path,
     detected: Iterable[DetectedEvents],
     unreadable: Iterable[Unread],
-    checkpoint: dict[str, Any],
-    settings: dict[str, Any],
+    origin: dict[str, Any],
 ) -> None:
     """Write all recordings with their events, those that could not be read, and what the events come from."""
     content = {
-        "checkpoint": checkpoint,
-        "settings": settings,
+        **origin,
         "recordings": [
             {
                 "filename": one.recording.name,

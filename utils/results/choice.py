@@ -4,17 +4,16 @@ from pathlib import Path
 
 from utils.results.record_forms import VARIANTS
 from utils.results.runs import RunResults, read_evaluated_runs, read_runs
-from utils.results.scored_models import ScoredModel, best_first, best_model, scored_models
+from utils.results.scored_models import ScoredModel, best_model, scored_models
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
-from utils.system.words import did_you_mean
 from utils.workspace.paths import RunPaths, Workspace
 
 BEST = "best"
 NAMES_OF_MODELS = (
-    f"{BEST}, the number, title or folder of a run, as in the results table and page; after number or folder "
-    "perhaps :tuned, :teacher or :teacher_tuned, for tuned events or the teacher's weights"
+    f"{BEST}, or the number (as in the results table) or folder of a run, perhaps with :tuned, :teacher or "
+    ":teacher_tuned for tuned events or the teacher's weights"
 )
 VARIANT_NAMES = {validation_key(*variant).removesuffix("_validation"): variant for variant in VARIANTS[1:]}
 VALIDATION = "pytorch/inference.py inference_validation, with the options of this run"
@@ -36,19 +35,16 @@ def find_models(workspace: Workspace, name: str) -> list[ScoredModel]:
     models = scored_models(runs)
     if not models:
         raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATION}")
-    named = best_first(models)[:1] if name == BEST else [model for model in models if model.title == name]
-    if named:
-        return named
+    if name == BEST:
+        return [best_model(models)]
     run_name, _, variant = name.rpartition(":")
     if variant not in VARIANT_NAMES:
         run_name, variant = name, ""
     run = find_run(runs, workspace, run_name)
     if run is None:
         numbers = "; ".join(f"{number}: {run.title}" for number, run in enumerate(runs, start=1))
-        hint = did_you_mean(name, [model.title for model in models])
         raise SedError(
-            f"{workspace.root}: there is no run '{name}'{hint}; name it {BEST}, or by its title, folder, "
-            f"or number ({numbers})"
+            f"{workspace.root}: there is no run '{name}'; name it {BEST}, by its number ({numbers}) or folder"
         )
     of_run = [model for model in models if model.results is run]
     if variant:

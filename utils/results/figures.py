@@ -8,12 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from utils.audio.logmel import frequency_ticks
 from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
+from utils.results.page_media import SPECTROGRAM_COLOURS, SPECTROGRAM_RANGE
 from utils.results.runs import RunResults
 from utils.results.statistics import training_minutes, validation_key, value_at
 from utils.scoring.sed_eval_scores import segment_key
-from utils.settings.groups import ScoringSettings
+from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.files import written_whole
 from utils.workspace.run import STUDENT, TEACHER
 
@@ -37,12 +39,11 @@ def draw_events(axes: Axes, clip: Clip, labels: Sequence[str], *, colour: str, t
     """Draw a clip's events as bars, a row for each class."""
     for event in clip.events or ():
         row = labels.index(event.label)
-        axes.barh(
-            row, event.offset - event.onset, left=event.onset, height=EVENT_HEIGHT, color=colour, alpha=0.8
-        )
+        axes.barh(row, event.offset - event.onset, left=event.onset, height=EVENT_HEIGHT, color=colour)
     axes.set_title(title, loc="left", fontsize="medium")
     label_classes(axes, labels)
     axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
 
 
 def label_classes(axes: Axes, labels: Sequence[str]) -> None:
@@ -58,8 +59,7 @@ def plot_clip(
     probabilities: Probabilities,
     predicted: Clip,
     *,
-    labels: Sequence[str],
-    frames_per_second: float,
+    features: FeatureSettings,
 ) -> None:
     """Draw a clip: log-mel, reference events, frame probabilities, predicted events.
 
@@ -72,18 +72,24 @@ def plot_clip(
         With the annotated events, and with the detected ones.
     probabilities : Probabilities
         Of this clip.
-    labels : sequence of str
-        Of the classes.
-    frames_per_second : float
+    features : FeatureSettings
     """
+    labels = features.labels
     figure = Figure(figsize=CLIP_FIGURE_SIZE, layout="constrained")
     spectrogram, truth, probability, detected = figure.subplots(4, 1, sharex=True)
-    seconds = len(logmel) / frames_per_second
+    seconds = len(logmel) / features.frames_per_second
     image = spectrogram.imshow(
-        logmel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, logmel.shape[1]), cmap="magma"
+        logmel.T,
+        origin="lower",
+        aspect="auto",
+        extent=(0, seconds, 0, 1),
+        cmap=SPECTROGRAM_COLOURS,
+        vmin=logmel.max() - SPECTROGRAM_RANGE,
     )
     spectrogram.set_title(f"{reference.name}: log-mel", loc="left", fontsize="medium")
-    spectrogram.set_ylabel("mel band")
+    frequencies, heights = zip(*frequency_ticks(features), strict=True)
+    spectrogram.set_yticks(heights, [f"{frequency / 1000:g}" for frequency in frequencies])
+    spectrogram.set_ylabel("kHz")
     figure.colorbar(image, ax=spectrogram, label="dB")
 
     draw_events(truth, reference, labels, colour=REFERENCE_COLOUR, title="Reference events")

@@ -3,19 +3,15 @@
 import base64
 import io
 
-import librosa
 import matplotlib
 import numpy as np
 import soundfile
 import soxr
 from PIL import Image
 
-from utils.settings.groups import FeatureSettings
-
 SPECTROGRAM_RANGE = 85.0  # dB between the darkest colour and a clip's loudest point
 SPECTROGRAM_COLOURS = "magma"  # lightness grows with the level, so colour-blind people can read it
 COLOURS = 256  # of a picture with a palette
-TICK_FREQUENCIES = (500, 1000, 2000, 4000, 8000)  # Hz
 PLAYER_SAMPLE_RATE = 32000  # Hz; MP3 allows only some rates, so every recording is resampled to this one
 MP3_COMPRESSION = 0.7  # of libsndfile, 0 to 1: about 50 kbit/s; more is audible and saves little
 
@@ -41,17 +37,6 @@ def spectrogram_png(logmel: np.ndarray, *, top: float | None = None) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
-
-
-def frequency_ticks(features: FeatureSettings) -> list[tuple[int, float]]:
-    """Return frequencies in Hz, and the height of each in a spectrogram: 0 at the bottom, 1 at the top."""
-    bins = features.mel_bins
-    edges = librosa.mel_frequencies(
-        bins + 2, fmin=features.mel_min_frequency, fmax=features.mel_max_frequency
-    )
-    heights = (np.arange(bins) + 0.5) / bins
-    inside = [f for f in TICK_FREQUENCIES if edges[1] < f < edges[-2]]
-    return [(f, float(np.interp(f, edges[1:-1], heights))) for f in inside]
 
 
 def mp3(samples: np.ndarray, sample_rate: int) -> bytes:

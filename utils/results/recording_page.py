@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.audio.logmel import frequency_ticks
 from utils.events.event_files import DetectedEvents
 from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.results.page import write_page
 from utils.results.page_clips import Thresholds, thresholds_of
-from utils.results.page_media import data_uri, frequency_ticks, probability_text, spectrogram_png
+from utils.results.page_media import data_uri, probability_text, spectrogram_png
 from utils.results.recording_media import RecordingMedia, maxima
 from utils.settings.groups import FeatureSettings
 

@@ -19,6 +19,7 @@ RATES = {
     "deletions": "deletion_rate",
     "insertions": "insertion_rate",
 }
+PER_EVENT = ("ER", "deletions", "insertions")  # not in percent, as they can be above 1
 
 
 def percent(value: float | None, decimals: int = 1) -> str:
@@ -29,6 +30,13 @@ def percent(value: float | None, decimals: int = 1) -> str:
 def percent_in_full(value: float | None) -> str:
     """Return a score in percent, as exact as scores are published."""
     return percent(value, decimals=2)
+
+
+def rate_text(column: str, rate: float) -> str:
+    """Return a rate as it stands in one of the columns `RATES`."""
+    if column not in PER_EVENT:
+        return percent_in_full(rate)
+    return "-" if math.isnan(rate) else f"{rate:.2f}"
 
 
 def score_name(path: str) -> str:
@@ -74,7 +82,8 @@ def scores_table(
     for path, ends in found["intervals"].items():
         score = percent_in_full(resampled.scores[path].score)
         of_path = [
-            percent_in_full(getattr(rates[path], rate)) if path in rates else "" for rate in columns.values()
+            rate_text(column, getattr(rates[path], name)) if path in rates else ""
+            for column, name in columns.items()
         ]
         rows.append([score_name(path), score, span(*map(percent_in_full, ends)), *of_path])
     return aligned(rows)
@@ -95,14 +104,15 @@ def explain_scores(scoring: ScoringSettings) -> list[str]:
     return [
         f"Event F1: onsets may be off by {collar}, offsets by {collar} or "
         f"{100 * scoring.offset_collar_fraction:g} % of the event.",
-        "F1 and the rates beside it are means over the classes; micro: all classes counted together. There,",
-        "ER counts another class in place of the right one too, which is neither deletion nor insertion.",
+        "F1 and what stands beside it are means over the classes; micro: all classes counted together.",
+        "ER, deletions and insertions are per reference event or segment, not in percent. The ER of micro",
+        "rows counts substitutions too: one class in place of another.",
     ]
 
 
 def tuned_table(tuned: list[TunedClass]) -> list[str]:
-    """Return a table of each class's event F1 with the config's and the tuned values, and these values."""
-    lines = [f"{'Event F1 on the clips tuned on':34}{'events':>8}{'config':>10}{'tuned':>10}"]
+    """Return a table of each class's event F1 with the untuned and the tuned values, and the latter."""
+    lines = [f"{'Event F1 on the clips tuned on':34}{'events':>8}{'untuned':>10}{'tuned':>10}"]
     for of_class in tuned:
         values = ", ".join(f"{name} {value:g}" for name, value in asdict(of_class.post_processing).items())
         cells = [f"{100 * f1:.2f} %" if of_class.events else "-" for f1 in (of_class.f1_before, of_class.f1)]

@@ -52,7 +52,10 @@ function showOverview() {
     .sort((a, b) => b.seconds - a.seconds);
   const bins = totals.map((one) => {
     const numbers = Array(count).fill(0);
-    for (const event of one.own) numbers[Math.min(count - 1, Math.floor(event.onset / binSeconds))] += 1;
+    for (const event of one.own) {
+      const last = Math.min(count, Math.max(Math.ceil(event.offset / binSeconds), Math.floor(event.onset / binSeconds) + 1));
+      for (let bin = Math.floor(event.onset / binSeconds); bin < last; bin += 1) numbers[bin] += 1;
+    }
     return numbers;
   });
   const most = Math.max(1, ...bins.flat());
@@ -75,7 +78,7 @@ function showOverview() {
       ),
     ),
   );
-  const heads = ["class", "events", "seconds", "an hour", "from start to end"];
+  const heads = ["class", "events", "seconds", "per hour", "from start to end"];
   byId("overview-table").replaceChildren(
     element(
       "thead",
@@ -88,7 +91,7 @@ function showOverview() {
     `${plural(shownEvents().length, "event")} of ${totals.length} of the ${recording.labels.length} classes in ` +
     `${clock(recording.seconds)}, detected by ${recording.detected_by}.`;
   byId("overview-note").textContent = totals.length
-    ? `Each field stands for ${describeSeconds(binSeconds)}, the darker the more events begin in it; a click shows it below.`
+    ? `Each field stands for ${describeSeconds(binSeconds)}, the darker the more events are in it; a click shows it below.`
     : "No events.";
 }
 
@@ -183,7 +186,7 @@ function showTime() {
   byId("play").textContent = playing.paused ? "▶ Play" : "❚❚ Pause";
   const place = (position - view.start) / (view.end - view.start);
   byId("cursor").style.left = `${100 * place}%`;
-  byId("cursor").hidden = place < 0 || place > 1;
+  byId("cursor").hidden = place < 0 || place > 1 || position === 0;
 }
 
 // --- View ---------------------------------------------------------------------------------------------

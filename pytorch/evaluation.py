@@ -38,7 +38,7 @@ def evenly_chosen(clips_num: int, count: int) -> np.ndarray:
 
 def evaluation_lines(iteration: int, train_map: float, validation: dict[str, Scored]) -> list[str]:
     """Return a line about an evaluation, and one more about the teacher, where there is one."""
-    start = f"scores of iteration {iteration} in %"
+    start = f"evaluation at {iteration}"
     lines = {STUDENT: f"{start}: train mAP {percent(train_map)}"}
     for weights, scored in validation.items():
         before = f"{lines[STUDENT]}, validation" if weights == STUDENT else f"{start}, {weights}:"

@@ -412,7 +412,7 @@ def main() -> None:
         "tune",
         tune_post_processing,
         summary="checkpoint -> post-processing of each class with the best event F1 on training clips",
-        example="python pytorch/inference.py tune --dataset_dir demo_dataset --workspace workspace/demo "
+        example="python pytorch/inference.py tune --dataset_dir demo_dataset --workspace workspace/stages "
         "--data_type train_weak --holdout_fold 1 --batch_size 8 --iteration 20 --tune_on train_synthetic",
     )
     add_run_arguments(tuning, defaults)

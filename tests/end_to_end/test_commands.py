@@ -76,9 +76,7 @@ def test_inference_writes_the_submission_that_training_wrote_and_scores_it_alike
     result = inference(trained, "--iteration", 2)
     assert result.returncode == 0, result.stderr
     assert path.read_text() == from_training
-    (line,) = [
-        line for line in trained.train_output.splitlines() if line.startswith("scores of iteration 2 in %: ")
-    ]
+    (line,) = [line for line in trained.train_output.splitlines() if line.startswith("evaluation at 2: ")]
     after = r"train mAP \S+, validation mAP (\S+), event F1 (\S+), segment F1 (\S+) \(0.2s\), (\S+) \(1s\)"
     of_training = re.search(after, line).groups()
     for name, shown in zip(("mAP", "event F1", "segment F1 0.2s", "segment F1 1s"), of_training, strict=True):

@@ -221,8 +221,8 @@ def test_outputs_hold_the_same_events(outputs):
     content = json.loads((outputs.folder / "events.json").read_text())
     assert {one["filename"] for one in content["recordings"]} == names
     assert content["settings"]["sample_rate"] == 8000
-    values = {"clip_threshold": 0.5, "high_threshold": 0.9, "low_threshold": 0.5}
-    values |= {"name": "double_threshold", "join_gap": 0.25, "drop_length": 0.25}
+    values = {"clip_threshold": 0.05, "high_threshold": 0.1, "low_threshold": 0.08}
+    values |= {"name": "double_threshold", "join_gap": 0.0, "drop_length": 0.0}
     assert content["post_processing"] == dict.fromkeys(SETTINGS.features.labels, values)
     assert content["checkpoint"]["iteration"] == ITERATIONS
     assert sum(map(len, table.values())) > 10

@@ -72,7 +72,7 @@ def test_log_has_few_lines_and_none_is_long_but_for_the_path_of_the_checkpoint(t
         *(validation["segment"][key]["macro"]["f1"] for key in ("0.2s", "1s")),
     )
     names = "train mAP {}, validation mAP {}, event F1 {}, segment F1 {} (0.2s), {} (1s)"
-    assert scores == "scores of iteration 2 in %: " + names.format(*(f"{100 * score:.1f}" for score in shown))
+    assert scores == "evaluation at 2: " + names.format(*(f"{100 * score:.1f}" for score in shown))
     assert len(scores) <= LINE_LENGTH
     assert command.startswith("Best model so far; detect events with: ")
     assert f" predict --workspace {trained.workspace.root} --run best RECORDINGS " in command
@@ -225,7 +225,7 @@ def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_th
     (tmp_path / "config.py").write_text("evaluation_interval = 1\n")
     arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 4]
     output = run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
-    evaluated = re.findall(r"^scores of iteration (\d+) in %: .*validation mAP", output, re.MULTILINE)
+    evaluated = re.findall(r"^evaluation at (\d+): .*validation mAP", output, re.MULTILINE)
     assert [int(iteration) for iteration in evaluated] == [1, 2, 3, 4]
     lines = workspace.run_paths(trained.run).training_statistics.read_text().splitlines()
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]

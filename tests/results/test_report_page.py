@@ -185,7 +185,7 @@ def test_verdict_comes_first_and_clips_second(page, every_verdict):  # noqa: F81
         missed, predicted = confusion.split(",")[0].split(" taken for ")
         assert counts[labels.index(missed)][labels.index(predicted)] == most
     else:
-        assert confusion == "none more than once"
+        assert confusion == "no pair twice"
     note = page.locator("#verdict-note").inner_text()
     assert data["date"] in note
     assert f"on the validation clips of {data['clips']['dataset']}." in note

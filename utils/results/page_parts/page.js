@@ -38,7 +38,7 @@ function describeConfusion(model) {
     });
   });
   if (!most.count) return "none";
-  return most.count > 1 ? `${most.missed} taken for ${most.predicted}, ${most.count} times` : "none more than once";
+  return most.count > 1 ? `${most.missed} taken for ${most.predicted}, ${most.count} times` : "no pair twice";
 }
 
 /** Return the results table as CSV, with quotes where a cell needs them. */
@@ -54,6 +54,7 @@ const TEXT_COLUMNS = 3; // training, iteration, clips; the scores follow
 
 function showResults() {
   const own = report.rows.filter((row) => row.numbers);
+  byId("seeds-note").hidden = !own.some((row) => row.runs.length);
   const top = report.columns.map((_, column) =>
     Math.max(...own.map((row) => parseFloat(row.cells[column]) || 0)),
   );
@@ -168,7 +169,7 @@ function showLegend() {
   const kinds = new Set(report.panels.flatMap((panel) => panel.curves.map((curve) => curve.kind)));
   const teacher = kinds.has("teacher") ? ", dashed: validation with the teacher's weights" : "";
   byId("curve-styles").textContent =
-    `Solid: validation clips${teacher}, dotted: training clips. The number at a line's end is the run's.`;
+    `Over iterations. Solid: validation clips${teacher}, dotted: training clips. The number at a line's end is the run's.`;
 }
 
 /** Return tick values of the vertical axis: quarters for scores; 1, 2 and 5 times powers of ten for the loss. */

@@ -1,13 +1,20 @@
-"""Which checkpoint `predict` takes: one named by its path, or by a workspace and what the results call it."""
+"""Which model a command takes: a run's own, or one named by its path, or by a workspace and a run there."""
 
 import argparse
 from pathlib import Path
 
+from pytorch.compute import choose_compute
+from pytorch.detector import StoredDetector, load_detector
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
 from utils.results.scored_models import best_model
+from utils.settings.group import differing
+from utils.settings.groups import Settings
+from utils.settings.overrides import read_overrides
 from utils.system.errors import SedError
 from utils.system.files import require_writable
-from utils.workspace.paths import Workspace
+from utils.system.log import logger, start_logging
+from utils.system.memory import keep_freed_memory
+from utils.workspace.paths import RunPaths, Workspace
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,3 +47,39 @@ def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
         arguments.checkpoint_path = checkpoint_of(model)
         arguments.weights, arguments.tuned = model.weights, model.tuned or arguments.tuned
     return arguments
+
+
+def detector_of_run(
+    arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str
+) -> StoredDetector:
+    """Load the detector that the command line tells, and start the log of the command.
+
+    Raises
+    ------
+    SedError
+        If that iteration was never saved, or the feature settings are not those of the detector.
+    """
+    path = paths.checkpoint(arguments.iteration)
+    if not path.is_file():
+        saved = ", ".join(map(str, paths.saved_iterations())) or "none"
+        raise SedError(
+            f"{path}: iteration {arguments.iteration} was never saved; the saved ones are: {saved}"
+        )
+    keep_freed_memory()
+    detector = load_detector(
+        path,
+        arguments.weights,
+        choose_compute(arguments.cuda, arguments.precision),
+        batch_size=settings.loop.evaluation_batch_size,
+        event_values=read_overrides(),
+    )
+    for name in differing(detector.features, settings.features):
+        value, now = getattr(detector.features, name), getattr(settings.features, name)
+        raise SedError(
+            f"{path}: was trained with {name} = {value}, and now it is {now}; set it back, or train again"
+        )
+    start_logging(paths.new_log(command))
+    for name in differing(detector.events, settings.events):
+        value = getattr(detector.events, name)
+        logger.info(f"{name} is {value}, as in the checkpoint; name it in a SED_CONFIG file to replace it")
+    return detector

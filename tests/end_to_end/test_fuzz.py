@@ -13,7 +13,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pytorch.inference import score
+from pytorch.score import score
 from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
 from utils.dataset.tables import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
 from utils.events.post_processing import POST_PROCESSINGS, detect_events

@@ -1,7 +1,8 @@
 """The reference of the validation clips, and the scores of a model's probabilities on them."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 import numpy as np
 
 from utils.audio.feature_file import Features
+from utils.audio.inputs import open_fresh_features
 from utils.dataset.subsets import read_clips
 from utils.dataset.tables import Clip, write_strong_table
 from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
-from utils.settings.groups import ScoringSettings
+from utils.settings.groups import ScoringSettings, Settings
 from utils.system.errors import SedError
 from utils.system.files import file_digest
+from utils.workspace.paths import Workspace
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,16 @@ def read_reference(
             )
     clips = [by_name[name] for name in features.names]
     return ValidationReference(clips, features.weak_target, features.clips_listed)
+
+
+@contextmanager
+def open_validation_set(
+    workspace: Workspace, dataset_dir: Path, data_type: str, settings: Settings
+) -> Iterator[ValidationSet]:
+    """Open the features of a subset with events, which stay in their file, and read its annotation."""
+    with open_fresh_features(workspace, dataset_dir, data_type, settings) as features:
+        labels = settings.features.labels
+        yield ValidationSet(features, read_reference(dataset_dir, data_type, features, labels))
 
 
 def score_submission(

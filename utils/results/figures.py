@@ -135,7 +135,8 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
     for run in runs:
         points = run.loss_curve
         label = textwrap.fill(run.title, LEGEND_CHARACTERS, break_on_hyphens=False)
-        (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], label=label)
+        style = "-" if len(points) > 1 else "."
+        (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], style, label=label)
         iterations = [record["iteration"] for record in run.evaluations]
         for axes, _, keys in panels:
             for weights, style in ((STUDENT, ".-"), (TEACHER, ".--")):

@@ -12,7 +12,7 @@ from pytorch.data_generator import NO_ROWS, Batch, Standardizer
 from pytorch.losses import binary_crossentropy, mean_over_clips
 from pytorch.mean_teacher import averaging_copy, ramp_up
 from pytorch.models import ModelOutput
-from utils.settings.groups import RecipeSettings
+from utils.settings.groups import PUBLISHED_TRAINING, RecipeSettings
 
 
 def learning_rate_factor(progress: float, settings: RecipeSettings) -> float:
@@ -58,9 +58,6 @@ class MovingAverage:
             torch._foreach_lerp_([own for own, _ in floats], [new for _, new in floats], 1 - decay)
 
 
-RAMP_STEEPNESS = 5.0  # as the baseline's
-
-
 @dataclass(frozen=True)
 class Recipe:
     """How a model learns by the recipe.
@@ -90,7 +87,8 @@ class Recipe:
     def teacher_weight(self) -> float:
         """Weight of the losses against the average's probabilities; ramps up as the baseline's does."""
         ramp_steps = self.settings.teacher_ramp_fraction * self.iterations
-        return self.settings.teacher_loss_weight * ramp_up(self.average.step, ramp_steps, RAMP_STEEPNESS)
+        steepness = PUBLISHED_TRAINING.consistency_ramp_steepness
+        return self.settings.teacher_loss_weight * ramp_up(self.average.step, ramp_steps, steepness)
 
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted terms of the loss of a batch, whose sum is minimized.

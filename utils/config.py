@@ -47,9 +47,9 @@ seed = 1234  # of the initial weights and of the shuffling
 gpu_data_fraction = 0.3  # of the free GPU memory that a subset's features may take to be held there
 gpu_repeatable = False  # whether the same seed gives the same weights on a GPU too, as on a processor; slower
 precision = "auto"  # "auto": bfloat16 where it is computed in, else float32; "bf16"; "fp32"; "tf32" (GPUs)
-# Whether the output layer computes in float32 where the rest is in bfloat16, as in the published system, which had
-# no bfloat16. In bfloat16, a probability above 0.998 is 1 and gives no gradient, which on HomeMix keeps a model of
-# weak clips from growing overconfident: 6 points more of event F1 (appendixes/results.md).
+# Whether the output layer computes in float32 where the rest is in bfloat16; the published system had no
+# bfloat16. There, a probability above 0.998 is 1 and gives no gradient, which on HomeMix keeps a model of weak
+# clips from growing overconfident: event F1 is 6 points higher (appendixes/results.md).
 outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.

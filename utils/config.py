@@ -48,8 +48,8 @@ gpu_data_fraction = 0.3  # of the free GPU memory that a subset's features may t
 gpu_repeatable = False  # whether the same seed gives the same weights on a GPU too, as on a processor; slower
 precision = "auto"  # "auto": bfloat16 where it is computed in, else float32; "bf16"; "fp32"; "tf32" (GPUs)
 # Whether the output layer computes in float32 where the rest is in bfloat16; the published system had no
-# bfloat16. There, a probability above 0.998 is 1 and gives no gradient, which on HomeMix keeps a model of weak
-# clips from growing overconfident: event F1 is 6 points higher (appendixes/results.md).
+# bfloat16. In it, a probability above 0.998 is 1 and gives no gradient, which on HomeMix keeps a model of
+# weak clips from growing overconfident: event F1 is 6 points higher (appendixes/results.md).
 outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.

@@ -6,6 +6,7 @@ from pathlib import Path
 from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector, load_detector
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
+from utils.results.runs import read_evaluated_runs
 from utils.results.scored_models import best_model
 from utils.settings.group import differing
 from utils.settings.groups import Settings
@@ -43,7 +44,8 @@ def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
     if arguments.output_dir is not None:
         require_writable(arguments.output_dir)
     if arguments.workspace is not None:
-        model = best_model(find_models(Workspace(arguments.workspace, ""), arguments.run))
+        workspace = Workspace(arguments.workspace, "")
+        model = best_model(find_models(read_evaluated_runs(workspace), workspace, arguments.run))
         arguments.checkpoint_path = checkpoint_of(model)
         arguments.weights, arguments.tuned = model.weights, model.tuned or arguments.tuned
     return arguments

@@ -40,7 +40,8 @@ def print_comparison(arguments: argparse.Namespace) -> None:
     """Print the scores of two models on the same clips, their differences, and the intervals of these."""
     settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    first, second = (find_models(workspace, name)[0] for name in arguments.runs)
+    runs = read_evaluated_runs(workspace)
+    first, second = (find_models(runs, workspace, name)[0] for name in arguments.runs)
     for line in comparison_lines(first, second):
         print(line)
 
@@ -63,13 +64,13 @@ def draw_scores_over_time(arguments: argparse.Namespace) -> None:
 
 def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
-    (model,) = find_models(Workspace(arguments.workspace, ""), BEST)
+    workspace = Workspace(arguments.workspace, "")
+    (model,) = find_models(read_evaluated_runs(workspace), workspace, BEST)
     print(f"Best model: {model.title}")
     print(f"Checkpoint: {short_path(checkpoint_of(model))}")
     print(f"Detect events with: {predict_command(arguments.workspace)}")
-    page = Workspace(arguments.workspace, "").report
-    if page.is_file():
-        print(f"Results page: {short_path(page)}")
+    if workspace.report.is_file():
+        print(f"Results page: {short_path(workspace.report)}")
 
 
 def main() -> None:

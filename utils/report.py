@@ -178,7 +178,7 @@ def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
     """Write the results page, and print its path."""
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs = read_evaluated_runs(workspace)
-    first = best_model(find_models(workspace, arguments.run))
+    first = best_model(find_models(runs, workspace, arguments.run))
     models = [first, *(model for model in best_first(scored_models(runs)) if model != first)]
     clips = None
     if arguments.dataset_dir is not None:

@@ -11,6 +11,8 @@ import pytest
 from tests.commands import assert_user_error, run_command, run_well
 from tests.small import CNN, ITERATIONS, new_workspace
 from utils.results.choice import checkpoint_of, find_models, predict_command
+from utils.results.runs import read_evaluated_runs
+from utils.results.scored_models import ScoredModel
 from utils.results.statistics import keep_longer_curve, read_records
 from utils.system.errors import SedError
 from utils.system.files import require_writable
@@ -20,6 +22,10 @@ from utils.workspace.run import Run
 
 def predict(*arguments: object):
     return run_command("pytorch/inference.py", "predict", *arguments)
+
+
+def found(workspace: Workspace, name: str) -> list[ScoredModel]:
+    return find_models(read_evaluated_runs(workspace), workspace, name)
 
 
 def a_recording(small):
@@ -37,13 +43,13 @@ def test_best_model_of_a_workspace_predicts_as_its_checkpoint_does(small, finish
 
 
 def test_best_model_of_a_single_run_is_that_of_its_number(finished):
-    assert find_models(finished.workspace, "best") == find_models(finished.workspace, "1")
+    assert found(finished.workspace, "best") == found(finished.workspace, "1")
 
 
 @pytest.mark.parametrize("name", ["0", "2", "Weak audio"])
 def test_unknown_run_is_refused_with_those_that_there_are(finished, name):
     with pytest.raises(SedError, match=rf"no run '{name}'.*1: Weak audio, clipwise loss"):
-        find_models(finished.workspace, name)
+        found(finished.workspace, name)
 
 
 def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finished, tmp_path):
@@ -51,10 +57,10 @@ def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finis
     (tmp_path / "checkpoints").mkdir()
     paths = workspace.run_paths(CNN)
     with pytest.raises(SedError, match="there is no checkpoint of Weak audio"):
-        checkpoint_of(*find_models(workspace, "best"))
+        checkpoint_of(*found(workspace, "best"))
     paths.checkpoint(3).parent.mkdir(parents=True)
     paths.checkpoint(3).touch()
-    assert checkpoint_of(*find_models(workspace, "best")) == paths.checkpoint(3)
+    assert checkpoint_of(*found(workspace, "best")) == paths.checkpoint(3)
 
 
 @pytest.mark.parametrize("named", [[], ["--workspace", "w", "--checkpoint_path", "c.pth"]])

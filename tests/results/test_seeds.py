@@ -176,7 +176,8 @@ def test_page_has_a_row_for_several_seeds_and_in_it_each_run(workspace):
 
 
 def compared(workspace: Workspace, *names: str) -> list[str]:
-    return comparison_lines(*(find_models(workspace, name)[0] for name in names))
+    runs = read_runs(workspace)
+    return comparison_lines(*(find_models(runs, workspace, name)[0] for name in names))
 
 
 def test_difference_of_two_runs_is_that_of_each_draw(workspace):
@@ -208,14 +209,14 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
     folder = runs[1].paths.folder
     monkeypatch.chdir(workspace.root)
     for name in ("2", str(folder), f"statistics/{folder}", str(runs[1].paths.statistics)):
-        both = [(model.results, model.weights) for model in find_models(workspace, name)]
+        both = [(model.results, model.weights) for model in find_models(runs, workspace, name)]
         assert both == [(runs[1], "student"), (runs[1], "teacher")]
-        assert [model.weights for model in find_models(workspace, f"{name}:teacher")] == ["teacher"]
+        assert [model.weights for model in find_models(runs, workspace, f"{name}:teacher")] == ["teacher"]
     for name in ("0", "4", "no/such", "2:"):
         with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, by its number .1: "):
-            find_models(workspace, name)
+            find_models(runs, workspace, name)
     with pytest.raises(SedError, match="1:teacher: this run has not been validated so"):
-        find_models(workspace, "1:teacher")
+        find_models(runs, workspace, "1:teacher")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from utils.results.record_forms import VARIANTS
-from utils.results.runs import RunResults, read_evaluated_runs, read_runs
+from utils.results.runs import RunResults, read_runs
 from utils.results.scored_models import ScoredModel, best_model, scored_models
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
@@ -20,18 +20,17 @@ VALIDATION = "pytorch/inference.py inference_validation, with the options of thi
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
 
 
-def find_models(workspace: Workspace, name: str) -> list[ScoredModel]:
-    """Return the models that a name stands for, see `NAMES_OF_MODELS`: one, or all of a run.
+def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list[ScoredModel]:
+    """Return those models of the workspace's runs that a name stands for, see `NAMES_OF_MODELS`.
 
-    Those of a run are in the order of `VARIANTS`, so the first is the student with the settings'
-    post-processing, where it was scored.
+    Of a run alone, these are all of it in the order of `VARIANTS`, so the first is the student with the
+    settings' post-processing, where it was scored.
 
     Raises
     ------
     SedError
         If there is none.
     """
-    runs = read_evaluated_runs(workspace)
     models = scored_models(runs)
     if not models:
         raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATION}")

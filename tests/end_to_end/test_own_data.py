@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from tests.commands import PROJECT, assert_user_error, run_command
+from tests.commands import PROJECT, assert_user_error, python_that_forks, run_command
 from tests.end_to_end.test_readme import OWN_DATA, bash_blocks
 from utils.dataset.tables import Event, read_strong_table
 
@@ -63,22 +62,23 @@ def followed(tmp_path_factory) -> Path:
     ):
         assert commands.count(here) == 1
         commands = commands.replace(here, there)
-    result = subprocess.run(
-        ["bash", "-e", "-o", "pipefail", "-c", commands],
-        cwd=folder,
-        env=os.environ
-        | {
-            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "PYTHON": sys.executable,
-            "ITERATIONS": "2",
-            "RECIPE_BATCH_SIZE": "4",
-            "VISUALIZE": "1",
-            "OMP_NUM_THREADS": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    with python_that_forks(tmp_path_factory.mktemp("bin")) as python_folder:
+        result = subprocess.run(
+            ["bash", "-e", "-o", "pipefail", "-c", commands],
+            cwd=folder,
+            env=os.environ
+            | {
+                "PATH": f"{python_folder}:{os.environ['PATH']}",
+                "PYTHON": str(python_folder / "python"),
+                "ITERATIONS": "2",
+                "RECIPE_BATCH_SIZE": "4",
+                "VISUALIZE": "1",
+                "OMP_NUM_THREADS": "1",
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     assert result.returncode == 0, result.stdout + result.stderr
     (folder / "output.txt").write_text(result.stdout)
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import PROJECT
+from tests.commands import PROJECT, python_that_forks
 
 EXPERIMENTS = (
     "1. Weak + synthetic + unlabelled audio, recipe (Crnn_8layers_AttentionPooling, batch 6)",
@@ -39,13 +39,16 @@ def test_runme_runs_every_stage_and_ends_with_table_and_page(small, tmp_path):
         "VISUALIZE": 1,
         "MODEL_TYPE": "Cnn_5layers_AvgPooling",
     }
-    result = runme(
-        DATASET_DIR=small.dataset_dir,
-        WORKSPACE=tmp_path,
-        MEAN_TEACHER_BATCH_SIZE=4,
-        RECIPE_BATCH_SIZE=6,
-        **settings,
-    )
+    (tmp_path / "bin").mkdir()
+    with python_that_forks(tmp_path / "bin") as folder:
+        result = runme(
+            PYTHON=folder / "python",
+            DATASET_DIR=small.dataset_dir,
+            WORKSPACE=tmp_path,
+            MEAN_TEACHER_BATCH_SIZE=4,
+            RECIPE_BATCH_SIZE=6,
+            **settings,
+        )
     assert result.returncode == 0, result.stdout + result.stderr
     stages = [line.removeprefix("=== ") for line in result.stdout.splitlines() if line.startswith("=== ")]
     assert stages == [

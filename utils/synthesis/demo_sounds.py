@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from numpy.random import Generator
 
 SAMPLE_RATE = 44100  # Hz; of the challenge's recordings
@@ -28,9 +29,10 @@ def noise_with_spectrum(
     generator: Generator, samples: int, gain: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Return noise whose spectrum has the shape `gain` (of the frequency), at unit level."""
-    spectrum = np.fft.rfft(generator.standard_normal(samples))
-    frequencies = np.fft.rfftfreq(samples, 1 / SAMPLE_RATE)
-    return normalize(np.fft.irfft(spectrum * gain(frequencies), samples))
+    length = scipy.fft.next_fast_len(samples, real=True)  # a prime number of samples takes ten times as long
+    spectrum = scipy.fft.rfft(generator.standard_normal(length))
+    frequencies = scipy.fft.rfftfreq(length, 1 / SAMPLE_RATE)
+    return normalize(scipy.fft.irfft(spectrum * gain(frequencies), length)[:samples])
 
 
 def resonance(frequencies: np.ndarray, centre: float, width: float) -> np.ndarray:
@@ -44,10 +46,12 @@ def harmonics(
     """Return the sum of the harmonics of a fundamental that moves, each with the gain of its frequency."""
     phase = 2 * np.pi * np.cumsum(fundamental) / SAMPLE_RATE
     count = max(1, int(highest / fundamental.mean()))
-    sound = np.zeros(len(fundamental))
-    for number in range(1, count + 1):
-        amplitude = gain(np.array([number * fundamental.mean()]))[0]
-        sound += amplitude * np.sin(number * phase)
+    sound, harmonic_below, harmonic = np.zeros_like(phase), np.zeros_like(phase), np.sin(phase)
+    twice_cosine = 2 * np.cos(phase)
+    for amplitude in gain(fundamental.mean() * np.arange(1, count + 1)):
+        sound += amplitude * harmonic
+        # The sine of each multiple from the two before: sin (n + 1) x = 2 cos x sin n x - sin (n - 1) x
+        harmonic_below, harmonic = harmonic, twice_cosine * harmonic - harmonic_below
     return sound
 
 

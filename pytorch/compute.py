@@ -107,7 +107,7 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
     Raises
     ------
     SedError
-        If what compiles the generated code is missing: for processors a C++ compiler, for GPUs a C compiler
+        If what compiles the generated code is missing: a C++ compiler for processors, a C compiler for GPUs,
         and Python's headers.
     """
     variable, usual = ("CC", "gcc") if device.type == "cuda" else ("CXX", "g++")
@@ -115,7 +115,7 @@ def compiled(model: nn.Module, device: torch.device) -> nn.Module:
     if shutil.which(compiler) is None:
         raise SedError(f"--compile: there is no compiler '{compiler}'; install one, or leave out --compile")
     headers = Path(sysconfig.get_path("include"))
-    if device.type == "cuda" and not (headers / "Python.h").is_file():
+    if not (headers / "Python.h").is_file():
         raise SedError(
             f"--compile: there is no Python.h in {headers}; install python3-dev, or leave out --compile"
         )

@@ -63,7 +63,9 @@ class CnnDesign:
 
 
 def max_over_bands(x: Tensor) -> Tensor:
-    return x.amax(dim=-1)
+    # Not amax: of several equal values, frequent in bfloat16, the published system's gradient takes one.
+    # And compiled by torch.compile, amax gives NaN where no value, computed anew, equals it.
+    return x.max(dim=-1).values
 
 
 def mean_over_bands(x: Tensor) -> Tensor:
@@ -251,9 +253,9 @@ class Cnn(nn.Module):
         with output_precision(vectors, self.outputs_in_float32) as vectors:
             frame_outputs = self.classify(vectors)
             if self.clip_output_from == "frame_vectors":
-                clipwise_output = self.classify(vectors.amax(dim=1))
+                clipwise_output = self.classify(vectors.max(dim=1).values)
             else:
-                clipwise_output = frame_outputs.amax(dim=1)
+                clipwise_output = frame_outputs.max(dim=1).values
         return ModelOutput(frame_outputs, clipwise_output, self.stride_frames)
 
 

@@ -1,5 +1,6 @@
 """The models: shapes of the reference, and their parts against plain computations."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from pytorch.compute import compiled
 from pytorch.dropout import Dropout
 from pytorch.models import (
     DESIGNS,
@@ -19,6 +21,7 @@ from pytorch.models import (
     ModelOutput,
     attention_pooling,
     create_model,
+    max_over_bands,
     require_size,
 )
 from tests.settings_for_tests import SETTINGS
@@ -361,3 +364,22 @@ def test_dropout_can_be_compiled():
     dropped.sum().backward()
     assert set(dropped.unique().tolist()) == {0.0, 2.0}
     assert torch.equal(x.grad, dropped.detach())
+
+
+def gradients(model: nn.Module, logmel: torch.Tensor, parameters: list[torch.Tensor]) -> list[torch.Tensor]:
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(logmel)
+    return torch.autograd.grad(output.clipwise_output.log().mean(), parameters)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_compiled_training_in_bfloat16_has_the_gradients_of_an_ordinary_one():
+    torch.manual_seed(0)
+    # So few bands that the generated code computes their maximum anew wherever it is used
+    model = Cnn(CnnDesign((16,), 1, 3, F.max_pool2d, max_over_bands), 3, "frame_vectors", True)
+    model, logmel = model.to(memory_format=torch.channels_last), torch.randn(8, 32, 4)
+    parameters = list(model.parameters())
+    expected = gradients(model, logmel, parameters)
+    found = gradients(compiled(model, torch.device("cpu")), logmel, parameters)
+    for gradient, of_compiled in zip(expected, found, strict=True):
+        torch.testing.assert_close(of_compiled, gradient, rtol=0.1, atol=0.1 * gradient.abs().max().item())

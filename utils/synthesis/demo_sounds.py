@@ -30,7 +30,7 @@ def noise_with_spectrum(
 ) -> np.ndarray:
     """Return noise whose spectrum has the shape `gain` (of the frequency), at unit level."""
     length = scipy.fft.next_fast_len(samples, real=True)  # a prime number of samples takes ten times as long
-    spectrum = scipy.fft.rfft(generator.standard_normal(length))
+    spectrum = scipy.fft.rfft(generator.standard_normal(samples), length)
     frequencies = scipy.fft.rfftfreq(length, 1 / SAMPLE_RATE)
     return normalize(scipy.fft.irfft(spectrum * gain(frequencies), length)[:samples])
 

@@ -12,4 +12,4 @@ mean_teacher_iterations, mean_teacher_batch_size = 900, 8
 learning_rate = 0.003  # higher, as the runs are short ...
 teacher_decay = 0.97  # ... and so is the teacher's memory
 evaluation_interval = 75  # iterations
-visualized_clips = 4
+visualized_clips = 4  # by each experiment; a figure takes half a second

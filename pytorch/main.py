@@ -271,7 +271,7 @@ def main() -> None:
         "--compile",
         action="store_true",
         help="let torch.compile generate code for the model: minutes at the start, then faster on a GPU; "
-        "needs a C++ compiler and python3-dev",
+        "needs a compiler (C++, on a GPU C) and python3-dev",
     )
     command_line.run(parser)
 

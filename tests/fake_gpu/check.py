@@ -37,6 +37,7 @@ MEL_BINS, CLASSES, FRAMES = (
 CLIPS, BATCH_SIZE, ITERATIONS = 6, 8, 9
 ALL_LOSSES_WITH = ("Cnn_5layers_AvgPooling", "Crnn_8layers_AttentionPooling")
 HELD, UNHELD = 0.3, 0.0  # fraction of the GPU's memory that the features may take
+# How batches come does not depend on the model that takes them.
 UNHELD_WITH = [(ALL_LOSSES_WITH[0], loss_type) for loss_type in ("recipe", "mean_teacher")]
 
 

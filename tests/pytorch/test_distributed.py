@@ -90,7 +90,7 @@ def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
         (tmp_path / name).mkdir()
         workspace = copy_inputs(trained, tmp_path / name)
         changes = {"workspace": tmp_path / name} | {
-            name: getattr(run, name) for name in ("data_type", "model_type", "loss_type", "batch_size")
+            word: getattr(run, word) for word in ("data_type", "model_type", "loss_type", "batch_size")
         }
         arguments = [*trained.run_arguments(**changes), "--iterations", 4, "--precision", "fp32"]
         if name == "one":

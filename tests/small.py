@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.commands import PROJECT, run_well
@@ -49,6 +49,12 @@ class Small:
     @property
     def environment(self) -> dict[str, str]:
         return {"SED_CONFIG": str(self.config), "OMP_NUM_THREADS": "1"}
+
+    def with_settings(self, folder: Path, settings: str) -> "Small":
+        """Return the same with further settings, whose file is in `folder`."""
+        config = folder / "config.py"
+        config.write_text(self.config.read_text() + settings)
+        return replace(self, config=config)
 
     def run(self, *arguments: object) -> str:
         """Run a command that must succeed; return what it printed."""

@@ -10,6 +10,7 @@ import torch
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import Trained, copy_inputs
 from tests.settings_for_tests import SETTINGS
+from tests.small import new_workspace
 from utils.dataset.tables import read_strong_table
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import STUDENT, TEACHER, Run
@@ -20,20 +21,13 @@ ITERATIONS = 3
 pytestmark = pytest.mark.xdist_group("taught")  # one process runs all these tests, as they share a run
 
 
-def train(trained: Trained, root: Path, run: Run, iterations: int, **environment: str) -> Trained:
-    """Train that run in a new workspace at `root`."""
-    mine = Trained(trained.dataset_dir, copy_inputs(trained, root), run, "")
-    output = run_well(
-        "pytorch/main.py", "train", *mine.run_arguments(), "--iterations", iterations, **environment
-    )
-    return Trained(mine.dataset_dir, mine.workspace, run, output)
-
-
 @pytest.fixture(scope="module")
 def taught(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A run of the baseline, a few iterations long."""
     run = Run(ALL_SUBSETS, "1", "Crnn", "mean_teacher", 4, 1234)
-    return train(trained, tmp_path_factory.mktemp("taught"), run, ITERATIONS)
+    mine = Trained(trained.dataset_dir, copy_inputs(trained, tmp_path_factory.mktemp("taught")), run, "")
+    output = run_well("pytorch/main.py", "train", *mine.run_arguments(), "--iterations", ITERATIONS)
+    return Trained(mine.dataset_dir, mine.workspace, run, output)
 
 
 def records(path: Path) -> list[dict]:
@@ -124,25 +118,26 @@ def test_unknown_subset_lists_the_known_ones(taught):
     assert "Traceback" not in result.stderr
 
 
-def test_short_run_with_a_teacher_lowers_every_term_of_the_loss(trained, tmp_path):
+def test_short_run_with_a_teacher_lowers_every_term_of_the_loss(small, finished, tmp_path):
     """The teacher begins as a copy, so consistency is 0 before the first step: the first mean says how far
     the student runs ahead at first, and the last how close the two have come."""
-    (tmp_path / "config.py").write_text("log_interval = 6\n")
     run = Run(ALL_SUBSETS, "1", "Cnn_9layers_MaxPooling", "mean_teacher", 4, 1234)
-    mine = train(trained, tmp_path, run, 18, SED_CONFIG=str(tmp_path / "config.py"))
-    first, *_, last = records(mine.paths.loss_statistics)
+    paths = new_workspace(finished, tmp_path, "features", "scalars").run_paths(run)
+    small = small.with_settings(tmp_path, "log_interval = 12\nevaluation_interval = 48\n")
+    small.run(*small.train(tmp_path, run, 48))
+    first, *_, last = records(paths.loss_statistics)
     terms = {"loss", "clipwise", "framewise", "clipwise_consistency", "framewise_consistency"}
     assert first.keys() == terms | {"iteration"}
     assert all(last[term] < first[term] for term in terms)
 
 
-def test_loss_of_weak_and_strong_clips_falls_without_a_teacher(trained, tmp_path):
-    (tmp_path / "config.py").write_text("log_interval = 2\n")
+def test_loss_of_weak_and_strong_clips_falls_without_a_teacher(small, finished, tmp_path):
     run = Run(LABELLED, "1", "Crnn", "weak_and_strong", 4, 1234)
-    mine = train(trained, tmp_path, run, 20, SED_CONFIG=str(tmp_path / "config.py"))
-    first, *_, last = records(mine.paths.loss_statistics)
+    paths = new_workspace(finished, tmp_path, "features", "scalars").run_paths(run)
+    output = small.run(*small.train(tmp_path, run, 20))
+    first, *_, last = records(paths.loss_statistics)
     assert first.keys() == {"iteration", "loss", "clipwise", "framewise"}
     assert all(last[term] < first[term] for term in ("loss", "clipwise", "framewise"))
-    assert "Training clips: 10 of train_weak, 10 of train_synthetic\n" in mine.train_output
-    content = torch.load(mine.paths.checkpoint(20), weights_only=True)
+    assert "Training clips: 12 of train_weak, 8 of train_synthetic\n" in output
+    content = torch.load(paths.checkpoint(20), weights_only=True)
     assert "teacher" not in content

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from pytorch.data_generator import BatchPart, HeldClips, Shard, Standardizer, mixed_batches, training_batches
 from pytorch.models import create_model
-from tests.commands import PROJECT, run_well
+from tests.commands import PROJECT
 from tests.conftest import copy_inputs
+from tests.small import CNN, new_workspace
 from utils.settings.groups import PUBLISHED_TRAINING
 
-CONFIG = (
+SETTINGS = (
     "log_interval = 2\nadam_epsilon = 0.1\n"  # else Adam's first steps follow the sign of rounding errors
 )
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
@@ -70,33 +71,27 @@ def joint_training(*arguments: object, **environment: str) -> subprocess.Popen:
     )
 
 
-def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
-    """Over batches of 3, 3, 3 and 1 clip: at the last, one process has none.
+def test_two_processes_train_the_model_that_one_trains(small, finished, tmp_path):
+    """Over batches of 7, 1, 7 and 1 clip: at the second and last, one process has none.
 
     The frames' loss of this model has no maximum in it, whose gradient jumps with a rounding error.
     """
     run = replace(
-        trained.run,
+        CNN,
         data_type="train_synthetic",
-        model_type="Cnn_5layers_AvgPooling",
         loss_type="framewise_binary_crossentropy",
-        batch_size=3,
+        batch_size=7,
         training=replace(PUBLISHED_TRAINING, adam_epsilon=0.1),
     )
-    config_path = tmp_path / "config.py"
-    config_path.write_text(CONFIG)
+    small = small.with_settings(tmp_path, SETTINGS)
     checkpoints, outputs = [], []
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        workspace = copy_inputs(trained, tmp_path / name)
-        changes = {"workspace": tmp_path / name} | {
-            word: getattr(run, word) for word in ("data_type", "model_type", "loss_type", "batch_size")
-        }
-        arguments = [*trained.run_arguments(**changes), "--iterations", 4, "--precision", "fp32"]
+        workspace = new_workspace(finished, tmp_path / name, "features", "scalars")
+        command = [*small.train(workspace.root, run, 4), "--precision", "fp32"]
         if name == "one":
-            outputs.append(run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(config_path)))
+            outputs.append(small.run(*command))
         else:
-            process = joint_training(*arguments, SED_CONFIG=str(config_path))
+            process = joint_training(*command[2:], **small.environment)
             outputs.append(process.communicate(timeout=200)[0])
             assert process.returncode == 0, outputs[-1]
         checkpoints.append(torch.load(workspace.run_paths(run).checkpoint(4), weights_only=True)["model"])
@@ -104,7 +99,7 @@ def test_two_processes_train_the_model_that_one_trains(trained, tmp_path):
     assert one.keys() == two.keys()
     torch.manual_seed(run.seed)
     first = create_model(
-        run.model_type, 10, "frame_vectors", outputs_in_float32=True, mel_bins=64
+        run.model_type, 10, "frame_vectors", outputs_in_float32=True, mel_bins=16
     ).state_dict()
     for name in one:
         moved, apart = (torch.linalg.norm((one[name] - x[name]).float()) for x in (first, two))

@@ -8,13 +8,14 @@ from operator import getitem
 import pytest
 
 from pytorch.tensorboard_log import TensorBoardLog
-from tests.commands import assert_user_error, run_command, run_well
+from tests.commands import assert_user_error, run_command
 from tests.conftest import copy_inputs
+from tests.small import CNN, new_workspace
 from utils.settings.groups import PUBLISHED_TRAINING
 from utils.system.log import start_logging
 from utils.workspace.paths import RunPaths
 
-CONFIG = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
+SETTINGS = "log_interval = 1\nevaluation_interval = 2\nlearning_rate_decay_interval = 2\n"
 
 
 def curves(paths: RunPaths) -> dict[str, list[tuple[int, float]]]:
@@ -29,16 +30,14 @@ def curves(paths: RunPaths) -> dict[str, list[tuple[int, float]]]:
     }
 
 
-def test_curves_hold_what_the_statistics_hold(trained, tmp_path):
+def test_curves_hold_what_the_statistics_hold(small, finished, tmp_path):
     pytest.importorskip("tensorboard", reason="needs requirements-tensorboard.txt")
-    workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text(CONFIG)
-    train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--tensorboard")
-    environment = {"SED_CONFIG": str(tmp_path / "config.py")}
-    run_well(*train, "--iterations", 5, **environment)
-    run_well(*train, "--iterations", 4, **environment)  # takes the place of the first one
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small = small.with_settings(tmp_path, SETTINGS)
+    small.run(*small.train(tmp_path, CNN, 5), "--tensorboard")
+    small.run(*small.train(tmp_path, CNN, 4), "--tensorboard")  # takes the place of the first one
 
-    run = replace(trained.run, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
+    run = replace(CNN, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
     paths = workspace.run_paths(run)
     found = curves(paths)
     losses = [json.loads(line) for line in paths.loss_statistics.read_text().splitlines()]

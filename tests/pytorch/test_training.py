@@ -23,6 +23,7 @@ from pytorch.training_data import batches_of
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import Trained, copy_inputs
 from tests.settings_for_tests import SETTINGS
+from tests.small import CNN, ITERATIONS, new_workspace
 from utils.audio.feature_file import read_features, read_scalar
 from utils.settings.groups import PUBLISHED_TRAINING
 from utils.system.terminal import LINE_LENGTH
@@ -42,19 +43,19 @@ def load_student(path: Path, precision: str = "auto") -> StoredDetector:
     return load_detector(path, STUDENT, compute, batch_size=32, event_values={})
 
 
-def test_same_seed_gives_the_same_weights_and_another_does_not(trained, tmp_path):
-    workspace = copy_inputs(trained, tmp_path)
-    arguments = trained.run_arguments(workspace=tmp_path)
-    run_well("pytorch/main.py", "train", *arguments, "--iterations", 2)
-    paths = workspace.run_paths(trained.run)
-    again = weights(paths, 2)
-    first = weights(trained.paths, 2)
+def test_same_seed_gives_the_same_weights_and_another_does_not(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small.run(*small.train(tmp_path, CNN, ITERATIONS))
+    paths = workspace.run_paths(CNN)
+    first = weights(finished.workspace.run_paths(CNN), ITERATIONS)
+    again = weights(paths, ITERATIONS)
     assert all(torch.equal(first[name], again[name]) for name in first)
 
-    run_well("pytorch/main.py", "train", *arguments, "--iterations", 1, "--seed", 7)
-    other = weights(workspace.run_paths(replace(trained.run, seed=7)), 1)
+    other_seed = replace(CNN, seed=7)
+    small.run(*small.train(tmp_path, other_seed, ITERATIONS))
+    other = weights(workspace.run_paths(other_seed), ITERATIONS)
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
-    assert weights(paths, 2).keys() == first.keys(), "the other run's files are gone"
+    assert weights(paths, ITERATIONS).keys() == first.keys(), "the other run's files are gone"
 
 
 def test_log_has_few_lines_and_none_is_long_but_for_the_path_of_the_checkpoint(trained):
@@ -160,16 +161,10 @@ def test_main_and_calls_of_training_step_give_the_same_weights(
             assert torch.equal(saved[key][name], value), f"{key} {name}"
 
 
-def test_loss_falls(trained, tmp_path):
-    workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text("log_interval = 2")
-    arguments = trained.run_arguments(
-        workspace=tmp_path, data_type="train_synthetic", loss_type="framewise_binary_crossentropy"
-    )
-    run_well(
-        "pytorch/main.py", "train", *arguments, "--iterations", 12, SED_CONFIG=str(tmp_path / "config.py")
-    )
+def test_loss_falls(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
     run = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 4, 1234)
+    small.run(*small.train(tmp_path, run, 12))
     points = [json.loads(line) for line in workspace.run_paths(run).loss_statistics.read_text().splitlines()]
     assert [point["iteration"] for point in points] == [2, 4, 6, 8, 10, 12]
     assert points[-1]["loss"] < points[0]["loss"] / 2
@@ -197,15 +192,12 @@ def test_each_published_system_has_its_own_adam_and_learning_rates(data_type, lo
     assert group["lr"] == pytest.approx(0.001 if is_baseline else 0.00081)
 
 
-def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, tmp_path):
-    workspace = copy_inputs(trained, tmp_path)
+def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
     settings = "learning_rate_decay_interval = 2\ncheckpoint_interval = 2\nevaluation_interval = 4\n"
-    (tmp_path / "config.py").write_text(settings)
-    arguments = trained.run_arguments(workspace=tmp_path)
-    run_well(
-        "pytorch/main.py", "train", *arguments, "--iterations", 5, SED_CONFIG=str(tmp_path / "config.py")
-    )
-    run = replace(trained.run, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
+    small = small.with_settings(tmp_path, settings)
+    small.run(*small.train(tmp_path, CNN, 5))
+    run = replace(CNN, training=replace(PUBLISHED_TRAINING, learning_rate_decay_interval=2))
     paths = workspace.run_paths(run)
     assert paths.saved_iterations() == [2, 4, 5]
     rates = [
@@ -220,22 +212,22 @@ def test_learning_rate_decays_and_checkpoints_come_at_their_intervals(trained, t
     assert [json.loads(line)["iteration"] for line in lines] == [4, 5]
 
 
-def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_the_end(trained, tmp_path):
-    workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text("evaluation_interval = 1\n")
-    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 4]
-    output = run_well("pytorch/main.py", "train", *arguments, SED_CONFIG=str(tmp_path / "config.py"))
+def test_evaluations_beside_the_training_are_logged_in_order_and_all_there_at_the_end(
+    small, finished, tmp_path
+):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small = small.with_settings(tmp_path, "evaluation_interval = 1\n")
+    output = small.run(*small.train(tmp_path, CNN, 4))
     evaluated = re.findall(r"^evaluation at (\d+): .*validation mAP", output, re.MULTILINE)
     assert [int(iteration) for iteration in evaluated] == [1, 2, 3, 4]
-    lines = workspace.run_paths(trained.run).training_statistics.read_text().splitlines()
+    lines = workspace.run_paths(CNN).training_statistics.read_text().splitlines()
     assert [json.loads(line)["iteration"] for line in lines] == [1, 2, 3, 4]
 
 
-def test_failure_of_an_evaluation_beside_the_training_fails_the_run(trained, tmp_path):
-    copy_inputs(trained, tmp_path)
+def test_failure_of_an_evaluation_beside_the_training_fails_the_run(small, finished, tmp_path):
+    new_workspace(finished, tmp_path, "features", "scalars")
     (tmp_path / "submissions").write_text("a file where the folder of the submissions should be")
-    arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1]
-    result = run_command("pytorch/main.py", "train", *arguments)
+    result = run_command(*small.train(tmp_path, CNN, 1), **small.environment)
     assert_user_error(result, tmp_path / "submissions")
 
 
@@ -259,30 +251,29 @@ def test_training_map_is_of_some_clips_where_there_are_many(trained, tmp_path):
     assert json.loads(line)["train_mean_average_precision"] == pytest.approx(np.mean(by_class))
 
 
-def test_holdout_none_trains_on_the_validation_clips_too(trained, tmp_path):
-    copy_inputs(trained, tmp_path)
-    arguments = trained.run_arguments(workspace=tmp_path, holdout_fold="none")
-    output = run_well("pytorch/main.py", "train", *arguments, "--iterations", 1)
-    assert "Training clips: 15 of train_weak\n" in output
+def test_holdout_none_trains_on_the_validation_clips_too(small, finished, tmp_path):
+    new_workspace(finished, tmp_path, "features", "scalars")
+    run = replace(CNN, holdout_fold="none")
+    output = small.run(*small.train(tmp_path, run, 1))
+    assert "Training clips: 18 of train_weak\n" in output
     assert "validation mAP" not in output
     assert "Best model" not in output, "it was not validated"
-    output = run_well("pytorch/inference.py", "inference_validation", *arguments, "--iteration", 1)
+    output = small.run(*small.inference(tmp_path, run, 1))
     assert "The model was trained on these clips too" in output
-    assert "Validation clips: 5\n" in output
+    assert "Validation clips: 6\n" in output
 
 
-def test_run_of_other_training_settings_has_a_folder_and_a_row_of_its_own(trained, tmp_path):
-    workspace = copy_inputs(trained, tmp_path)
-    (tmp_path / "config.py").write_text("learning_rate = 0.01\nweight_decay = 0.001\n")
-    train = ("pytorch/main.py", "train", *trained.run_arguments(workspace=tmp_path), "--iterations", 1)
-    run_well(*train)
-    first = weights(workspace.run_paths(trained.run), 1)
-    run_well(*train, SED_CONFIG=str(tmp_path / "config.py"))
+def test_run_of_other_training_settings_has_a_folder_and_a_row_of_its_own(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small.run(*small.train(tmp_path, CNN, 1))
+    first = weights(workspace.run_paths(CNN), 1)
+    changed = small.with_settings(tmp_path, "learning_rate = 0.01\nweight_decay = 0.001\n")
+    changed.run(*changed.train(tmp_path, CNN, 1))
     settings = replace(PUBLISHED_TRAINING, learning_rate=0.01, weight_decay=0.001)
-    other = workspace.run_paths(replace(trained.run, training=settings))
-    assert other.checkpoint(1).parts[-3:-1] == ("learning_rate=0.01,weight_decay=0.001", "seed=1234")
+    other = workspace.run_paths(replace(CNN, training=settings))
+    assert other.checkpoint(1).parts[-3:-1] == ("learning_rate=0.01,weight_decay=0.001", "seed=1")
     assert not torch.equal(weights(other, 1)["classifier.weight"], first["classifier.weight"])
-    again = weights(workspace.run_paths(trained.run), 1)
+    again = weights(workspace.run_paths(CNN), 1)
     assert all(torch.equal(first[name], again[name]) for name in first)
     table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
     assert "1. Weak audio, clipwise loss  " in table

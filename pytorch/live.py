@@ -23,6 +23,7 @@ from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent
 from utils.system.errors import SedError
 from utils.system.log import logger
+from utils.system.terminal import install_command
 
 MICROPHONE, PCM_INPUT = "microphone", "-"
 LIVE_SOURCES = (PCM_INPUT, MICROPHONE)
@@ -98,8 +99,8 @@ def microphone_blocks(sample_rate: int) -> Iterator[np.ndarray]:
         import sounddevice  # an optional package
     except (ImportError, OSError) as error:  # OSError: the package is there, and PortAudio is not
         raise SedError(
-            f"--live microphone needs sounddevice ({error}); install it with: pip install -r "
-            "requirements-live.txt, or send the sound to standard input: --live - --sample_rate RATE"
+            f"--live microphone needs sounddevice ({error}): {install_command('requirements-live.txt')}; or "
+            "send the sound to standard input: --live - --sample_rate RATE"
         ) from error
     recorded: queue.SimpleQueue[np.ndarray] = queue.SimpleQueue()
 
@@ -220,8 +221,8 @@ def predict_live(
     incoming = Incoming(sound, rate)
     signal.signal(signal.SIGINT, incoming.stop)
     logger.info(
-        f"Detecting from {time.strftime('%H:%M:%S')} on, until Ctrl-C; an event is printed at most "
-        f"{latency_bound(detector, post_processing):.1f} s after its end, plus the time to compute"
+        f"Detecting from {time.strftime('%H:%M:%S')} on, until the stream ends or Ctrl-C; an event is "
+        f"printed at most {latency_bound(detector, post_processing):.1f} s after its end, plus computing time"
     )
     print("\t".join(EVENT_COLUMNS), flush=True)
     events = []

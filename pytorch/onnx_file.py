@@ -19,6 +19,7 @@ from utils.synthesis.demo_clips import make_recording
 from utils.synthesis.demo_sounds import SAMPLE_RATE
 from utils.system.errors import SedError
 from utils.system.files import written_whole
+from utils.system.terminal import install_command
 
 INPUT_NAME, OUTPUT_NAMES = "waveform", ("framewise", "clipwise")
 OPSET = 17  # of ONNX; the first with STFT
@@ -128,9 +129,7 @@ def onnx_content(detector: Detector, metadata: dict[str, str]) -> bytes:
 
 
 def missing_package() -> SedError:
-    return SedError(
-        "ONNX files need two more packages; install them by: pip install -r requirements-onnx.txt"
-    )
+    return SedError(f"ONNX files need two more packages: {install_command('requirements-onnx.txt')}")
 
 
 def metadata_of(detector: StoredDetector, post_processing: PostProcessing, weights: str) -> dict[str, str]:

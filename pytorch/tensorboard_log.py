@@ -10,6 +10,7 @@ from typing import Any
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.log import logger
+from utils.system.terminal import install_command
 from utils.workspace.run import STUDENT, TEACHER
 
 
@@ -39,7 +40,7 @@ class TensorBoardLog:
             from torch.utils.tensorboard import SummaryWriter  # needs an optional package
         except ImportError as error:
             raise SedError(
-                "--tensorboard needs TensorBoard; get it with: pip install -r requirements-tensorboard.txt"
+                f"--tensorboard needs TensorBoard: {install_command('requirements-tensorboard.txt')}"
             ) from error
         try:
             threading.excepthook = print_unless_writer

@@ -13,8 +13,10 @@ from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_mode
 from utils.results.comparison import comparison_lines
 from utils.results.figures import plot_scores_over_time, plot_training_curves
 from utils.results.runs import read_evaluated_runs
+from utils.results.scored_models import EVENT_F1
 from utils.results.table import rows_for_programs
 from utils.results.table_text import table_lines
+from utils.scoring.text import percent
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
 from utils.system.terminal import short_path
@@ -66,7 +68,7 @@ def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
     workspace = Workspace(arguments.workspace, "")
     (model,) = find_models(read_evaluated_runs(workspace), workspace, BEST)
-    print(f"Best model: {model.title}")
+    print(f"Best model: {model.title}, event F1 {percent(model.score(EVENT_F1))} %")
     print(f"Checkpoint: {short_path(checkpoint_of(model))}")
     print(f"Detect events with: {predict_command(arguments.workspace)}")
     if workspace.report.is_file():

@@ -27,11 +27,17 @@ def page(browser, page_path) -> Iterator:  # noqa: F811
 
 def test_overview_counts_the_events_of_each_class(page):
     rows = page.locator("#overview-table tbody tr").all_inner_texts()
-    assert [row.split()[:4] for row in rows] == [["Dog", "2", "2.0", "720"], ["Cat", "1", "1.0", "360"]]
-    assert page.locator("#summary").inner_text().startswith("3 events of 2 of the 3 classes in 0:10")
+    assert [row.split() for row in rows] == [["Dog", "2", "2.0"], ["Cat", "1", "1.0"]]
+    assert page.locator("#summary").inner_text().startswith("3 events (2 of 3 classes) in 0:10")
     page.locator('tr[data-label="Dog"] .hours button').nth(8).click()
     assert page.evaluate("[view.start, view.end]") == [8, 9]
     assert page.locator("#event-list button").count() == 1
+
+
+def test_overview_of_a_long_recording_tells_events_per_hour(page):
+    page.evaluate("recording.seconds = 720; showOverview()")
+    rows = page.locator("#overview-table tbody tr").all_inner_texts()
+    assert [row.split() for row in rows] == [["Dog", "2", "2.0", "10"], ["Cat", "1", "1.0", "5.0"]]
 
 
 def test_click_on_an_event_plays_it_to_its_end(page):

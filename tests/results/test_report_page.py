@@ -297,7 +297,7 @@ def test_another_run_can_be_chosen(page_of_two, verdicts, two_runs):  # noqa: F8
     assert len(listed(page)) == sum(bool(clip["reference"]) for clip in clips["clips"])
     assert page.locator("#errors-model").inner_text() == clips["models"][1]["title"] != before[0]
     assert missed_in_table(page) == str(sum(len(clip["reference"]) for clip in clips["clips"])) != before[1]
-    assert page.locator("#verdict-note").inner_text().startswith(f"Of {clips['models'][0]['title']}")
+    assert page.locator("#verdict-note").inner_text().startswith(f"Best run: {clips['models'][0]['title']}")
 
 
 def test_two_runs_stand_side_by_side(page_of_two, verdicts):

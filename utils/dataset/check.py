@@ -25,6 +25,7 @@ from utils.system.errors import SedError
 from utils.system.words import counted, name_key, name_some
 
 PROBLEMS_SHOWN = 50
+KINDS = {"weak": "weakly labelled", "strong": "strongly labelled", "none": "unlabelled"}  # by annotation
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
 
 
@@ -105,7 +106,7 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
 
 def describe_absence(subset: Subset) -> str:
     """Return that a subset has no table, and what that means."""
-    kind = subset.data_type.removeprefix("train_")
+    kind = "validation" if subset.data_type == "validation" else KINDS[subset.annotation]
     return f"{subset.data_type}: no table {subset.table}{TABLE_SUFFIXES[0]}, so there are no {kind} clips"
 
 

@@ -53,6 +53,6 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
     return [
         *lines,
         "",
-        f"{one.scoring.bootstrap_resamples} draws of the clips. *: the interval does not hold 0, so the "
+        f"{one.scoring.bootstrap_resamples} draws of the clips. *: the interval does not contain 0, so the "
         "choice of clips does not explain the difference; the seed still may.",
     ]

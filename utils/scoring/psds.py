@@ -13,6 +13,7 @@ from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
+from utils.system.terminal import install_command
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,8 @@ def intersect(
         from sed_scores_eval.intersection_based import intermediate_statistics as of_package
     except ImportError as error:
         raise SedError(
-            "PSDS needs sed_scores_eval; install it, with a C++ compiler, by: "
-            "pip install -r requirements-psds.txt"
+            "it needs sed_scores_eval, which a C++ compiler installs: "
+            + install_command("requirements-psds.txt")
         ) from error
     events = {clip.name: united_events(clip.events or ()) for clip in reference}
     with_events = {label for of_clip in events.values() for _, _, label in of_clip}

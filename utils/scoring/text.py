@@ -104,7 +104,7 @@ def explain_scores(scoring: ScoringSettings) -> list[str]:
     return [
         f"Event F1: onsets may be off by {collar}, offsets by {collar} or "
         f"{100 * scoring.offset_collar_fraction:g} % of the event.",
-        "F1 and what stands beside it are means over the classes; micro: all classes counted together.",
+        "F1 and the columns beside it are means over the classes; micro: all classes counted together.",
         "ER, deletions and insertions are per reference event or segment, not in percent. The ER of micro",
         "rows counts substitutions too: one class in place of another.",
     ]

@@ -22,10 +22,17 @@ def short_path(path: Path) -> str:
 
 def command_to_type(script: Path, *words: str | Path) -> str:
     """Return a command for a shell in the current directory, which runs a script with this Python."""
+    return python_command(script, *words)
+
+
+def install_command(requirements: str) -> str:
+    """Return a command for a shell in the project's folder, which installs packages for this Python."""
+    return python_command("-m", "pip", "install", "-r", requirements)
+
+
+def python_command(*words: str | Path) -> str:
     python = "python" if which("python") == sys.executable else short_path(Path(sys.executable))
-    return shlex.join(
-        [python, *(short_path(word) if isinstance(word, Path) else word for word in (script, *words))]
-    )
+    return shlex.join([python, *(short_path(word) if isinstance(word, Path) else word for word in words)])
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 import joblib
 
 from utils.system.errors import SedError
+from utils.system.terminal import install_command
 
 IN_ORDER_AND_FEW_WAITING = {"return_as": "generator", "pre_dispatch": "4*n_jobs"}  # of joblib.Parallel
 CONNECTION_SECONDS = 10.0  # to wait for the scheduler's answer
@@ -65,7 +66,7 @@ def cluster_workers(scheduler: str, own_settings: Callable[[], dict[str, Any]]) 
         from distributed import Client  # an optional package
     except ImportError as error:
         raise SedError(
-            "--dask_scheduler needs Dask; install it with: pip install -r requirements-cluster.txt"
+            f"--dask_scheduler needs Dask; install it with: {install_command('requirements-cluster.txt')}"
         ) from error
     try:
         client = Client(scheduler, timeout=CONNECTION_SECONDS)

@@ -19,7 +19,7 @@ function showVerdict() {
   );
   const where = report.clips ? `, on the validation clips of ${report.clips.dataset}` : "";
   byId("verdict-note").textContent =
-    `Of ${report.shown_title}${where}. F1 is the mean over the classes. Page of ${report.date}.`;
+    `Best run: ${report.shown_title}${where}. F1 is the mean over the classes. Created on ${report.date}.`;
   byId("settings-table").append(
     ...report.settings.map(([name, value]) =>
       element("tr", {}, element("th", { scope: "row" }, name), element("td", {}, value)),
@@ -253,7 +253,7 @@ function drawPanel(panel, width) {
         "stroke-dasharray": dash,
       }),
     );
-    for (const [iteration, value] of panel.is_score ? curve.points : []) {
+    for (const [iteration, value] of panel.is_score || curve.points.length === 1 ? curve.points : []) {
       const mark = marker(curve.run, x(iteration), y(value));
       mark.append(
         svgElement("title", {}, `Run ${curve.run}, ${curve.kind}, iteration ${iteration}: ${percent(value)}`),
@@ -575,7 +575,7 @@ function clipOption(clip, index) {
     element(
       "div",
       { class: "name" },
-      element("span", {}, clip.name),
+      element("span", { title: clip.name }, clip.name),
       ...(shown.length > 1 ? [] : [element("span", {}, f1Text(shown[0]))]),
     ),
     ...summaries.map((text) => element("small", {}, text)),
@@ -788,6 +788,7 @@ function showLanes(clip) {
 
 function moveCursor(seconds) {
   byId("cursor").style.left = `${100 * fraction(seconds)}%`;
+  byId("cursor").hidden = seconds === 0;
 }
 
 function followPlayer() {
@@ -807,13 +808,7 @@ function showAxes() {
     tick.style.bottom = `${100 * height}%`;
     byId("frequencies").append(tick);
   }
-  const seconds = report.clips.clip_seconds,
-    parts = 5;
-  for (let part = 0; part <= parts; part++) {
-    const tick = element("span", {}, `${+((seconds * part) / parts).toFixed(2)} s`);
-    tick.style.left = `${(100 * part) / parts}%`;
-    byId("time-axis").append(tick);
-  }
+  showTimes(0, report.clips.clip_seconds, 5, (seconds) => `${+seconds.toFixed(1)} s`);
 }
 
 function hasProbabilities(model) {

@@ -6,10 +6,11 @@ const SHORTEST_VIEW = 1; // s
 const ZOOM = 2;
 const LISTED = 300; // events in the list, at most
 const BINS = 36; // of the overview, at most
-const BIN_SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800, 86400];
+const BIN_SECONDS = ROUND_SECONDS.filter((seconds) => seconds >= 1);
 const EVENT_PART = 0.4; // of a lane's height; the rest is for the probabilities
 const CLICK_PIXELS = 4; // that the mouse may move in a click
 const SECONDS_PER_HOUR = 3600;
+const RATE_SECONDS = 600; // of a recording, at least, for events per hour to mean anything
 
 let view = { start: 0, end: recording.seconds };
 let chosen = null; // an event
@@ -59,6 +60,7 @@ function showOverview() {
     return numbers;
   });
   const most = Math.max(1, ...bins.flat());
+  const hasRate = recording.seconds >= RATE_SECONDS;
   const rows = totals.map((one, row) =>
     element(
       "tr",
@@ -66,7 +68,7 @@ function showOverview() {
       element("th", { scope: "row" }, recording.labels[one.label]),
       element("td", {}, String(one.own.length)),
       element("td", { class: "seconds" }, one.seconds.toFixed(1)),
-      element("td", {}, one.rate < 10 ? one.rate.toFixed(1) : String(Math.round(one.rate))),
+      ...(hasRate ? [element("td", {}, one.rate < 10 ? one.rate.toFixed(1) : String(Math.round(one.rate)))] : []),
       element(
         "td",
         { class: "strip-cell" },
@@ -78,7 +80,7 @@ function showOverview() {
       ),
     ),
   );
-  const heads = ["class", "events", "seconds", "per hour", "from start to end"];
+  const heads = ["class", "events", "seconds", ...(hasRate ? ["per hour"] : []), "from start to end"];
   byId("overview-table").replaceChildren(
     element(
       "thead",
@@ -88,7 +90,7 @@ function showOverview() {
     element("tbody", {}, ...rows),
   );
   byId("summary").textContent =
-    `${plural(shownEvents().length, "event")} of ${totals.length} of the ${recording.labels.length} classes in ` +
+    `${plural(shownEvents().length, "event")} (${totals.length} of ${recording.labels.length} classes) in ` +
     `${clock(recording.seconds)}, detected by ${recording.detected_by}.`;
   byId("overview-note").textContent = totals.length
     ? `Each field stands for ${describeSeconds(binSeconds)}, the darker the more events are in it; a click shows it below.`
@@ -383,15 +385,8 @@ function drawProbability(context, label, width, top, bottom) {
 }
 
 function drawAxis() {
-  const length = view.end - view.start,
-    parts = byId("time-axis").clientWidth < 500 ? 2 : 5;
-  const decimals = length < 20 ? 1 : 0;
-  const ticks = Array.from({ length: parts + 1 }, (_, part) => {
-    const tick = element("span", {}, clock(view.start + (length * part) / parts, decimals));
-    tick.style.left = `${(100 * part) / parts}%`;
-    return tick;
-  });
-  byId("time-axis").replaceChildren(...ticks);
+  const steps = byId("time-axis").clientWidth < 500 ? 2 : 5;
+  showTimes(view.start, view.end, steps, (seconds, step) => clock(seconds, step < 1 ? 1 : 0));
 }
 
 function draw() {

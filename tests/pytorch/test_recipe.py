@@ -72,6 +72,10 @@ def test_learning_rate_warms_up_stays_and_falls_to_zero():
     assert np.all(np.diff(factors[60:]) < 0)
 
 
+def test_learning_rate_is_constant_by_default():
+    assert {learning_rate_factor(progress, SETTINGS.recipe) for progress in np.linspace(0, 1, 101)} == {1.0}
+
+
 def test_moving_average_equals_the_formula_for_weights_and_batch_norm_statistics():
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     average = MovingAverage(model, memory_steps=4)

@@ -205,8 +205,8 @@ class RecipeSettings(SettingsGroup):
 # Behind the recipe's row of results. The folder of a run names what its training has otherwise.
 MEASURED_RECIPE = RecipeSettings(
     recipe_learning_rate=0.002,
-    warm_up_fraction=0.05,
-    cosine_fraction=0.5,
+    warm_up_fraction=0.0,
+    cosine_fraction=0.0,
     average_memory_fraction=0.05,
     clipwise_loss_weight=0.5,
     teacher_loss_weight=1.0,

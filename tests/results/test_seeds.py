@@ -51,6 +51,7 @@ def add_validated(
     iteration = options.get("iteration", 200)
     kept.write(paths.resampled_scores(iteration, "teacher" if weights else "student"))
     validation = scores.to_json() | {"mean_average_precision": mean_ap, "clips_listed": len(clips)}
+    validation |= options.get("psds", {})
     record = {"iteration": iteration, "start": start, f"{weights}validation": validation}
     record[f"{weights}validation"]["bootstrap"] = kept.to_json()
     append_record(paths.training_statistics, {"iteration": iteration})
@@ -80,6 +81,14 @@ def test_runs_that_differ_only_in_their_seed_share_a_row(workspace):
     assert rows[0].details[0] == "worst to best"
     assert rows[0].details[column] == f"{values[0]:.1f}–{values[2]:.1f}"
     assert rows[1].cells[0] == "Synthetic audio, framewise loss (batch 32, seed 1234)"
+
+
+def test_seeds_without_psds_stand_beside_a_run_that_has_it(workspace):
+    add_seeds(workspace)
+    add_validated(workspace, FRAMEWISE, found=8, psds={"psds": {"psds1": 0.5, "psds2": 0.6}})
+    header, rows = results_table(read_runs(workspace), SCORING, single_runs=False)
+    column = header.index("PSDS1")
+    assert [(row.cells[column], row.details[column]) for row in rows] == [("-", ""), ("50.0", "")]
 
 
 def test_single_runs_have_rows_of_their_own_with_their_intervals(workspace):

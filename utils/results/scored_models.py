@@ -101,6 +101,8 @@ class ModelGroup:
     def detail(self, path: str) -> str:
         """Return the interval of a single model's score in percent; of several, the worst and the best."""
         values = self.values(path)
+        if not len(values):
+            return ""
         ends = self.models[0].interval(path) if len(self.models) == 1 else (values.min(), values.max())
         return "" if np.isnan(ends).any() else "–".join(percent(end) for end in ends)
 

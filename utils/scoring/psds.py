@@ -186,7 +186,7 @@ def intersect(
         from sed_scores_eval.intersection_based import intermediate_statistics as of_package
     except ImportError as error:
         raise SedError(
-            "it needs sed_scores_eval, which a C++ compiler installs: "
+            "sed_scores_eval is missing, which PSDS needs; install it, with a C++ compiler, by: "
             + install_command("requirements-psds.txt")
         ) from error
     events = {clip.name: united_events(clip.events or ()) for clip in reference}

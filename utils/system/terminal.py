@@ -20,17 +20,13 @@ def short_path(path: Path) -> str:
     return str(absolute.relative_to(here) if is_below else path)
 
 
-def command_to_type(script: Path, *words: str | Path) -> str:
-    """Return a command for a shell in the current directory, which runs a script with this Python."""
-    return python_command(script, *words)
-
-
 def install_command(requirements: str) -> str:
     """Return a command for a shell in the project's folder, which installs packages for this Python."""
-    return python_command("-m", "pip", "install", "-r", requirements)
+    return command_to_type("-m", "pip", "install", "-r", requirements)
 
 
-def python_command(*words: str | Path) -> str:
+def command_to_type(*words: str | Path) -> str:
+    """Return a command for a shell in the current directory, which gives this Python a script and options."""
     python = "python" if which("python") == sys.executable else short_path(Path(sys.executable))
     return shlex.join([python, *(short_path(word) if isinstance(word, Path) else word for word in words)])
 

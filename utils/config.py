@@ -49,7 +49,7 @@ gpu_repeatable = False  # whether the same seed gives the same weights on a GPU 
 precision = "auto"  # "auto": bfloat16 where it is computed in, else float32; "bf16"; "fp32"; "tf32" (GPUs)
 # Whether the output layer computes in float32 where the rest is in bfloat16; the published system had no
 # bfloat16. In it, a probability above 0.998 is 1 and gives no gradient, which on HomeMix keeps a model of
-# weak clips from growing overconfident: event F1 is 6 points higher (appendixes/results.md).
+# weak clips from growing overconfident: event F1 is 4 points higher, on average (appendixes/results.md).
 outputs_in_float32 = True
 
 # Mean teacher; the values are those of the challenge's official baseline.

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from tests.commands import PROJECT, run_well
 from utils.synthesis.demo_clips import make_demo_dataset
@@ -50,7 +51,7 @@ class Small:
     def environment(self) -> dict[str, str]:
         return {"SED_CONFIG": str(self.config), "OMP_NUM_THREADS": "1"}
 
-    def with_settings(self, folder: Path, settings: str) -> "Small":
+    def with_settings(self, folder: Path, settings: str) -> Self:
         """Return the same with further settings, whose file is in `folder`."""
         config = folder / "config.py"
         config.write_text(self.config.read_text() + settings)

@@ -68,7 +68,7 @@ recipe_batch_size = 48  # clips, for runme.sh: half of them with events, the res
 # For runme.sh: for the challenge's full set on a GPU; a small set needs 2000 of 24 clips
 recipe_iterations = 10_000
 recipe_learning_rate = 0.002  # of Adam, between warm-up and cosine
-# Both are off: they cost short runs points, and bring long ones none, as the weights' average does the same.
+# Both are off: they cost short runs points and bring 2000 iterations none, as the weights' average is there.
 warm_up_fraction = 0.0  # of the iterations: the learning rate rises from 0 ...
 cosine_fraction = 0.0  # ... and falls to 0 along half a cosine in the last ones
 average_memory_fraction = 0.05  # of the iterations, that the moving average of the weights remembers

@@ -109,9 +109,7 @@ def test_run_starts_from_the_checkpoint_and_is_another_run(small, finished, tmp_
     initial = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
     workspace = new_workspace(finished, tmp_path / "workspace", "features", "scalars")
     digest = hashlib.sha256(initial.read_bytes()).hexdigest()[:12]
-    config = tmp_path / "config.py"
-    config.write_text(small.config.read_text() + "learning_rate = 1e-30\n")  # weights stay where they start
-    small = replace(small, config=config)
+    small = small.with_settings(tmp_path, "learning_rate = 1e-30\n")  # weights stay where they start
     training = replace(CNN.training, learning_rate=1e-30)
     paths = workspace.run_paths(replace(CNN, training=training, initial_checkpoint=digest))
     option = ("--initial_checkpoint", initial)

@@ -173,9 +173,7 @@ def test_example_of_the_page_finds_the_events_of_predict_without_this_project(sm
     logmel = logmel_of_clip(read_clip(tmp_path / "clip.wav", detector.features), detector.features)
     level = float(np.median(detector.probabilities(logmel[None]).framewise))
     settings = f"low_threshold = {level}\nhigh_threshold = {level}\nclip_threshold = 0.0\n"
-    config = tmp_path / "thresholds.py"
-    config.write_text(small.config.read_text() + settings + "join_gap = 0.0\ndrop_length = 0.0\n")
-    environment = {"SED_CONFIG": str(config), "OMP_NUM_THREADS": "1"}
+    environment = small.with_settings(tmp_path, settings + "join_gap = 0.0\ndrop_length = 0.0\n").environment
     (tmp_path / "detector.md").write_text("License: CC BY")  # a card that was filled in
     exported = run_well(*EXPORT, checkpoint, "--output", tmp_path / "detector.onnx", **environment)
     assert "is kept as it is" in exported

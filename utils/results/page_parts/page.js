@@ -217,6 +217,8 @@ function drawPanel(panel, width) {
   const x = (iteration) => MARGIN.left + (iteration / last) * innerWidth;
   const y = (value) => MARGIN.top + (1 - (scale(value) - scale(low)) / range) * innerHeight;
 
+  const shownValue = (value) => (panel.is_score ? percent(value) : `${+value.toPrecision(2)}`);
+
   for (const value of valueTicks(panel, low, high)) {
     picture.append(
       svgElement("line", {
@@ -227,7 +229,7 @@ function drawPanel(panel, width) {
         y2: y(value),
       }),
     );
-    const text = panel.is_score ? `${100 * value}` : `${+value.toPrecision(2)}`;
+    const text = panel.is_score ? `${100 * value}` : shownValue(value);
     picture.append(svgElement("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, text));
   }
   for (const iteration of iterationTicks(last, innerWidth)) {
@@ -256,7 +258,7 @@ function drawPanel(panel, width) {
     for (const [iteration, value] of panel.is_score || curve.points.length === 1 ? curve.points : []) {
       const mark = marker(curve.run, x(iteration), y(value));
       mark.append(
-        svgElement("title", {}, `Run ${curve.run}, ${curve.kind}, iteration ${iteration}: ${percent(value)}`),
+        svgElement("title", {}, `Run ${curve.run}, ${curve.kind}, iteration ${iteration}: ${shownValue(value)}`),
       );
       picture.append(mark);
     }

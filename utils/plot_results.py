@@ -69,6 +69,8 @@ def show_best_model(arguments: argparse.Namespace) -> None:
     workspace = Workspace(arguments.workspace, "")
     (model,) = find_models(read_evaluated_runs(workspace), workspace, BEST)
     print(f"Best model: {model.title}, event F1 {percent(model.score(EVENT_F1))} %")
+    if model.score(EVENT_F1) == 0:
+        print("It detects no event correctly yet; train for more iterations")
     print(f"Checkpoint: {short_path(checkpoint_of(model))}")
     print(f"Detect events with: {predict_command(arguments.workspace)}")
     if workspace.report.is_file():

@@ -85,6 +85,7 @@ def test_best_prints_checkpoint_and_command(finished):
     output = run_well("utils/plot_results.py", "best", "--workspace", finished.workspace.root)
     checkpoint = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
     assert f"Checkpoint: {checkpoint}\n" in output
+    assert ("event F1 0.0 %" in output) == ("detects no event correctly yet" in output)
     (command,) = re.findall("^Detect events with: (.*)", output, re.MULTILINE)
     assert f" predict --workspace {finished.workspace.root} --run best RECORDINGS " in command
 

@@ -39,6 +39,7 @@ from utils.workspace.run import Run
 
 WEAK = Run("train_weak", "1", "Cnn_9layers_MaxPooling", "clipwise_binary_crossentropy", 32, 1234)
 FRAMEWISE = Run("train_synthetic", "1", "Cnn_9layers_MaxPooling", "framewise_binary_crossentropy", 32, 1234)
+TRAITS = "Cnn_9layers_MaxPooling, batch 32, seed 1234"  # of both, in titles
 BASELINE = Run("train_weak+train_synthetic+train_unlabel_in_domain", "1", "Crnn", "mean_teacher", 24, 1234)
 REFERENCE = [Clip("a.wav", frozenset(["Dog"]), (Event(1.0, 2.0, "Dog"),))]
 
@@ -83,8 +84,8 @@ def test_rows_stand_in_the_order_of_the_published_results(workspace):
     assert header[3:6] == ["mAP", "event F1", "event F1 micro"]
     assert header[6:] == ["segment F1 0.2s", "segment F1 0.2s micro", "segment F1 1s", "segment F1 1s micro"]
     assert [row[0] for row in rows] == [
-        "Weak audio, clipwise loss (batch 32, seed 1234)",
-        "Synthetic audio, framewise loss (batch 32, seed 1234)",
+        f"Weak audio, clipwise loss ({TRAITS})",
+        f"Synthetic audio, framewise loss ({TRAITS})",
     ]
     assert [row[3] for row in rows] == ["50.0", "25.0"]
     assert all(row[4:] == ["100.0"] * 6 for row in rows)
@@ -93,7 +94,7 @@ def test_rows_stand_in_the_order_of_the_published_results(workspace):
 def test_strongly_labelled_clips_of_own_classes_are_not_called_synthetic(workspace):
     own = replace(SETTINGS.features, labels=("Wren", "Robin"))
     begin(workspace, replace(FRAMEWISE, data_type="train_weak+train_synthetic"), features=own)
-    assert read_runs(workspace)[0].title == "Weak + strong audio, framewise loss (batch 32, seed 1234)"
+    assert read_runs(workspace)[0].training == "Weak + strong audio, framewise loss"
 
 
 def test_published_results_stand_beside_ones_own_on_the_real_set_only(workspace):
@@ -101,7 +102,7 @@ def test_published_results_stand_beside_ones_own_on_the_real_set_only(workspace)
     header, *rows = rows_of(workspace)
     assert header[-3:] == ["published mAP", "published event F1", "published segment F1"]
     assert [[row[0], *row[3:5], *row[-3:]] for row in rows] == [
-        ["Weak audio, clipwise loss (batch 32, seed 1234)", "50.0", "100.0", "78.8", "22.4", "61.3"],
+        [f"Weak audio, clipwise loss ({TRAITS})", "50.0", "100.0", "78.8", "22.4", "61.3"],
         ["Official baseline (CRNN, mean teacher)", "-", "-", "-", "23.5", "54.7"],
         ["Synthetic audio, clipwise loss", "-", "-", "56.4", "12.3", "38.6"],
         ["Synthetic audio, framewise loss", "-", "-", "50.8", "11.7", "40.9"],
@@ -170,7 +171,7 @@ def test_printed_table_has_the_main_scores_below_their_names(workspace):
         assert row[:end].endswith(f" {cell}")
     assert "micro" not in heading
     assert row.startswith("1. Weak audio, clipwise loss  ")
-    assert shared == "All runs: batch 32, seed 1234, 200 iterations, 1 validation clip."
+    assert shared == f"All runs: {TRAITS}, 200 iterations, 1 validation clip."
 
 
 def test_table_without_validated_runs_is_printed_without_rows(workspace):
@@ -188,7 +189,7 @@ def test_printed_names_leave_out_what_all_runs_or_all_but_the_recipe_share(works
         add_run(workspace, run, 0.5, 60)
     *_, shared, others = printed(workspace)
     assert shared == "All runs: seed 1234, 200 iterations, 1 validation clip."
-    assert others == "All but the recipe: batch 32, learning_rate=0.01."
+    assert others == "All but the recipe: Cnn_9layers_MaxPooling, batch 32, learning_rate=0.01."
     names = " ".join(re.split(r"\s{2,}", line.strip())[0] for line in printed(workspace))
     assert "recipe (Crnn_8layers_AttentionPooling, batch 12, mixup_probability=0.1) 2. " in names
     assert "2. Weak audio, clipwise loss 3. Synthetic audio, framewise loss ---" in names
@@ -233,8 +234,8 @@ def test_titles_name_the_training_settings_that_are_not_the_published_ones(works
     add_run(workspace, WEAK, 0.5, 60)
     add_run(workspace, OTHER_RATE, 0.25, 60)
     assert {row[0]: row[3] for row in rows_of(workspace)[1:]} == {
-        "Weak audio, clipwise loss (batch 32, seed 1234)": "50.0",
-        "Weak audio, clipwise loss (batch 32, seed 1234, learning_rate=0.01)": "25.0",
+        f"Weak audio, clipwise loss ({TRAITS})": "50.0",
+        f"Weak audio, clipwise loss ({TRAITS}, learning_rate=0.01)": "25.0",
     }
 
 
@@ -370,7 +371,7 @@ def test_scores_over_time_name_runs_that_differ_in_their_seed_once(workspace, mo
         Figure, "legend", lambda figure, **_: labels.extend(figure.axes[0].get_legend_handles_labels()[1])
     )
     plot_scores_over_time(workspace.scores_over_time, read_runs(workspace), SETTINGS.scoring)
-    assert labels == ["Weak audio, clipwise loss (batch 32)"]
+    assert labels == ["Weak audio, clipwise loss (Cnn_9layers_MaxPooling, batch 32)"]
     assert workspace.scores_over_time.read_bytes().startswith(b"\x89PNG")
 
 

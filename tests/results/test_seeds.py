@@ -28,6 +28,7 @@ from utils.workspace.paths import Workspace
 from utils.workspace.run import Run
 
 SCORING = replace(SETTINGS.scoring, bootstrap_resamples=200)
+TRAITS = "Cnn_9layers_MaxPooling, batch 32"  # of the runs here, in titles
 EVENTS = [Event(1.0, 2.0, "Dog"), Event(4.0, 8.0, "Speech")]
 REFERENCE = [Clip(f"{index:02d}.wav", frozenset({"Dog", "Speech"}), tuple(EVENTS)) for index in range(12)]
 MAP_OF_SEEDS = {1: 0.5, 2: 0.6, 10: 0.9}
@@ -73,14 +74,14 @@ def test_runs_that_differ_only_in_their_seed_share_a_row(workspace):
     add_validated(workspace, FRAMEWISE, found=8)
     header, rows = results_table(read_runs(workspace), SCORING, single_runs=False)
     assert [row.numbers for row in rows] == [[1, 2, 3], [4]]
-    assert rows[0].cells[0] == "Weak audio, clipwise loss (batch 32, 3 seeds: 1, 2, 10)"
+    assert rows[0].cells[0] == f"Weak audio, clipwise loss ({TRAITS}, 3 seeds: 1, 2, 10)"
     column = header.index("event F1")
     values = [f1_percent(found) for found in (2, 3, 6)]
     assert rows[0].cells[column] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     assert rows[0].cells[header.index("mAP")] == "66.7 ± 20.8"
     assert rows[0].details[0] == "worst to best"
     assert rows[0].details[column] == f"{values[0]:.1f}–{values[2]:.1f}"
-    assert rows[1].cells[0] == "Synthetic audio, framewise loss (batch 32, seed 1234)"
+    assert rows[1].cells[0] == f"Synthetic audio, framewise loss ({TRAITS}, seed 1234)"
 
 
 def test_seeds_without_psds_stand_beside_a_run_that_has_it(workspace):
@@ -127,8 +128,8 @@ def test_student_and_teacher_of_several_seeds_have_a_row_each(workspace):
         add_validated(workspace, replace(WEAK, seed=seed), found=3, weights="teacher_")
     titles = [group.title for group in grouped_by_seed(scored_models(read_runs(workspace)))]
     assert titles == [
-        "Weak audio, clipwise loss (batch 32, 2 seeds: 1, 2)",
-        "Weak audio, clipwise loss (batch 32, 2 seeds: 1, 2), teacher",
+        f"Weak audio, clipwise loss ({TRAITS}, 2 seeds: 1, 2)",
+        f"Weak audio, clipwise loss ({TRAITS}, 2 seeds: 1, 2), teacher",
     ]
 
 
@@ -264,6 +265,6 @@ def test_commands_show_single_runs_and_compare(workspace):
     assert "± " not in single
     assert "3. Weak audio, clipwise loss (seed 10) " in single
     output = run_well("utils/plot_results.py", "compare", *place, "1", "3")
-    assert "A: Weak audio, clipwise loss (batch 32, seed 1)\nB: Weak audio" in output
+    assert f"A: Weak audio, clipwise loss ({TRAITS}, seed 1)\nB: Weak audio" in output
     result = run_command("utils/plot_results.py", "compare", *place, "1", Path("/no/such/run"))
     assert_user_error(result, "there is no run '/no/such/run'; name it best, ")

@@ -27,6 +27,7 @@ LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines 
 TIME_LEGEND_CHARACTERS = 100  # of a line below event F1 over time: one column of them is as wide
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
+PERCENT = "{x:.0%}"  # of scores from 0 to 1 on an axis
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -120,9 +121,9 @@ def curve_scores(scoring: ScoringSettings) -> list[tuple[str, tuple[str, ...]]]:
     """Return the validation scores drawn over the iterations: title, and keys in the statistics."""
     segment_name = segment_key(scoring.segment_lengths[-1])
     return [
-        ("Audio tagging mAP", ("mean_average_precision",)),
-        ("Event-based F1, macro", ("event", "macro", "f1")),
-        (f"Segment-based F1 ({segment_name}), macro", ("segment", segment_name, "macro", "f1")),
+        ("mAP", ("mean_average_precision",)),
+        ("Event F1", ("event", "macro", "f1")),
+        (f"Segment F1, {segment_name}", ("segment", segment_name, "macro", "f1")),
     ]
 
 
@@ -153,6 +154,7 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
     for axes, title, _ in panels:
         axes.set_title(title)
         axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(PERCENT)
     tagging.plot([], [], "k.-", label="validation")
     tagging.plot([], [], "k.:", label="training")
     if any(validation_key(TEACHER) in record for run in runs for record in run.evaluations):
@@ -184,6 +186,7 @@ def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSe
     axes.set_xscale("log", base=2)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(PERCENT)
     axes.set_title(title)
     axes.set_xlabel("minutes of training")
     axes.grid(alpha=0.3)

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cache
-from statistics import mode
 
 from utils.dataset.subsets import CHALLENGE_FACTS
 from utils.dataset.tables import read_rows
@@ -47,8 +46,3 @@ def read_published_results() -> tuple[PublishedResult, ...]:
         )
         for row in read_rows(CHALLENGE_FACTS / "published_results.tsv", (*texts, *scores))
     )
-
-
-def usual_model() -> str:
-    """Return the model of most published results, which a run's title need not name."""
-    return mode(result.model_type for result in read_published_results())

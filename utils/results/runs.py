@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from utils.dataset.subsets import read_challenge_labels
-from utils.results.published import read_published_results, usual_model
+from utils.results.published import read_published_results
 from utils.results.record_forms import LOSS, SCORED, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key
 from utils.settings.groups import FeatureSettings
@@ -92,8 +92,7 @@ class RunResults:
     def traits(self, seeds: str) -> list[str]:
         """Return what else tells the run from others, with `seeds` as the words for its seed."""
         run = self.run
-        traits = [] if run.model_type == usual_model() else [run.model_type]
-        traits += [f"batch {run.batch_size}", *[seeds] * bool(seeds)]
+        traits = [run.model_type, f"batch {run.batch_size}", *[seeds] * bool(seeds)]
         traits += run.own_settings
         traits += [f"from {run.initial_checkpoint}"] * bool(run.initial_checkpoint)
         traits += ["validation clips trained on"] * (run.holdout_fold == "none")

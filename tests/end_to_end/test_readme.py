@@ -27,7 +27,6 @@ RUN_ELSEWHERE = (
     "bash runme.sh",
     "bash tests/run.sh",
     "utils/homemix.py",
-    "homemix_dataset",
     "workspace/homemix",
     "git clone ",
     "torchrun ",

@@ -14,5 +14,5 @@ cd "$project" || exit
 code=(appendixes pytorch tests utils) # not what a user keeps beside them, such as my_settings.py
 "$PYTHON" -m ruff check "${code[@]}" || exit
 "$PYTHON" -m ruff format --check "${code[@]}" || exit
-# Most tests wait for one command after the other: two at once, each on one core.
-OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 2 --dist loadgroup "$@"
+# Most tests wait for one command after the other: with three at once, two cores are never idle.
+OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 3 --dist loadgroup "$@"

@@ -68,9 +68,9 @@ def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
     workspace = Workspace(arguments.workspace, "")
     (model,) = find_models(read_evaluated_runs(workspace), workspace, BEST)
-    print(f"Best model: {model.title}, event F1 {percent(model.score(EVENT_F1))} %")
-    if model.score(EVENT_F1) == 0:
-        print("It detects no event correctly yet; train for more iterations")
+    event_f1 = model.score(EVENT_F1)
+    advice = ": it detects no event correctly yet, train for more iterations" * (event_f1 == 0)
+    print(f"Best model: {model.title}, event F1 {percent(event_f1)} %{advice}")
     print(f"Checkpoint: {short_path(checkpoint_of(model))}")
     print(f"Detect events with: {predict_command(arguments.workspace)}")
     if workspace.report.is_file():

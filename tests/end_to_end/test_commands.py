@@ -106,7 +106,7 @@ def test_visualize_draws_the_clips(trained):
 def test_table_and_curves_of_a_workspace(trained):
     output = run_well("utils/plot_results.py", "table", "--workspace", trained.workspace.root)
     assert "1. Weak audio, clipwise loss  " in output
-    assert "All runs: batch 4, seed 1234, 2 iterations, 5 validation clips." in output
+    assert "All runs: Cnn_9layers_MaxPooling, batch 4, seed 1234, 2 iterations, 5 validation clips." in output
     assert "published" not in output, "the demonstration data is not the challenge's"
     assert trained.workspace.results_table.read_text().startswith("training\titeration\tclips\tmAP\t")
     run_well("utils/plot_results.py", "training_curves", "--workspace", trained.workspace.root)

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -85,9 +86,20 @@ def test_best_prints_checkpoint_and_command(finished):
     output = run_well("utils/plot_results.py", "best", "--workspace", finished.workspace.root)
     checkpoint = finished.workspace.run_paths(CNN).checkpoint(ITERATIONS)
     assert f"Checkpoint: {checkpoint}\n" in output
-    assert ("event F1 0.0 %" in output) == ("detects no event correctly yet" in output)
     (command,) = re.findall("^Detect events with: (.*)", output, re.MULTILINE)
     assert f" predict --workspace {finished.workspace.root} --run best RECORDINGS " in command
+
+
+@pytest.mark.parametrize(("event_f1", "end"), [(0.0, ": it detects no event correctly yet, "), (0.5, "\n")])
+def test_best_model_that_detects_nothing_is_said_to(finished, tmp_path, event_f1, end):
+    workspace = new_workspace(finished, tmp_path, "checkpoints")
+    shutil.copytree(finished.workspace.statistics, workspace.statistics)
+    path = workspace.run_paths(CNN).inference_statistics
+    *others, last = read_records(path)
+    last["validation"]["event"]["macro"]["f1"] = event_f1
+    path.write_text("".join(json.dumps(record) + "\n" for record in [*others, last]))
+    output = run_well("utils/plot_results.py", "best", "--workspace", tmp_path)
+    assert f", event F1 {100 * event_f1:.1f} %{end}" in output
 
 
 def test_command_to_predict_is_safe_to_paste(tmp_path):

@@ -94,7 +94,7 @@ def test_rows_stand_in_the_order_of_the_published_results(workspace):
 def test_strongly_labelled_clips_of_own_classes_are_not_called_synthetic(workspace):
     own = replace(SETTINGS.features, labels=("Wren", "Robin"))
     begin(workspace, replace(FRAMEWISE, data_type="train_weak+train_synthetic"), features=own)
-    assert read_runs(workspace)[0].training == "Weak + strong audio, framewise loss"
+    assert read_runs(workspace)[0].title == f"Weak + strong audio, framewise loss ({TRAITS})"
 
 
 def test_published_results_stand_beside_ones_own_on_the_real_set_only(workspace):

@@ -1,10 +1,13 @@
 """What several tests share: where things lie, how commands are run, and a small trained run."""
 
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 from tests.commands import PROJECT, run_well
@@ -98,12 +101,27 @@ def workspace_at(root: Path, *, mini_data: bool = False) -> Workspace:
     return Workspace(root, SETTINGS.features.folder_name, mini_data)
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """Return a folder with what `make` puts into it, made by one of the processes and copied by the others."""
+    own = factory.mktemp(name)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        make(own)
+        return own
+    common = factory.getbasetemp().parent / name
+    with FileLock(f"{common}.lock"):
+        if not common.is_dir():
+            make(own)
+            shutil.copytree(own, common)
+            return own
+    return shutil.copytree(common, own, dirs_exist_ok=True)  # with the times of change, as features know them
+
+
 @pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A demonstration data set of a few clips."""
-    path = tmp_path_factory.mktemp("tiny_dataset")
-    make_demo_dataset(path, clips=TINY_CLIPS, seed=1)
-    return path
+    return made_once(
+        tmp_path_factory, "tiny_dataset", lambda path: make_demo_dataset(path, clips=TINY_CLIPS, seed=1)
+    )
 
 
 def copy_inputs(trained: Trained, root: Path) -> Workspace:
@@ -116,11 +134,16 @@ def copy_inputs(trained: Trained, root: Path) -> Workspace:
 @pytest.fixture(scope="session")
 def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The tiny data set's features, scalar, and a run of two iterations."""
-    workspace = workspace_at(tmp_path_factory.mktemp("workspace"))
-    make_features(tiny_dataset, workspace.root, data_types=SUBSETS)
-    trained = Trained(tiny_dataset, workspace, TINY_RUN, "")
-    output = run_well("pytorch/main.py", "train", *trained.run_arguments(), "--iterations", 2)
-    return Trained(tiny_dataset, workspace, TINY_RUN, output)
+
+    def make(root: Path) -> None:
+        make_features(tiny_dataset, root, data_types=SUBSETS)
+        training = Trained(tiny_dataset, workspace_at(root), TINY_RUN, "")
+        output = run_well("pytorch/main.py", "train", *training.run_arguments(), "--iterations", 2)
+        (root / "output.txt").write_text(output.replace(str(root), "WORKSPACE"))
+
+    root = made_once(tmp_path_factory, "workspace", make)
+    output = (root / "output.txt").read_text().replace("WORKSPACE", str(root))
+    return Trained(tiny_dataset, workspace_at(root), TINY_RUN, output)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,11 @@ def test_log_tells_the_clips_of_each_subset_and_the_scores_of_student_and_teache
     assert record["validation"]["clips"] == record["teacher_validation"]["clips"] == 5
 
 
+def test_log_is_kept_in_a_file(taught):
+    (log,) = taught.paths.new_log("").parent.glob("*_train.log")
+    assert log.read_text().splitlines() == taught.train_output.splitlines()
+
+
 def test_checkpoint_holds_both_and_the_teacher_is_the_average_of_the_student(taught):
     content = torch.load(taught.paths.checkpoint(ITERATIONS), weights_only=True)
     assert content["model"].keys() == content["teacher"].keys()

@@ -7,6 +7,7 @@ processor in a step, or has no CUDA implementation under autocast ends it with t
 from tests.fake_gpu.device import GPU, FakeTensorMode, on_gpu, torch  # first: before torch
 
 # isort: split
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -28,12 +29,9 @@ from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
 
+FEATURES = replace(SETTINGS.features, clip_seconds=1.0)  # as a GRU takes one call a frame
 COMPUTE = Compute(GPU, torch.bfloat16)
-MEL_BINS, CLASSES, FRAMES = (
-    SETTINGS.features.mel_bins,
-    SETTINGS.features.classes_num,
-    SETTINGS.features.clip_frames,
-)
+MEL_BINS, CLASSES, FRAMES = FEATURES.mel_bins, FEATURES.classes_num, FEATURES.clip_frames
 CLIPS, BATCH_SIZE, ITERATIONS = 6, 8, 9
 ALL_LOSSES_WITH = ("Cnn_5layers_AvgPooling", "Crnn_8layers_AttentionPooling")
 HELD, UNHELD = 0.3, 0.0  # fraction of the GPU's memory that the features may take
@@ -70,7 +68,7 @@ def training_on_gpu(run: Run, standardize: Standardizer, mode: FakeTensorMode) -
     ):
         return new_training(
             run,
-            SETTINGS.features,
+            FEATURES,
             iterations=ITERATIONS,
             standardize=standardize,
             compute=COMPUTE,
@@ -111,7 +109,7 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
         step()
         step()  # the second batch of a pass may be smaller
         detector = Detector(
-            training.model, model_type, standardize, SETTINGS.features, SETTINGS.events, COMPUTE, 4
+            training.model, model_type, standardize, FEATURES, SETTINGS.events, COMPUTE, 4
         )
         with mock.patch.object(torch.Tensor, "numpy", lambda self: np.zeros(tuple(self.shape))):
             detector.probabilities(some_features(SYNTHETIC).logmel)

@@ -79,11 +79,6 @@ def test_log_has_few_lines_and_none_is_long_but_for_the_path_of_the_checkpoint(t
     assert f" predict --workspace {trained.workspace.root} --run best RECORDINGS " in command
 
 
-def test_log_is_kept_in_a_file(trained):
-    (log,) = trained.paths.new_log("").parent.glob("*_train.log")
-    assert log.read_text().splitlines() == trained.train_output.splitlines()
-
-
 def test_statistics_are_json_lines(trained):
     lines = trained.paths.training_statistics.read_text().splitlines()
     (record,) = map(json.loads, lines)

@@ -102,7 +102,7 @@ def workspace_at(root: Path, *, mini_data: bool = False) -> Workspace:
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
-    """Return a folder with what `make` puts into it, made by one of the processes and copied by the others."""
+    """Return a folder with what `make` puts into it: one process makes it, the others copy it."""
     own = factory.mktemp(name)
     if "PYTEST_XDIST_WORKER" not in os.environ:
         make(own)

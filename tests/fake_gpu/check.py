@@ -108,9 +108,7 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
 
         step()
         step()  # the second batch of a pass may be smaller
-        detector = Detector(
-            training.model, model_type, standardize, FEATURES, SETTINGS.events, COMPUTE, 4
-        )
+        detector = Detector(training.model, model_type, standardize, FEATURES, SETTINGS.events, COMPUTE, 4)
         with mock.patch.object(torch.Tensor, "numpy", lambda self: np.zeros(tuple(self.shape))):
             detector.probabilities(some_features(SYNTHETIC).logmel)
 

@@ -444,7 +444,10 @@ class StridedCrnn(nn.Module):
 
     def forward(self, logmel: Tensor) -> ModelOutput:
         """Classify logmel (batch, frames, mel_bins), standardized."""
-        x = self.convolutions(logmel[:, None]).permute(0, 2, 1, 3).flatten(2)
+        # The strided convolution would give one output more for a rest of three frames.
+        outputs = logmel.shape[1] // self.stride_frames
+        clips = logmel[:, None, : outputs * self.stride_frames]
+        x = self.convolutions(clips).permute(0, 2, 1, 3).flatten(2)
         with output_precision(x, in_float32=True) as x:
             states = self.recurrent(x)[0]
             frame_outputs = torch.sigmoid(self.classifier(states))

@@ -1,5 +1,6 @@
 """The clips that a run trains on, and the batches that it draws of them."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -75,14 +76,16 @@ def batches_of(
         clips = hold(concatenate(list(subsets.values())), standardize, gpu_data_fraction)
         return training_batches(clips, batch_size=run.batch_size, **order)
     parts = [
-        BatchPart(
-            hold(subsets[name], standardize, gpu_data_fraction),
-            max(round(fraction * run.batch_size), 1),
-            SUBSETS[name].annotation,
-        )
-        for name, fraction in fractions.items()
+        BatchPart(hold(subsets[name], standardize, gpu_data_fraction), clips, SUBSETS[name].annotation)
+        for name, clips in part_sizes(fractions, run.batch_size).items()
     ]
     return mixed_batches(parts, **order)
+
+
+def part_sizes(fractions: dict[str, float], batch_size: int) -> dict[str, int]:
+    """Return the clips of a batch that are drawn from each subset; they add up to the batch's size."""
+    ends = [round(end * batch_size) for end in itertools.accumulate(fractions.values())]
+    return {name: after - first for name, first, after in zip(fractions, [0, *ends], ends, strict=False)}
 
 
 def describe_count(features: Features) -> str:

@@ -89,6 +89,16 @@ def test_output_shapes_and_ranges(model_type, clip_output_from):
         assert ((probability >= 0) & (probability <= 1)).all()
 
 
+@pytest.mark.parametrize("frames", [61, 62, 63, 64])
+@pytest.mark.parametrize("model_type", DESIGNS)
+def test_an_output_stands_for_whole_strides_and_the_last_one_for_the_rest_too(model_type, frames):
+    output = new_model(model_type).eval()(torch.randn(1, frames, 64))
+    assert output.framewise_output.shape[1] == frames // output.stride_frames
+    stretched = output.stretched(frames).framewise_output
+    assert stretched.shape[1] == frames
+    assert torch.equal(stretched[:, -1], output.framewise_output[:, -1])
+
+
 @pytest.mark.parametrize("model_type", REFERENCE_DESIGNS)
 def test_layers_and_output_frames(model_type):
     blocks, convolutions, channels, frames = REFERENCE_DESIGNS[model_type]

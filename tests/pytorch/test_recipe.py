@@ -13,7 +13,7 @@ from pytorch.distributed import ALONE
 from pytorch.models import DESIGNS, create_model
 from pytorch.recipe import MovingAverage, learning_rate_factor
 from pytorch.training import new_training, training_step
-from pytorch.training_data import batches_of, recipe_fractions
+from pytorch.training_data import batches_of, part_sizes, recipe_fractions
 from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
 from utils.workspace.run import Run, join_data_types
@@ -100,6 +100,18 @@ def test_clips_with_events_are_half_of_a_batch_where_there_are_others():
     assert recipe_fractions([weak, strong]) == {weak: 1 / 2, strong: 1 / 2}
     assert recipe_fractions([weak, unlabelled]) == {weak: 1 / 2, unlabelled: 1 / 2}
     assert recipe_fractions([strong]) == {strong: 1}
+
+
+@pytest.mark.parametrize("data_types", [ALL, ALL[:2], (ALL[0], ALL[2]), ALL[1:2]])
+@pytest.mark.parametrize("batch_size", [3, 4, 5, 6, 7, 9, 10, 14, 24, 48])
+def test_parts_of_a_batch_add_up_to_its_size_and_none_is_empty(data_types, batch_size):
+    fractions = recipe_fractions(data_types)
+    sizes = part_sizes(fractions, batch_size)
+    assert sizes.keys() == fractions.keys()
+    assert sum(sizes.values()) == batch_size
+    for name, clips in sizes.items():
+        assert clips >= 1
+        assert abs(clips - fractions[name] * batch_size) <= 1
 
 
 @pytest.mark.parametrize(

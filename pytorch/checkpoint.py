@@ -153,6 +153,11 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
+def start_of(path: Path) -> Any:
+    """Return what tells the training that saved a checkpoint from earlier ones of the same run."""
+    return read_checkpoint(path, torch.device("cpu")).get("start")
+
+
 def require_stored(path: Path) -> None:
     """Raise an error if the file is a zip archive, as torch writes it, with something compressed in it."""
     if not zipfile.is_zipfile(path):  # torch's format until 2020, which knows no compression

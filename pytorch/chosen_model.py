@@ -16,6 +16,7 @@ from utils.system.files import require_writable
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.workspace.paths import RunPaths, Workspace
+from utils.workspace.run import STUDENT
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +37,17 @@ def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
     Raises
     ------
     SedError
-        If none or two are named, the workspace has none, or the output folder cannot be written, which would
-        be noticed only after the work.
+        If none or two are named, an option names a model in the other's way, the workspace has none, or the
+        output folder cannot be written, which would be noticed only after the work.
     """
     if (arguments.checkpoint_path is None) == (arguments.workspace is None):
         raise SedError("name a model: either by --checkpoint_path, or by --workspace, with --run or without")
+    if arguments.workspace is None and arguments.run != BEST:
+        raise SedError("--run: names a model of a --workspace; leave it out with --checkpoint_path")
+    if arguments.workspace is not None and arguments.weights != STUDENT:
+        raise SedError(
+            f"--weights: is for --checkpoint_path; name the run, as in --run 2:{arguments.weights}"
+        )
     if arguments.output_dir is not None:
         require_writable(arguments.output_dir)
     if arguments.workspace is not None:

@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.commands import assert_user_error, run_command, run_well
 from tests.small import CNN, ITERATIONS, new_workspace
@@ -60,13 +61,26 @@ def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finis
     with pytest.raises(SedError, match="there is no checkpoint of Weak audio"):
         checkpoint_of(*found(workspace, "best"))
     paths.checkpoint(3).parent.mkdir(parents=True)
-    paths.checkpoint(3).touch()
+    shutil.copy(finished.workspace.run_paths(CNN).checkpoint(3), paths.checkpoint(3))
+    torch.save({"start": "of an earlier training"}, paths.checkpoint(ITERATIONS))
+    torch.save({"start": "of an earlier training"}, paths.checkpoint(ITERATIONS + 1))
     assert checkpoint_of(*found(workspace, "best")) == paths.checkpoint(3)
 
 
 @pytest.mark.parametrize("named", [[], ["--workspace", "w", "--checkpoint_path", "c.pth"]])
 def test_predict_asks_for_one_model(named):
     assert_user_error(predict(*named, "a.wav"), "either by --checkpoint_path, or by --workspace")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        (["--workspace", "w", "--weights", "teacher"], "name the run, as in --run 2:teacher"),
+        (["--checkpoint_path", "c.pth", "--run", "2"], "--run: names a model of a --workspace"),
+    ],
+)
+def test_options_of_the_other_way_to_name_a_model_are_refused(named, message):
+    assert_user_error(predict(*named, "a.wav"), message)
 
 
 def test_folder_that_cannot_be_written_is_noticed(tmp_path):

@@ -62,21 +62,21 @@ def find_run(runs: list[RunResults], workspace: Workspace, name: str) -> RunResu
 
 
 def checkpoint_of(model: ScoredModel) -> Path:
-    """Return the checkpoint of the model's scores, or the run's last one where that was never saved.
+    """Return the checkpoint of the model's scores, or the training's last one where that was never saved.
 
     Raises
     ------
     SedError
-        If the run has none.
+        If the training has none; those of an earlier training of the run do not count.
     """
+    from pytorch.checkpoint import start_of  # here, as torch is needed for nothing else
+
     paths = model.results.paths
-    path = paths.checkpoint(model.record["iteration"])
-    if path.is_file():
-        return path
-    saved = paths.saved_iterations()
-    if not saved:
-        raise SedError(f"{path.parent}: there is no checkpoint of {model.title}; train it again")
-    return paths.checkpoint(saved[-1])
+    for iteration in (model.record["iteration"], *reversed(paths.saved_iterations())):
+        path = paths.checkpoint(iteration)
+        if path.is_file() and start_of(path) == model.results.start:
+            return path
+    raise SedError(f"{paths.checkpoint(0).parent}: there is no checkpoint of {model.title}; train it again")
 
 
 def is_best(paths: RunPaths) -> bool:

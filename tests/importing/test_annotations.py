@@ -143,6 +143,29 @@ def test_wrong_rows_are_problems_with_their_place_and_the_others_are_read(tmp_pa
     assert problem in found
 
 
+@pytest.mark.parametrize(
+    ("unit", "seconds"),
+    [
+        ("", 2),
+        (" (s)", 2),
+        ("_sec", 2),
+        (" [ms]", 0.002),
+        (" (min)", 120),
+        (" (h)", 7200),
+        (" (hh:mm:ss)", 2),
+    ],
+)
+def test_times_are_in_the_unit_of_their_header(tmp_path, unit, seconds):
+    file = read(tmp_path, f"file,start{unit},end{unit},label\na.wav,1,2,Dog\n", "a.csv")
+    assert [annotation.offset for annotation in file.annotations] == [pytest.approx(seconds)]
+
+
+def test_times_in_an_unknown_unit_are_a_problem(tmp_path):
+    file = read(tmp_path, "file,start (samples),end (samples),label\na.wav,8000,9000,Dog\n", "a.csv")
+    assert not file.annotations
+    assert "a.csv: the unit of 'start (samples)' is unknown; give seconds, or" in file.problems[0]
+
+
 @pytest.mark.parametrize("text", ["Recorded in May\n", "date,weather\n1 May,rain\n", b"\x00\x01\x02\xff" * 9])
 def test_notes_beside_the_recordings_are_no_annotations(tmp_path, text):
     path = tmp_path / "notes.txt"

@@ -15,6 +15,7 @@ from utils.dataset.tables import Clip
 from utils.importing.annotations import ReadingOptions
 from utils.importing.clips import write_clip
 from utils.importing.importer import ImportOptions, import_annotations
+from utils.importing.sources import find_sources
 from utils.settings.overrides import literal_values
 from utils.system.errors import SedError
 
@@ -284,6 +285,21 @@ def test_folders_are_classes_where_nothing_else_says_so(tmp_path, lines):
     for clip in parts["validation"].values():
         assert [(event.onset, event.label) for event in clip.events] == [(0, *clip.labels)]
     assert "look at mAP" in lines.text
+
+
+@pytest.mark.parametrize("second", ["1.wav", "2.wav"], ids=["names collide", "names differ"])
+def test_labels_of_folders_do_not_depend_on_the_names_of_files(tmp_path, second):
+    for name in ("site1/Robin/1.wav", f"site2/Wren/{second}", "site2/other.wav"):
+        record(tmp_path / name, 1)
+
+    def labels(*folders: str) -> dict[str, set[str]]:
+        sources = find_sources([tmp_path / folder for folder in folders], OPTIONS.reading)
+        return {one.file.path.name + one.file.path.parent.name: set(one.labels) for one in sources.recordings}
+
+    ours, others = {"1.wavRobin": {"Robin"}, f"{second}Wren": {"Wren"}}, {"other.wavsite2": {"site2"}}
+    assert labels("site1", "site2") == ours | others
+    assert labels("site1/Robin", "site2/Wren") == ours
+    assert labels("site2/Wren") == {f"{second}Wren": set()}
 
 
 def test_names_that_nearly_fit_are_found_and_others_are_left_out(tmp_path, lines):

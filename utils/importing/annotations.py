@@ -36,9 +36,15 @@ ALIASES = {
     DURATION: "duration|length|delta time",
     FILE_ONSET: "file offset",  # of Raven: the onset in the file, where a table is about a list of files
 }
+TIMES = (ONSET, OFFSET, DURATION, FILE_ONSET)
 COLUMN_NAMES = (NAME, ONSET, OFFSET, LABEL, DURATION)  # those that a user may give a header for
 UNIT = re.compile(r"[(\[](.*?)[)\]]|(?<=[ _])(s|sec|secs|seconds|ms)$")
-SECONDS_PER_UNIT = {"ms": 0.001, "msec": 0.001, "milliseconds": 0.001, "min": 60.0, "minutes": 60.0}
+SECONDS_PER_UNIT = {
+    **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millisecond", "milliseconds"), 0.001),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
 
 
 @dataclass(frozen=True)
@@ -202,7 +208,14 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
             f"(found: {', '.join(header)[:80]}); name them with --columns"
         )
     file = AnnotationFile(path, "Raven selection table" if is_raven else "table", encoding)
-    units = {name: unit_of(header[place]) for name, place in places.items()}
+    units = {name: unit_of(header[places[name]]) for name in TIMES if name in places}
+    unknown = [header[places[name]] for name, unit in units.items() if unit is None]
+    if unknown:
+        file.problems.append(
+            f"{path}: the unit of '{unknown[0]}' is unknown; give seconds, or name one of "
+            f"{', '.join(filter(None, SECONDS_PER_UNIT))}"
+        )
+        return file
     for number, cells in rows[1:]:
         if len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
             file.problems.append(
@@ -220,10 +233,11 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
     return file
 
 
-def unit_of(header: str) -> float:
-    """Return the seconds in the unit that a column's header names."""
-    unit = UNIT.search(header.strip().casefold())
-    return SECONDS_PER_UNIT.get((unit.group(1) or unit.group(2)).strip(), 1.0) if unit else 1.0
+def unit_of(header: str) -> float | None:
+    """Return the seconds in the unit that a column's header names, 1 where it names none; None if unknown."""
+    found = UNIT.search(header.strip().casefold())
+    unit = (found.group(1) or found.group(2) or "").strip() if found else ""
+    return 1.0 if ":" in unit else SECONDS_PER_UNIT.get(unit)  # as in (hh:mm:ss)
 
 
 def add(
@@ -238,7 +252,7 @@ def add(
     cells = {name: " ".join(cell.split()) for name, cell in cells.items()}
     recording = cells.get(NAME) or None
     times = {}
-    for name in (ONSET, OFFSET, DURATION, FILE_ONSET):
+    for name in TIMES:
         if cells.get(name):
             seconds = parse_time(cells[name])
             if seconds is None or seconds < 0:

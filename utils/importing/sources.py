@@ -164,7 +164,7 @@ def find_sources(paths: Sequence[Path], options: ReadingOptions) -> Sources:
         note_kinds(files, sources)
         match(files, sources)
     else:
-        label_by_folder(sources, options)
+        label_by_folder(sources, paths, options)
     return sources
 
 
@@ -230,11 +230,18 @@ def give(annotation: Annotation, source: Source, sources: Sources) -> None:
         )
 
 
-def label_by_folder(sources: Sources, options: ReadingOptions) -> None:
-    """Label each recording with the first folder of its name."""
+def label_by_folder(sources: Sources, paths: Sequence[Path], options: ReadingOptions) -> None:
+    """Label each recording with the first folder below the path given, or with one of several such paths."""
+    given = [path for path in paths if path.is_dir()]
     for source in sources.recordings:
-        folder, slash, _ = source.file.name.partition("/")
-        if slash:
+        place = source.file.path
+        above = next((path for path in given if place.is_relative_to(path)), None)
+        if above is None:
+            continue
+        folder, *below = place.relative_to(above).parts
+        if not below and len(given) > 1:
+            folder, below = above.absolute().name, [place.name]
+        if below:
             source.labels[options.rename.get(folder, folder)] = None
             source.is_annotated = True
     labels = sorted({label for source in sources.recordings for label in source.labels})

@@ -92,7 +92,7 @@ def test_audacity_and_raven_tables_hold_times_label_and_score(tmp_path):
     header, *rows = [line.split("\t") for line in (tmp_path / "a.selections.txt").read_text().splitlines()]
     cells = [dict(zip(header, row, strict=True)) for row in rows]
     assert [one["Selection"] for one in cells] == ["1", "2"]
-    assert cells[0]["Begin Time (s)"], cells[0]["End Time (s)"] == ("0.500000", "1.250000")
+    assert (cells[0]["Begin Time (s)"], cells[0]["End Time (s)"]) == ("0.500000", "1.250000")
     assert (cells[0]["Low Freq (Hz)"], cells[0]["High Freq (Hz)"]) == ("50.0", "14000.0")
     assert [(one["Annotation"], one["Score"]) for one in cells] == [(DOG, "0.931"), (CAT, "1.000")]
 
@@ -135,6 +135,28 @@ def test_what_is_finished_is_known_to_the_next_process_also_after_a_kill(tmp_pat
         assert journal.finished(recordings[1]) == DetectedEvents(recordings[1], 1.0, ())
         journal.remove()
     assert not path.exists()
+
+
+def test_lines_from_the_first_damaged_one_on_do_not_count(tmp_path, recordings):
+    path = tmp_path / ".journal"
+    with EventJournal(path, WORK) as journal:
+        journal.add(DetectedEvents(recordings[0], 3.5, EVENTS))
+    with path.open("ab") as file:
+        file.write(bytes(20) + b"\xff\n")  # by a power cut
+    with EventJournal(path, WORK) as journal:
+        assert journal.finished(recordings[0]) == DetectedEvents(recordings[0], 3.5, EVENTS)
+        journal.add(DetectedEvents(recordings[1], 1.0, ()))
+    with EventJournal(path, WORK) as journal:
+        assert journal.finished(recordings[1]) == DetectedEvents(recordings[1], 1.0, ())
+
+
+def test_recording_of_another_name_is_not_finished_as_its_files_have_that_name(tmp_path, recordings):
+    renamed = AudioFile(recordings[0].path, "folder/a.wav")
+    with EventJournal(tmp_path / ".journal", WORK) as journal:
+        journal.add(DetectedEvents(recordings[0], 3.5, EVENTS))
+    with EventJournal(tmp_path / ".journal", WORK) as journal:
+        assert journal.finished(recordings[0]) is not None
+        assert journal.finished(renamed) is None
 
 
 def test_standard_input_is_never_finished_before(tmp_path):

@@ -48,14 +48,23 @@ class FeatureJournal:
             raise SedError(f"{folder}: cannot be written: {error}") from error
 
     def _take_up(self) -> None:
-        """Read what an earlier process left, up to its last whole line."""
+        """Read what an earlier process left, up to where it is whole: a power cut may have damaged it."""
         if not self.list_path.is_file():
             return
-        text = self.list_path.read_text(encoding="utf-8")
-        lines = text[: text.rfind("\n") + 1]
-        self.reasons = [json.loads(line) for line in lines.splitlines()]
-        os.truncate(self.list_path, len(lines))
-        os.truncate(self.logmel_path, self.readable_count * np.prod(self.shape) * np.float32().nbytes)
+        clip_bytes = int(np.prod(self.shape)) * np.float32().nbytes
+        clips_stored = self.logmel_path.stat().st_size // clip_bytes
+        kept = 0
+        for line in self.list_path.read_bytes().splitlines(keepends=True):
+            try:
+                reason = json.loads(line)
+            except ValueError:
+                break
+            if not line.endswith(b"\n") or (reason is None and self.readable_count == clips_stored):
+                break
+            self.reasons.append(reason)
+            kept += len(line)
+        os.truncate(self.list_path, kept)
+        os.truncate(self.logmel_path, self.readable_count * clip_bytes)
 
     @property
     def count(self) -> int:

@@ -20,7 +20,7 @@ class EventJournal:
     Parameters
     ----------
     path : Path
-        The lines of an earlier process count if it had the same `work`; an unfinished one is dropped.
+        The lines of an earlier process count if it had the same `work`, up to the first damaged one.
     work : dict
         What the results depend on, as JSON holds it.
 
@@ -32,16 +32,21 @@ class EventJournal:
 
     def __init__(self, path: Path, work: dict[str, Any]) -> None:
         self.path = path
-        self._file = os.fdopen(claim(path, path.parent), "r+", encoding="ascii")
+        self._file = os.fdopen(claim(path, path.parent), "r+", encoding="latin-1")
         self._finished: dict[tuple[Any, ...], tuple[float, tuple[ScoredEvent, ...]]] = {}
         whole_lines = self._file.read().rpartition("\n")[0]
         header, *lines = whole_lines.split("\n")
         if header == json.dumps(work):
+            kept = len(header) + 1
             for line in lines:
-                identity, seconds, events = json.loads(line)
+                try:
+                    identity, seconds, events = json.loads(line)
+                except ValueError:  # what a power cut has left
+                    break
                 self._finished[tuple(identity)] = seconds, tuple(ScoredEvent(*values) for values in events)
-            self._file.truncate(len(whole_lines) + 1)
-            self._file.seek(len(whole_lines) + 1)
+                kept += len(line) + 1
+            self._file.truncate(kept)
+            self._file.seek(kept)
         else:
             self._file.seek(0)
             self._file.truncate()
@@ -57,13 +62,13 @@ class EventJournal:
 
     def finished(self, recording: AudioFile) -> DetectedEvents | None:
         """Return the events of a recording if it is finished, and the file has not changed since."""
-        identity = identity_of(recording.path)
+        identity = identity_of(recording)
         found = self._finished.get(identity) if identity else None
         return DetectedEvents(recording, *found) if found else None
 
     def add(self, detected: DetectedEvents) -> None:
         """Note that a recording is finished, and all its files are written."""
-        if identity := identity_of(detected.recording.path):
+        if identity := identity_of(detected.recording):
             self._write([identity, detected.seconds, [astuple(event) for event in detected.events]])
 
     def remove(self) -> None:
@@ -78,10 +83,13 @@ class EventJournal:
             raise SedError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
-def identity_of(path: Path) -> tuple[str, int, int] | None:
-    """Return what tells a recording from others and other versions of itself; None of standard input."""
+def identity_of(recording: AudioFile) -> tuple[str, str, int, int] | None:
+    """Return what tells a recording from others and other versions of itself; None of standard input.
+
+    Its name belongs to that, as its files are called by it.
+    """
     try:
-        status = path.stat()
+        status = recording.path.stat()
     except OSError:  # also of a file that has just gone
         return None
-    return str(path.absolute()), status.st_size, status.st_mtime_ns
+    return recording.name, str(recording.path.absolute()), status.st_size, status.st_mtime_ns

@@ -16,7 +16,14 @@ from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import copy_inputs
 from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
 from utils.dataset.tables import Clip, Event, read_strong_table
-from utils.events.post_processing import DoubleThreshold, MedianFilter, PostProcessing, detect_events
+from utils.events.matching import EventTimes
+from utils.events.post_processing import (
+    ClassPostProcessing,
+    DoubleThreshold,
+    MedianFilter,
+    PostProcessing,
+    detect_events,
+)
 from utils.events.probabilities import Probabilities
 from utils.events.tuning import (
     TRIALS,
@@ -74,11 +81,15 @@ def random_probabilities(seed: int, clips: int, stride: int, frames: int) -> Pro
     return Probabilities(framewise, generator.random((clips, 1)).astype(np.float32), stride, frames)
 
 
-def trials_of(name: str, probabilities: Probabilities) -> list:
+def trials_of(
+    name: str, probabilities: Probabilities, before: ClassPostProcessing | None = None
+) -> list[tuple[ClassPostProcessing, EventTimes]]:
     timeline = Timeline.of(
         probabilities, frames_per_second=FRAMES_PER_SECOND, longest_gap=max(TUNING.tuned_join_gaps)
     )
-    return list(TRIALS[name](probabilities.framewise[..., 0], probabilities.clipwise[:, 0], timeline, TUNING))
+    before = before or post_processing_named(name)[0]
+    framewise, clipwise = probabilities.framewise[..., 0], probabilities.clipwise[:, 0]
+    return list(TRIALS[name](before, framewise, clipwise, timeline, TUNING))
 
 
 @pytest.mark.parametrize(("stride", "frames"), [(8, 640), (1, 640), (32, 640), (8, 500), (32, 500)])
@@ -102,6 +113,14 @@ def test_events_of_each_trial_are_those_that_inference_detects(name, stride, fra
         assert list(zip(events.group, events.onset, events.offset, strict=True)) == expected
         found_some += len(expected) > 0
     assert found_some > 20
+
+
+def test_merge_difference_of_boxes_is_not_tuned_and_stays():
+    (of_class,) = post_processing_named("event_boxes")[:1]
+    before = replace(of_class, box_merge_difference=0.3)
+    probabilities = random_probabilities(3, 2, STRIDE_FRAMES, SETTINGS.features.clip_frames)
+    candidates = [candidate for candidate, _ in trials_of("event_boxes", probabilities, before)]
+    assert {candidate.box_merge_difference for candidate in candidates} == {0.3}
 
 
 def test_every_combination_is_tried_once():

@@ -121,12 +121,18 @@ Trials = Iterator[tuple[ClassPostProcessing, EventTimes]]
 
 
 def double_threshold_trials(
-    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+    before: DoubleThreshold,
+    framewise: np.ndarray,
+    clipwise: np.ndarray,
+    timeline: Timeline,
+    tuning: TuningSettings,
 ) -> Trials:
     """Yield every combination of the values for `DoubleThreshold`, and the events that it detects.
 
     Parameters
     ----------
+    before : DoubleThreshold
+        Has the values that are not tuned.
     framewise : np.ndarray, shape (clips, outputs)
         Probability of the class in each output.
     clipwise : np.ndarray, shape (clips,)
@@ -149,15 +155,30 @@ def double_threshold_trials(
             for clip_threshold in tuning.tuned_clip_thresholds:
                 in_clips = clipwise[clips] > clip_threshold
                 events = timeline.times(kept[in_clips], clips[in_clips])
-                yield DoubleThreshold(clip_threshold, high, low, gap, length), events
+                candidate = replace(
+                    before,
+                    clip_threshold=clip_threshold,
+                    high_threshold=high,
+                    low_threshold=low,
+                    join_gap=gap,
+                    drop_length=length,
+                )
+                yield candidate, events
 
 
 def median_filter_trials(
-    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+    before: MedianFilter,
+    framewise: np.ndarray,
+    clipwise: np.ndarray,
+    timeline: Timeline,
+    tuning: TuningSettings,
 ) -> Trials:
     """Yield the same for `MedianFilter`."""
     for length in tuning.tuned_median_filter_outputs:
-        candidates = [MedianFilter(threshold, length) for threshold in tuning.tuned_frame_thresholds]
+        candidates = [
+            replace(before, frame_threshold=threshold, median_filter_outputs=length)
+            for threshold in tuning.tuned_frame_thresholds
+        ]
         probability = timeline.laid_out(candidates[0].smoothed(framewise))
         for candidate in candidates:
             runs = timeline.in_frames(runs_of_true(probability > candidate.frame_threshold))
@@ -165,12 +186,16 @@ def median_filter_trials(
 
 
 def event_box_trials(
-    framewise: np.ndarray, clipwise: np.ndarray, timeline: Timeline, tuning: TuningSettings
+    before: EventBoxes,
+    framewise: np.ndarray,
+    clipwise: np.ndarray,
+    timeline: Timeline,
+    tuning: TuningSettings,
 ) -> Trials:
     """Yield the same for `EventBoxes`."""
     stride_frames = timeline.edges[0, 1]
     for step, ratio in itertools.product(tuning.tuned_box_steps, tuning.tuned_box_merge_ratios):
-        finder = EventBoxes(step, 0.0, ratio, 0.0)
+        finder = replace(before, box_step=step, box_merge_ratio=ratio)
         found = [
             finder.boxes(*of_clip, outputs_per_second=timeline.frames_per_second / stride_frames)
             for of_clip in zip(framewise, clipwise, strict=True)
@@ -182,7 +207,7 @@ def event_box_trials(
         for threshold in tuning.tuned_box_thresholds:
             is_above = confidence > threshold
             events = timeline.times(runs[is_above], clips[is_above])
-            yield EventBoxes(step, 0.0, ratio, threshold), events
+            yield replace(finder, box_threshold=threshold), events
 
 
 TRIALS = {
@@ -270,7 +295,11 @@ def tune(
             times_of_label(predicted, label),
             of_class,
             TRIALS[of_class.name](
-                probabilities.framewise[..., index], probabilities.clipwise[:, index], timeline, tuning
+                of_class,
+                probabilities.framewise[..., index],
+                probabilities.clipwise[:, index],
+                timeline,
+                tuning,
             ),
             scoring,
         )

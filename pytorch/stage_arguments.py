@@ -56,7 +56,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults
     )
     parser.add_argument(
         "--seed",
-        type=seed_number,
+        type=command_line.seed_number,
         default=defaults.seed,
         help=f"of the initialization and the shuffling; default {defaults.seed}",
     )
@@ -64,7 +64,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults
         "--initial_checkpoint",
         type=Path,
         help="the run starts from the weights in this checkpoint, which may be of other classes, or a "
-        "published Cnn14; without it, from random weights",
+        "published Cnn6, Cnn10 or Cnn14; without it, from random weights",
     )
     command_line.add_mini_data(parser, defaults.mini_data_clips)
     add_compute_arguments(parser, defaults)
@@ -101,13 +101,6 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
         default=STUDENT,
         help=f"whose weights, of a model trained with mean_teacher; default {STUDENT}",
     )
-
-
-def seed_number(text: str) -> int:
-    """Return the seed that an argument holds, which must not be negative."""
-    if not text.isdecimal() or int(text) >= 2**63:  # what torch takes
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 to 2**63 - 1")
-    return int(text)
 
 
 def tuning_data_type(name: str) -> str:

@@ -203,7 +203,7 @@ def draw_clips(
     clips = found.submission[:count]
     for index, clip in enumerate(progress(clips, "Drawing", len(clips))):
         plot_clip(
-            folder / f"{Path(clip.name).stem}.png",
+            folder / f"{clip.name}.png",
             validation.features.logmel[index],
             validation.reference.clips[index],
             found.probabilities[index],

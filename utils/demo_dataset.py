@@ -10,7 +10,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, make_demo_dataset
+from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, LONGEST_CLIP_SECONDS, make_demo_dataset
 from utils.system import command_line
 from utils.system.log import start_logging
 
@@ -36,9 +36,15 @@ def main() -> None:
     make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
     command_line.add_clip_counts(make, CLIPS)
     make.add_argument(
-        "--clip_seconds", type=float, default=CLIP_SECONDS, help=f"length of a clip; default {CLIP_SECONDS}"
+        "--clip_seconds",
+        type=command_line.number_between(0, LONGEST_CLIP_SECONDS, low_is_allowed=False),
+        default=CLIP_SECONDS,
+        metavar="SECONDS",
+        help=f"length of a clip; default {CLIP_SECONDS}",
     )
-    make.add_argument("--seed", type=int, default=0, help="of the random generators; default 0")
+    make.add_argument(
+        "--seed", type=command_line.seed_number, default=0, help="of the random generators; default 0"
+    )
     command_line.run(parser)
 
 

@@ -73,7 +73,10 @@ def main() -> None:
     make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
     command_line.add_clip_counts(make, CLIPS)
     make.add_argument(
-        "--seed", type=int, default=0, help="of the random numbers that everything is drawn by; default 0"
+        "--seed",
+        type=command_line.seed_number,
+        default=0,
+        help="of the random numbers that everything is drawn by; default 0",
     )
     statistics = command_line.add_command(
         commands,

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 if not __package__:
@@ -53,22 +52,6 @@ def import_command(arguments: argparse.Namespace) -> None:
         settings.importing.import_batch_size,
     )
     import_annotations(arguments.sources, arguments.output_dir, options, settings.features)
-
-
-def number_between(low: float, high: float, *, low_is_allowed: bool = True) -> Callable[[str], float]:
-    """Return what parses an argument that must be a number from `low` to `high`."""
-
-    def parse(text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = float("nan")
-        if not low <= number <= high or (number == low and not low_is_allowed):
-            words = "from" if low_is_allowed else "more than"
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number {words} {low:g} to {high:g}")
-        return number
-
-    return parse
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -126,27 +109,27 @@ def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) ->
     )
     parser.add_argument(
         "--point_seconds",
-        type=number_between(0, 3600, low_is_allowed=False),
+        type=command_line.number_between(0, 3600, low_is_allowed=False),
         metavar="SECONDS",
         help="length given to labels of an instant, whose onset is their offset",
     )
     parser.add_argument(
         "--clip_seconds",
-        type=number_between(0, 3600, low_is_allowed=False),
+        type=command_line.number_between(0, 3600, low_is_allowed=False),
         default=clip_seconds,
         metavar="SECONDS",
         help=f"length of the clips; default {clip_seconds}",
     )
     parser.add_argument(
         "--overlap",
-        type=number_between(0, 3600),
+        type=command_line.number_between(0, 3600),
         default=defaults.import_overlap,
         metavar="SECONDS",
         help=f"what two neighbouring clips share; default {defaults.import_overlap}",
     )
     parser.add_argument(
         "--eventless_fraction",
-        type=number_between(0, 1),
+        type=command_line.number_between(0, 1),
         default=defaults.import_eventless_fraction,
         metavar="FRACTION",
         help="of the clips without events, how many to take, in training and validation; default "
@@ -154,7 +137,7 @@ def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) ->
     )
     parser.add_argument(
         "--validation_fraction",
-        type=number_between(0, 0.9, low_is_allowed=False),
+        type=command_line.number_between(0, 0.9, low_is_allowed=False),
         default=defaults.import_validation_fraction,
         metavar="FRACTION",
         help=f"of the events, how many to validate on; default {defaults.import_validation_fraction}",
@@ -174,7 +157,7 @@ def add_import_arguments(parser: argparse.ArgumentParser, settings: Settings) ->
     )
     parser.add_argument(
         "--seed",
-        type=int,
+        type=command_line.seed_number,
         default=settings.defaults.seed,
         help=f"of the split and of the choice of clips without events; default {settings.defaults.seed}",
     )

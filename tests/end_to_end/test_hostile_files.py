@@ -18,7 +18,7 @@ from tests.small import FEATURES_FOLDER, Small, make_small
 from utils.audio.extraction import logmel_of_file
 from utils.audio.feature_file import Scalar, read_features, read_scalar, write_features, write_scalar
 from utils.audio.logmel import logmel_of_clip
-from utils.audio.origin import Origin, RecordingFile
+from utils.audio.origin import Origin, RecordingFile, recording_at
 from utils.audio.reading import read_clip
 from utils.dataset.tables import Clip, read_rows
 from utils.system.errors import SedError, made_by
@@ -152,6 +152,10 @@ def test_link_out_of_the_audio_folder_is_not_followed(tmp_path):
     assert "leads out of the audio folder" in logmel_of_file(tmp_path / "linked/out.wav", FEATURES).reason
     logmel = logmel_of_file(tmp_path / "linked/in.wav", FEATURES)
     assert logmel.shape == (FEATURES.clip_frames, FEATURES.mel_bins)
+
+    link = recording_at(tmp_path / "audio/out.wav")
+    (tmp_path / "outside.wav").replace(tmp_path / "audio/out.wav")
+    assert recording_at(tmp_path / "audio/out.wav") != link, "so features are made again once it is mended"
 
 
 def test_silence_gives_the_floor(tmp_path):

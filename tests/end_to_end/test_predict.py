@@ -3,6 +3,7 @@
 import json
 import math
 import tracemalloc
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -581,6 +582,16 @@ def test_event_across_window_borders_is_one_event(tmp_path, seconds, onset, offs
     assert event.onset == pytest.approx(onset, abs=0.15)
     assert event.offset == pytest.approx(offset, abs=0.15)
     assert event.offset <= seconds
+
+
+def test_what_a_stream_gave_its_samples_to_is_let_go_at_its_end(tmp_path):
+    write_tone(tmp_path / "tone.wav", 3, 1, 2)
+    gathered: set[int] = {0}  # unlike a list, it can be referred to weakly
+    taker = weakref.ref(gathered)
+    stream = SampleStream(tmp_path / "tone.wav", FEATURES, lambda block, to=gathered: to.add(len(block)))
+    del gathered
+    assert sum(map(len, stream.blocks())) == 3 * 32000
+    assert taker() is None
 
 
 def test_recordings_come_in_their_order_and_a_broken_end_leaves_one_out(tmp_path):

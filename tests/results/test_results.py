@@ -209,10 +209,10 @@ LABELS = SETTINGS.features.labels
 AT_THE_EDGES = (Event(0.0, 2.0, LABELS[0]), Event(9.5, 10.1, LABELS[-1]))
 
 
-@pytest.mark.parametrize("events", [(), AT_THE_EDGES])
-def test_figures_of_odd_clips_are_drawn(tmp_path, events):
+@pytest.mark.parametrize(("events", "lowest"), [((), 50), (AT_THE_EDGES, 50), ((), 9000)])
+def test_figures_of_odd_clips_are_drawn(tmp_path, events, lowest):
     clip = Clip("clip.wav", frozenset(), events)
-    features = SETTINGS.features
+    features = replace(SETTINGS.features, mel_min_frequency=lowest)
     logmel = np.full((features.clip_frames, features.mel_bins), -100, np.float32)
     outputs = np.zeros((features.clip_frames // 8, features.classes_num), np.float32)
     probabilities = Probabilities(outputs, outputs[0], stride_frames=8, frames=features.clip_frames)

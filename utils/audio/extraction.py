@@ -11,7 +11,7 @@ import numpy as np
 from utils.audio.feature_file import is_made_from, write_features
 from utils.audio.feature_journal import FeatureJournal
 from utils.audio.logmel import logmel_of_clip
-from utils.audio.origin import Origin, recording_at
+from utils.audio.origin import Origin, leads_out, recording_at
 from utils.audio.reading import read_clip
 from utils.audio.recordings import Unread
 from utils.dataset.subsets import SUBSETS, listed_clips
@@ -32,7 +32,7 @@ Workers = AbstractContextManager[joblib.Parallel]
 def logmel_of_file(path: Path, settings: FeatureSettings) -> np.ndarray | Unread:
     """Return the log-mel features of a recording, shape (clip_frames, mel_bins)."""
     keep_freed_memory()  # here, as this may run in a process of a cluster
-    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+    if leads_out(path):
         return Unread(path, f"{path}: is a link that leads out of the audio folder; put the recording there")
     try:
         return logmel_of_clip(read_clip(path, settings), settings)

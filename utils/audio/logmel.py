@@ -11,7 +11,7 @@ import scipy.sparse
 from utils.settings.groups import FeatureSettings
 
 FRAMES_AT_ONCE = 128  # transformed together: so few that they stay in the processor's cache
-TICK_FREQUENCIES = (500, 1000, 2000, 4000, 8000)  # Hz
+TICK_FREQUENCIES = (500, 1000, 2000, 4000, 8000, 16000, 32000, 64000)  # Hz
 SINGLE_PRECISION_RANGE = 1e-11  # power; this far below a frame's loudest frequency, rounding makes 0.01 dB
 
 

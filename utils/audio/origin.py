@@ -78,10 +78,15 @@ def table_digest(clips: Iterable[Clip]) -> str:
     return digest([content(clip) for clip in clips])
 
 
+def leads_out(path: Path) -> bool:
+    """Tell whether a recording is a link to something outside its folder."""
+    return path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve())
+
+
 def recording_at(path: Path) -> RecordingFile | None:
-    """Return the file of a recording, or None where there is none."""
+    """Return the file of a recording, or the link where it leads out; None where there is neither."""
     try:
-        status = path.stat()
+        status = path.lstat() if leads_out(path) else path.stat()
     except OSError:
         return None
     return RecordingFile(path.name, status.st_size, status.st_mtime_ns)

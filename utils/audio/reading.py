@@ -268,6 +268,8 @@ class SampleStream:
                     yield block
         except SedError as error:
             self.error = error
+        finally:
+            self.on_block = None  # it may hold what it gathered, which is of no use here any more
 
     def _read(self, file: soundfile.SoundFile | FfmpegAudio) -> Iterator[np.ndarray]:
         length = max(1, int(self.features.clip_seconds * file.samplerate))

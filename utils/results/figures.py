@@ -88,8 +88,10 @@ def plot_clip(
         vmin=logmel.max() - SPECTROGRAM_RANGE,
     )
     spectrogram.set_title(f"{reference.name}: log-mel", loc="left", fontsize="medium")
-    frequencies, heights = zip(*frequency_ticks(features), strict=True)
-    spectrogram.set_yticks(heights, [f"{frequency / 1000:g}" for frequency in frequencies])
+    ticks = frequency_ticks(features)
+    spectrogram.set_yticks(
+        [height for _, height in ticks], [f"{frequency / 1000:g}" for frequency, _ in ticks]
+    )
     spectrogram.set_ylabel("kHz")
     figure.colorbar(image, ax=spectrogram, label="dB")
 

@@ -23,6 +23,7 @@ from utils.system.workers import ending_with_parent
 
 CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
 CLIP_SECONDS = 10.0  # as in the challenge
+LONGEST_CLIP_SECONDS = 3600.0
 SHORT_CLIP_FRACTION = 0.15  # of the clips are shorter ...
 SHORTEST_CLIP_FRACTION = 0.7  # ... but not shorter than this fraction of the others
 STEREO_EVERY = 10  # every so many clips have two channels
@@ -50,7 +51,7 @@ def draw_events(label: str, generator: Generator, clip_seconds: float) -> list[E
     events: list[Event] = []
     free_from = 0.0
     for _ in range(generator.integers(1, MOST_EVENTS + 1)):
-        seconds = generator.uniform(sound.shortest, min(sound.longest, clip_seconds))
+        seconds = generator.uniform(min(sound.shortest, clip_seconds), min(sound.longest, clip_seconds))
         room = clip_seconds - seconds - free_from
         if room < 0:
             break

@@ -141,3 +141,26 @@ def positive_int(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def seed_number(text: str) -> int:
+    """Return the seed that an argument holds, which must not be negative."""
+    if not text.isdecimal() or int(text) >= 2**63:  # what torch takes
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of 0 to 2**63 - 1")
+    return int(text)
+
+
+def number_between(low: float, high: float, *, low_is_allowed: bool = True) -> Callable[[str], float]:
+    """Return what parses an argument that must be a number from `low` to `high`."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = float("nan")
+        if not low <= number <= high or (number == low and not low_is_allowed):
+            words = "from" if low_is_allowed else "more than"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number {words} {low:g} to {high:g}")
+        return number
+
+    return parse

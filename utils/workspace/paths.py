@@ -100,8 +100,9 @@ class RunPaths:
     def new_log(self, command: str) -> Path:
         """Return a path in the run's log folder that no earlier command has written to."""
         folder = self.root / "logs" / self.folder
-        number = len(list(folder.glob("*.log")))
-        return folder / f"{number:04d}_{command}.log"
+        numbers = [path.name.partition("_")[0] for path in folder.glob("*.log")]
+        last = max((int(number) for number in numbers if number.isdecimal()), default=-1)
+        return folder / f"{last + 1:04d}_{command}.log"
 
     @property
     def tensorboard(self) -> Path:

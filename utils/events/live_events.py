@@ -141,11 +141,6 @@ class LiveEvents:
     post_processing : PostProcessing
     stride_frames : int
     frames_per_second : float
-
-    Raises
-    ------
-    SedError
-        If a post-processing needs the whole recording.
     """
 
     def __init__(

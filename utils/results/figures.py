@@ -14,7 +14,7 @@ from utils.events.probabilities import Probabilities
 from utils.results.page_media import SPECTROGRAM_COLOURS, SPECTROGRAM_RANGE
 from utils.results.runs import RunResults
 from utils.results.statistics import training_minutes, validation_key, value_at
-from utils.scoring.sed_eval_scores import segment_key
+from utils.scoring.sed_eval_scores import shown_segment_key
 from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.files import written_whole
 from utils.workspace.run import STUDENT, TEACHER
@@ -121,7 +121,7 @@ def plot_clip(
 
 def curve_scores(scoring: ScoringSettings) -> list[tuple[str, tuple[str, ...]]]:
     """Return the validation scores drawn over the iterations: title, and keys in the statistics."""
-    segment_name = segment_key(scoring.segment_lengths[-1])
+    segment_name = shown_segment_key(scoring.segment_lengths)
     return [
         ("mAP", ("mean_average_precision",)),
         ("Event F1", ("event", "macro", "f1")),

@@ -10,7 +10,7 @@ from utils.results.runs import RunResults
 from utils.results.scored_models import EVENT_F1, ScoredModel, best_model, scored_models
 from utils.results.statistics import validation_key, value_at
 from utils.results.table import ResultRow, described_numbers, results_table
-from utils.scoring.sed_eval_scores import segment_key
+from utils.scoring.sed_eval_scores import shown_segment_key
 from utils.settings.groups import ScoringSettings
 from utils.workspace.run import STUDENT, TEACHER
 
@@ -192,7 +192,7 @@ def make_report(
 ) -> Report:
     """Put together the whole page, whose verdict is on the first model."""
     columns, rows = table_rows(runs, scoring)
-    segment_name = segment_key(scoring.segment_lengths[-1])
+    segment_name = shown_segment_key(scoring.segment_lengths)
     shown = models[0]
     labels = list(shown.scores["event"]["classwise"])
     return Report(

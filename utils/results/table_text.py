@@ -8,13 +8,12 @@ from utils.results.published import PUBLISHED_COLUMNS
 from utils.results.runs import RunResults
 from utils.results.scored_models import ModelGroup
 from utils.results.table import ResultRow, described_numbers, results_table
-from utils.scoring.sed_eval_scores import segment_key
+from utils.scoring.sed_eval_scores import shown_segment_key
 from utils.scoring.text import score_name, span
 from utils.settings.groups import ScoringSettings
 from utils.system.terminal import GAP, LINE_LENGTH, aligned
 from utils.system.words import counted
 
-SHOWN_SEGMENT_SECONDS = 1.0  # of the segments whose F1 is shown: those of the challenge
 ALL = "All runs"
 INDENT = "   "  # of the lines of a name after its first
 UNBROKEN = "\N{NO-BREAK SPACE}"  # where textwrap does not end a line
@@ -41,8 +40,7 @@ def table_lines(runs: list[RunResults], scoring: ScoringSettings, *, single_runs
 
 def shown_columns(header: list[str], scoring: ScoringSettings) -> list[str]:
     """Return the columns with scores that fit a terminal."""
-    seconds = min(scoring.segment_lengths, key=lambda length: abs(length - SHOWN_SEGMENT_SECONDS))
-    segment = score_name(f"segment/{segment_key(seconds)}/macro/f1")
+    segment = score_name(f"segment/{shown_segment_key(scoring.segment_lengths)}/macro/f1")
     return [name for name in ("mAP", "event F1", segment, "PSDS1", "PSDS2") if name in header]
 
 

@@ -17,6 +17,8 @@ from utils.dataset.tables import Clip, Event
 from utils.settings.groups import ScoringSettings
 from utils.system.progress import progress
 
+CHALLENGE_SEGMENT_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Rates:
@@ -75,6 +77,11 @@ class DetectionScores:
 def segment_key(seconds: float) -> str:
     """Return the name that a segment length has in the statistics, such as "0.2s"."""
     return f"{seconds:g}s"
+
+
+def shown_segment_key(segment_lengths: Sequence[float]) -> str:
+    """Return that of the length whose scores table, curves and page show: the one nearest the challenge's."""
+    return segment_key(min(segment_lengths, key=lambda length: abs(length - CHALLENGE_SEGMENT_SECONDS)))
 
 
 def average_precisions(target: np.ndarray, probability: np.ndarray) -> np.ndarray:

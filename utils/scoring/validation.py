@@ -17,7 +17,6 @@ from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
 from utils.settings.groups import ScoringSettings, Settings
-from utils.system.errors import SedError
 from utils.system.files import file_digest
 from utils.workspace.paths import Workspace
 
@@ -77,20 +76,8 @@ class Scored:
 def read_reference(
     dataset_dir: Path, data_type: str, features: Features, labels: Sequence[str]
 ) -> ValidationReference:
-    """Read the annotation of those clips of a subset that there are features of.
-
-    Raises
-    ------
-    SedError
-        If the table does not list one of the clips.
-    """
+    """Read the annotation of those clips of a subset that there are features of."""
     by_name = {clip.name: clip for clip in read_clips(dataset_dir, data_type, labels)}
-    for name in features.names:
-        if name not in by_name:
-            raise SedError(
-                f"{name}: there are features of this clip, but the table of {data_type} in {dataset_dir} "
-                "does not list it; make the features again from this data set"
-            )
     clips = [by_name[name] for name in features.names]
     return ValidationReference(clips, features.weak_target, features.clips_listed)
 

@@ -22,6 +22,7 @@ from utils.scoring.psds import (
     PsdsScores,
     cut_edges,
     frame_scores,
+    intersect,
     intersect_all,
     psds,
     psds_scenarios,
@@ -143,22 +144,20 @@ def clips_and_scores(draw) -> tuple[list[Clip], np.ndarray]:
     return clips, scores
 
 
+def package_psds(clips: list[Clip], scores: np.ndarray, scenario: PsdsScenario, **options: float) -> float:
+    """PSDS through the steps of the commands."""
+    durations = [OUTPUTS * OUTPUT_SECONDS] * len(clips)
+    of_clips = scores_of_clips(scores, EDGES, durations)
+    return psds(intersect(clips, of_clips, scenario, labels=LABELS, durations=durations), **options)
+
+
 @settings(max_examples=150, deadline=None)
 @given(clips_and_scores(), st.sampled_from([PSDS1, PSDS2, BETWEEN]), st.sampled_from([100.0, 3000.0]))
 def test_psds_equals_the_plain_computation(drawn, scenario, most):
     clips, scores = drawn
     if not any(clip.events for clip in clips):
         return
-    value = psds(
-        clips,
-        scores,
-        scenario,
-        labels=LABELS,
-        edges_seconds=EDGES,
-        durations=[OUTPUTS * OUTPUT_SECONDS] * len(clips),
-        instability_cost=1.0,
-        max_false_positive_rate=most,
-    )
+    value = package_psds(clips, scores, scenario, instability_cost=1.0, max_false_positive_rate=most)
     assert value == pytest.approx(plain_psds(clips, scores, scenario, most), abs=1e-9)
 
 

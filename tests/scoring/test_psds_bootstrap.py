@@ -7,12 +7,12 @@ import pytest
 from hypothesis import assume, given, settings
 
 from tests.scoring.test_bootstrap import clips_drawn
-from tests.scoring.test_psds import EDGES, LABELS, OUTPUT_SECONDS, OUTPUTS, clips_and_scores
+from tests.scoring.test_psds import EDGES, LABELS, OUTPUT_SECONDS, OUTPUTS, clips_and_scores, package_psds
 from tests.settings_for_tests import SETTINGS
 from utils.dataset.tables import Clip, Event
 from utils.scoring import psds_bootstrap
 from utils.scoring.bootstrap import resample_clips
-from utils.scoring.psds import PsdsScenario, intersect, psds, scores_of_clips
+from utils.scoring.psds import PsdsScenario, intersect, scores_of_clips
 from utils.scoring.psds_bootstrap import fewest_in_blocks, resample_psds
 
 SCENARIOS = [PsdsScenario(0.7), PsdsScenario(0.1, 0.3, 0.5), PsdsScenario(0.6, 0.3, 0.5)]
@@ -22,13 +22,10 @@ SCORING = replace(SETTINGS.scoring, bootstrap_resamples=4)
 def plain_resampled(clips, scores, scenario, scoring, often) -> float:
     """PSDS of the drawn clips, by the package."""
     drawn = np.repeat(scores, often.astype(int), axis=0)
-    return psds(
+    return package_psds(
         clips_drawn(clips, often),
         drawn,
         scenario,
-        labels=LABELS,
-        edges_seconds=EDGES,
-        durations=[OUTPUTS * OUTPUT_SECONDS] * len(drawn),
         instability_cost=scoring.psds_instability_cost,
         max_false_positive_rate=scoring.psds_max_false_positive_rate,
     )

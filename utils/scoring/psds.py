@@ -178,9 +178,29 @@ def intersect(
     labels: Sequence[str],
     durations: Sequence[float],
 ) -> Intersections | None:
-    """Compare what each threshold on the scores finds with the reference; None if that has no events.
+    """Compare what each threshold on the scores finds with the reference.
 
-    The parameters and errors are those of `psds`.
+    Parameters
+    ----------
+    reference : sequence of Clip
+        The annotation. Events of a class that touch or overlap count as one.
+    scores : sequence of ClipScores
+        In the order of the reference.
+    scenario : PsdsScenario
+    labels : sequence of str
+        The classes. Those without reference events are left out.
+    durations : sequence of float
+        Duration of each clip in s.
+
+    Returns
+    -------
+    Intersections or None
+        None where the reference has no events.
+
+    Raises
+    ------
+    SedError
+        If sed_scores_eval is not installed.
     """
     try:  # an optional package
         from sed_scores_eval.intersection_based import intermediate_statistics as of_package
@@ -205,10 +225,31 @@ def intersect(
     return Intersections(scenario, list(columns), deltas, events, by_clip)
 
 
-def psds_of(
+def psds(
     intersections: Intersections | None, *, instability_cost: float, max_false_positive_rate: float
 ) -> float:
-    """Compute PSDS; the parameters are those of `psds`."""
+    """Compute the polyphonic sound detection score: the area under the curve of true over false positives.
+
+    Parameters
+    ----------
+    intersections : Intersections or None
+        See `intersect`.
+    instability_cost : float
+        Weight of the standard deviation over the classes, which is subtracted from their mean (αST).
+    max_false_positive_rate : float
+        Where the curve ends, in false positives per hour and class (e_max).
+
+    Returns
+    -------
+    float
+        0 to 1; NaN where the reference has no events.
+
+    References
+    ----------
+    Bilen et al.: A framework for the robust evaluation of sound event detection, ICASSP 2020. The exact
+    curve, over all thresholds: Ebbers, Serizel, Haeb-Umbach: Threshold-independent evaluation of sound event
+    detection scores, ICASSP 2022.
+    """
     if intersections is None:
         return math.nan
     from sed_scores_eval.intersection_based import psds as psds_of_package
@@ -230,62 +271,6 @@ def psds_of(
     return float(value)
 
 
-def psds(
-    reference: Sequence[Clip],
-    scores: np.ndarray,
-    scenario: PsdsScenario,
-    *,
-    labels: Sequence[str],
-    edges_seconds: np.ndarray,
-    durations: Sequence[float],
-    instability_cost: float,
-    max_false_positive_rate: float,
-) -> float:
-    """Compute the polyphonic sound detection score: the area under the curve of true over false positives.
-
-    Parameters
-    ----------
-    reference : sequence of Clip
-        The annotation. Events of a class that touch or overlap count as one.
-    scores : np.ndarray, shape (clips, outputs, classes)
-        What thresholds are put on, in the order of the reference. What lies beyond the end of a clip's
-        recording is left out.
-    scenario : PsdsScenario
-    labels : sequence of str
-        The classes. Those without reference events are left out.
-    edges_seconds : np.ndarray, shape (outputs + 1,)
-        Where outputs begin, and the end of the last one, in s.
-    durations : sequence of float
-        Duration of each clip in s.
-    instability_cost : float
-        Weight of the standard deviation over the classes, which is subtracted from their mean (αST).
-    max_false_positive_rate : float
-        Where the curve ends, in false positives per hour and class (e_max).
-
-    Returns
-    -------
-    float
-        0 to 1; NaN where the reference has no events.
-
-    Raises
-    ------
-    SedError
-        If sed_scores_eval is not installed.
-
-    References
-    ----------
-    Bilen et al.: A framework for the robust evaluation of sound event detection, ICASSP 2020. The exact
-    curve, over all thresholds: Ebbers, Serizel, Haeb-Umbach: Threshold-independent evaluation of sound event
-    detection scores, ICASSP 2022.
-    """
-    clips = scores_of_clips(scores, edges_seconds, durations)
-    return psds_of(
-        intersect(reference, clips, scenario, labels=labels, durations=durations),
-        instability_cost=instability_cost,
-        max_false_positive_rate=max_false_positive_rate,
-    )
-
-
 def intersect_all(
     reference: Sequence[Clip],
     scores: Sequence[ClipScores],
@@ -294,7 +279,7 @@ def intersect_all(
     scoring: ScoringSettings,
     durations: Sequence[float],
 ) -> tuple[Intersections | None, Intersections | None]:
-    """Return what PSDS1 and PSDS2 are computed of; the parameters and errors are those of `psds`."""
+    """Return what PSDS1 and PSDS2 are computed of; the parameters and errors are those of `intersect`."""
     first, second = (
         intersect(reference, scores, scenario, labels=labels, durations=durations)
         for scenario in psds_scenarios(scoring)
@@ -308,7 +293,7 @@ def psds_scores(
     """Compute PSDS1 and PSDS2."""
     return PsdsScores(
         *(
-            psds_of(
+            psds(
                 of_scenario,
                 instability_cost=scoring.psds_instability_cost,
                 max_false_positive_rate=scoring.psds_max_false_positive_rate,

@@ -243,7 +243,7 @@ def score_and_resample_psds(
 ) -> dict[str, Resampled]:
     """Return PSDS1 and PSDS2 by path in the statistics, of all clips and of each draw.
 
-    The parameters and errors are those of `utils.scoring.psds.psds` and `resample_psds`.
+    The parameters and errors are those of `utils.scoring.psds.intersect` and `resample_psds`.
     """
     intersections = intersect_all(reference, scores, labels=labels, scoring=scoring, durations=durations)
     of_all = psds_scores(intersections, scoring).to_json()

@@ -9,12 +9,11 @@ from torch.nn import functional as F
 
 from pytorch.data_generator import Batch
 from pytorch.models import ModelOutput
-from utils.dataset.subsets import SUBSETS
+from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, WEAK
 from utils.system.errors import SedError
 from utils.workspace.run import Run, join_data_types
 
 RECIPE = "recipe"
-WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
 
 
 def mean_over_clips(losses: Tensor, clips_counted: float) -> Tensor:

@@ -37,6 +37,7 @@ from pytorch.training_data import (
 )
 from utils.audio.inputs import input_digests, load_features, load_scalar
 from utils.config import SETTINGS
+from utils.dataset.subsets import VALIDATION
 from utils.results.choice import is_best, predict_command
 from utils.results.statistics import (
     append_record,
@@ -77,8 +78,8 @@ def train(arguments: argparse.Namespace) -> None:
     of_initial = initial.scalar if initial is not None else None
     scalar = of_initial or load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
-    validation = load_features(workspace, arguments.dataset_dir, "validation", settings)
-    reference = read_reference(arguments.dataset_dir, "validation", validation, settings.features.labels)
+    validation = load_features(workspace, arguments.dataset_dir, VALIDATION, settings)
+    reference = read_reference(arguments.dataset_dir, VALIDATION, validation, settings.features.labels)
     subsets = load_training_subsets(workspace, arguments.dataset_dir, run, settings, validation)
     logger.info(f"Training clips: {describe_counts(subsets)}")
     logger.info(f"Validation clips: {describe_count(validation)}; compute: {compute}")
@@ -105,7 +106,7 @@ def train(arguments: argparse.Namespace) -> None:
         run,
         settings.features,
         arguments.precision,
-        input_digests(workspace, [*run.data_types, "validation"], scalar),
+        input_digests(workspace, [*run.data_types, VALIDATION], scalar),
         iterations,
         resume=arguments.resume,
         ranks=ranks,

@@ -6,7 +6,7 @@ from pathlib import Path
 from pytorch.compute import PRECISIONS
 from pytorch.losses import LOSSES
 from pytorch.models import DESIGNS
-from utils.dataset.subsets import SUBSETS
+from utils.dataset.subsets import SUBSETS, VALIDATION
 from utils.settings.groups import CommandDefaults, Settings
 from utils.system import command_line
 from utils.system.errors import SedError
@@ -105,7 +105,7 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
 
 def tuning_data_type(name: str) -> str:
     """Return the name of a subset that may be tuned on."""
-    if name == "validation":
+    if name == VALIDATION:
         raise argparse.ArgumentTypeError("scores are reported of the validation clips, so tune on others")
     if name not in TUNING_DATA_TYPES:
         known = ", ".join(TUNING_DATA_TYPES)

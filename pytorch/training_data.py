@@ -15,10 +15,10 @@ from pytorch.data_generator import (
     mixed_batches,
     training_batches,
 )
-from pytorch.losses import LOSSES, SYNTHETIC
+from pytorch.losses import LOSSES
 from utils.audio.feature_file import Features
 from utils.audio.inputs import load_features
-from utils.dataset.subsets import SUBSETS
+from utils.dataset.subsets import SUBSETS, SYNTHETIC
 from utils.settings.groups import Settings
 from utils.workspace.paths import Workspace
 from utils.workspace.run import Run

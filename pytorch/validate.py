@@ -13,7 +13,7 @@ from pytorch.stage_arguments import add_checkpoint_arguments, add_run_arguments,
 from pytorch.training_data import describe_count
 from utils.audio.reading import clip_duration
 from utils.config import SETTINGS
-from utils.dataset.subsets import SUBSETS
+from utils.dataset.subsets import SUBSETS, VALIDATION
 from utils.dataset.tables import Clip
 from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
@@ -97,7 +97,7 @@ def validate(arguments: argparse.Namespace) -> None:
     if arguments.tuned:
         checkpoint = paths.checkpoint(arguments.iteration)
         post_processing = tuned_post_processing(detector, checkpoint, arguments.weights)
-    with open_validation_set(workspace, arguments.dataset_dir, "validation", settings) as validation:
+    with open_validation_set(workspace, arguments.dataset_dir, VALIDATION, settings) as validation:
         logger.info(f"Validation clips: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
@@ -110,7 +110,7 @@ def validate(arguments: argparse.Namespace) -> None:
             labels=detector.labels,
             scoring=scoring,
         )
-        audio_folder = arguments.dataset_dir / SUBSETS["validation"].audio_folder
+        audio_folder = arguments.dataset_dir / SUBSETS[VALIDATION].audio_folder
         psds, resampled = resample(detector, found, validation, scores, scoring, audio_folder)
         resampled.write(paths.resampled_scores(*of_model))
         for line in [

@@ -11,6 +11,7 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from utils.dataset.subsets import SYNTHETIC, UNLABELLED, VALIDATION, WEAK
 from utils.synthesis.homemix_clips import make_subset
 from utils.synthesis.homemix_statistics import format_statistics
 from utils.synthesis.soundbank import cut_sound_bank
@@ -18,7 +19,7 @@ from utils.system import command_line
 from utils.system.log import logger, start_logging
 from utils.system.terminal import short_path
 
-CLIPS = {"train_weak": 300, "train_synthetic": 400, "train_unlabel_in_domain": 400, "validation": 200}
+CLIPS = {WEAK: 300, SYNTHETIC: 400, UNLABELLED: 400, VALIDATION: 200}
 
 
 def make_homemix(sources: Path, output_dir: Path, *, clips: dict[str, int], seed: int) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from utils.audio.inputs import open_fresh_features
 from utils.audio.logmel import frequency_ticks
 from utils.config import SETTINGS
-from utils.dataset.subsets import SUBSETS
+from utils.dataset.subsets import SUBSETS, VALIDATION
 from utils.dataset.tables import Clip, read_strong_table
 from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
@@ -136,8 +136,8 @@ def report_clips(
     features = first.features
     settings = replace(settings, features=features)
     place = Workspace(workspace, features.folder_name, first.run.mini_data)
-    with open_fresh_features(place, dataset_dir, "validation", settings) as stored:
-        reference = read_reference(dataset_dir, "validation", stored, features.labels).clips
+    with open_fresh_features(place, dataset_dir, VALIDATION, settings) as stored:
+        reference = read_reference(dataset_dir, VALIDATION, stored, features.labels).clips
         judged = judge_model(models[0], reference, settings)
         indexes = spread_over_f1(judged, most_clips)
         logmel = stored.logmel[indexes]
@@ -157,7 +157,7 @@ def report_clips(
             shown_models.append(shown(model, judge_model(model, reference, settings)))
         except SedError as error:
             print(f"left out of the clips: {one_line(error)}", file=sys.stderr)
-    audio_folder = dataset_dir / SUBSETS["validation"].audio_folder
+    audio_folder = dataset_dir / SUBSETS[VALIDATION].audio_folder
     return ClipReport(
         dataset=dataset_dir.resolve().name,
         clips_judged=len(reference),

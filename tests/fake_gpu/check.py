@@ -20,13 +20,14 @@ from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
 from pytorch.distributed import ALONE
-from pytorch.losses import LOSSES, SYNTHETIC, UNLABELLED, WEAK
+from pytorch.losses import LOSSES
 from pytorch.meter import Meter
 from pytorch.models import DESIGNS, create_model
 from pytorch.training import Training, new_training, training_step
 from pytorch.training_data import batches_of
 from tests.settings_for_tests import SETTINGS
 from utils.audio.feature_file import Features, Scalar
+from utils.dataset.subsets import SYNTHETIC, UNLABELLED, WEAK
 from utils.workspace.run import Run, join_data_types
 
 FEATURES = replace(SETTINGS.features, clip_seconds=1.0)  # as a GRU takes one call a frame

@@ -5,6 +5,7 @@ import numpy as np
 
 from utils.audio.feature_file import Scalar, open_features, read_origin, write_scalar
 from utils.audio.logmel import decibels
+from utils.dataset.subsets import SYNTHETIC, WEAK
 from utils.settings.groups import FeatureSettings
 from utils.settings.overrides import settings_source
 from utils.system.errors import MissingInputError, SedError
@@ -12,7 +13,7 @@ from utils.system.log import logger
 from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
-SCALAR_DATA_TYPES = ("train_weak", "train_synthetic")  # of one of them; the challenge's runs take the first
+SCALAR_DATA_TYPES = (WEAK, SYNTHETIC)  # of one of them; the challenge's runs take the first
 
 
 def existing_scalar(workspace: Workspace) -> str | None:

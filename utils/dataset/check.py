@@ -12,6 +12,7 @@ import soundfile
 from utils.dataset.subsets import (
     SUBSETS,
     TABLE_SUFFIXES,
+    VALIDATION,
     Subset,
     find_table,
     has_table,
@@ -106,7 +107,7 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
 
 def describe_absence(subset: Subset) -> str:
     """Return that a subset has no table, and what that means."""
-    kind = "validation" if subset.data_type == "validation" else KINDS[subset.annotation]
+    kind = VALIDATION if subset.data_type == VALIDATION else KINDS[subset.annotation]
     return f"{subset.data_type}: no table {subset.table}{TABLE_SUFFIXES[0]}, so there are no {kind} clips"
 
 
@@ -235,12 +236,12 @@ def describe_classes(reports: dict[str, SubsetReport], labels: Sequence[str]) ->
     def occurring(names: Iterable[str]) -> set[str]:
         return {label for name in names for clip in reports[name].clips for label in clip.labels or ()}
 
-    trained = occurring(name for name in reports if name != "validation")
+    trained = occurring(name for name in reports if name != VALIDATION)
     lines = []
     if trained and (absent := [label for label in labels if label not in trained]):
         lines.append(f"Not in the training clips: {', '.join(absent)}")
-    if "validation" in reports:
-        absent = [label for label in labels if label not in occurring(["validation"])]
+    if VALIDATION in reports:
+        absent = [label for label in labels if label not in occurring([VALIDATION])]
         if absent:
             lines.append(f"Not in the validation clips: {', '.join(absent)}; their F1 is 0")
     return lines

@@ -21,6 +21,9 @@ from utils.settings.overrides import require_settings_of
 from utils.system.errors import SedError
 
 CHALLENGE_FACTS = Path(__file__).resolve().parents[2] / "metadata"
+# The names of the subsets in subsets.tsv there
+WEAK, SYNTHETIC, UNLABELLED = "train_weak", "train_synthetic", "train_unlabel_in_domain"
+VALIDATION = "validation"
 TABLE_SUFFIXES = (".csv", ".tsv")  # the challenge shipped .csv until 2019 and .tsv since 2020
 
 

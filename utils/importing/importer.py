@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.audio.origin import table_digest
-from utils.dataset.subsets import SUBSETS, table_paths, write_table
+from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, VALIDATION, WEAK, table_paths, write_table
 from utils.dataset.summary import class_counts, count_table
 from utils.dataset.tables import Clip, Event
 from utils.importing.annotations import ReadingOptions
@@ -34,12 +34,6 @@ LOCK = "metadata/.import.lock"
 SPLIT_UNITS = ("recording", "folder", "clip")
 UNANNOTATED = ("skip", "unlabelled", "eventless")
 EVENTLESS = ""  # the class of the clips without events, in the split only
-WEAK, STRONG, UNLABELLED, VALIDATION = (
-    "train_weak",
-    "train_synthetic",
-    "train_unlabel_in_domain",
-    "validation",
-)
 
 
 @dataclass(frozen=True)
@@ -250,7 +244,7 @@ def divide(
     Validation needs times. Only where there are none at all, a label of a validation clip is taken as an
     event from its start to its end.
     """
-    subsets: dict[str, list[PlannedClip]] = {name: [] for name in (WEAK, STRONG, UNLABELLED, VALIDATION)}
+    subsets: dict[str, list[PlannedClip]] = {name: [] for name in (WEAK, SYNTHETIC, UNLABELLED, VALIDATION)}
     units: dict[str, list[PlannedClip]] = defaultdict(list)
     has_times = any(one.clip.events for one in clips)
     for one in clips:
@@ -277,7 +271,7 @@ def divide(
             if is_validation:
                 subsets[VALIDATION].append(one if one.clip.events is not None else with_whole_events(one))
             elif has_times:
-                subsets[STRONG].append(one)
+                subsets[SYNTHETIC].append(one)
             elif one.clip.labels:  # a table of weak labels cannot list a clip with none
                 subsets[WEAK].append(one)
     if not subsets[VALIDATION]:

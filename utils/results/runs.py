@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from utils.dataset.subsets import read_challenge_labels
+from utils.dataset.subsets import SYNTHETIC, UNLABELLED, WEAK, read_challenge_labels
 from utils.results.published import read_published_results
 from utils.results.record_forms import LOSS, SCORED, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key
@@ -14,9 +14,9 @@ from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT, Run
 
-SHORT_NAMES = {"train_weak": "weak", "train_synthetic": "synthetic", "train_unlabel_in_domain": "unlabelled"}
+SHORT_NAMES = {WEAK: "weak", SYNTHETIC: "synthetic", UNLABELLED: "unlabelled"}
 # The strongly labelled clips of the challenge's classes are synthetic; those of own classes need not be.
-NAMES_OF_OWN_CLIPS = SHORT_NAMES | {"train_synthetic": "strong"}
+NAMES_OF_OWN_CLIPS = SHORT_NAMES | {SYNTHETIC: "strong"}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from utils.dataset.subsets import SUBSETS, read_challenge_labels
+from utils.dataset.subsets import SUBSETS, VALIDATION, read_challenge_labels
 from utils.results.published import PUBLISHED_COLUMNS, read_published_results
 from utils.results.runs import RunResults
 from utils.results.scored_models import ModelGroup, ScoredModel, grouped_by_seed, scored_models
@@ -28,7 +28,7 @@ def is_challenge_data(runs: list[RunResults]) -> bool:
     records = [run.latest(STUDENT) for run in runs]
     listed = {record[validation_key(STUDENT)]["clips_listed"] for record in records if record}
     labels = {run.features.labels for run in runs}
-    return labels == {tuple(read_challenge_labels())} and listed == {SUBSETS["validation"].clips}
+    return labels == {tuple(read_challenge_labels())} and listed == {SUBSETS[VALIDATION].clips}
 
 
 @dataclass(frozen=True)

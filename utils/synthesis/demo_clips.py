@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from utils.dataset.subsets import SUBSETS, Subset, write_table
+from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, VALIDATION, WEAK, Subset, write_table
 from utils.dataset.tables import Clip, Event
 from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, synthesize_event
 from utils.system.files import make_folder
@@ -21,7 +21,7 @@ from utils.system.progress import progress
 from utils.system.terminal import short_path
 from utils.system.workers import ending_with_parent
 
-CLIPS = {"train_weak": 120, "train_synthetic": 120, "train_unlabel_in_domain": 20, "validation": 60}
+CLIPS = {WEAK: 120, SYNTHETIC: 120, UNLABELLED: 20, VALIDATION: 60}
 CLIP_SECONDS = 10.0  # as in the challenge
 LONGEST_CLIP_SECONDS = 3600.0
 SHORT_CLIP_FRACTION = 0.15  # of the clips are shorter ...

@@ -8,7 +8,8 @@ from utils.events.post_processing import PostProcessing
 from utils.results.runs import RunResults
 from utils.results.scored_models import ScoredModel
 from utils.results.statistics import training_minutes, validation_key
-from utils.scoring.text import percent, span
+from utils.scoring.bootstrap import F1_AVERAGES
+from utils.scoring.text import percent, score_name, span
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
 from utils.workspace.run import TEACHER
@@ -151,24 +152,22 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
         return [f"Not measured: run inference_validation, then make this card again, or {TO_FILL_IN}."]
     model = ScoredModel(results, weights, scored[-1], tuned)
     scores = model.scores
-    metrics = {"event": scores["event"]} | {f"segment/{k}": m for k, m in scores["segment"].items()}
-    paths = {"mAP": "mean_average_precision"}
-    for name in metrics:
-        kind, _, length = name.partition("/")
-        words = f"{kind}-based" + f" ({length})" * bool(length)
-        paths |= {f"{words} F1, {average}": f"{name}/{average}/f1" for average in ("macro", "micro")}
-    paths |= {name.upper(): f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})}
+    metrics = ["event", *(f"segment/{length}" for length in scores["segment"])]
+    paths = [f"{name}/{average}/f1" for name in metrics for average in F1_AVERAGES]
+    paths += [f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})]
+    names = {"mean_average_precision": "mAP"} | {path: score_name(path) for path in paths}
     rows = [
         [name, percent(model.score(path)), span(*map(percent, model.interval(path)), " to ")]
-        for name, path in paths.items()
+        for path, name in names.items()
     ]
     classwise = [
         [label, percent(rates["f1"])] for label, rates in scores["event"].get("classwise", {}).items()
     ]
     return [
-        f"On {scores['clips']} validation clips, in percent.",
+        f"On {scores['clips']} validation clips, in percent. F1 is the mean over the classes; micro: all "
+        "classes counted together.",
         "",
         *table(["score", "value", "interval"], rows),
         "",
-        *table(["class", "event-based F1"], classwise),
+        *table(["class", "event F1"], classwise),
     ]

@@ -112,12 +112,13 @@ def explain_scores(scoring: ScoringSettings) -> list[str]:
 
 def tuned_table(tuned: list[TunedClass]) -> list[str]:
     """Return a table of each class's event F1 with the untuned and the tuned values, and the latter."""
-    lines = [f"{'Event F1 on the clips tuned on':34}{'events':>8}{'untuned':>10}{'tuned':>10}"]
+    rows, values = [["Event F1 on the clips tuned on", "events", "untuned", "tuned"]], [""]
     for of_class in tuned:
-        values = ", ".join(f"{name} {value:g}" for name, value in asdict(of_class.post_processing).items())
         cells = [f"{100 * f1:.2f} %" if of_class.events else "-" for f1 in (of_class.f1_before, of_class.f1)]
-        lines.append(f"{of_class.label:34}{of_class.events:8}{cells[0]:>10}{cells[1]:>10}  {values}")
-    return lines
+        rows.append([of_class.label, str(of_class.events), *cells])
+        chosen = asdict(of_class.post_processing).items()
+        values.append("  " + ", ".join(f"{name} {value:g}" for name, value in chosen))
+    return [line + chosen for line, chosen in zip(aligned(rows), values, strict=True)]
 
 
 def describe_absent(target: np.ndarray, labels: tuple[str, ...], clips: str) -> list[str]:

@@ -79,7 +79,7 @@ def test_all_errors_are_listed_at_once(tmp_path):
         f"{table}, line 4: onset 'one' is not a time",
         f"{table}, line 5: the offset 1.0 s is not after",
         f"{table}, line 6: unknown label '\"dog\"', did you mean Dog?",
-        "(and 1 more rows)",
+        "(and 1 more row)",
     ):
         assert problem in result.stdout
     assert "validation: 2 clips, 0 events, 2 clips without events" in result.stdout, "the rest is there"

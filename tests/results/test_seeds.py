@@ -225,7 +225,7 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
     for name in ("0", "4", "no/such", "2:"):
         with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, by its number .1: "):
             find_models(runs, workspace, name)
-    with pytest.raises(SedError, match="1:teacher: this run has not been validated so"):
+    with pytest.raises(SedError, match="1:teacher: there are no such scores.* and --weights teacher"):
         find_models(runs, workspace, "1:teacher")
 
 

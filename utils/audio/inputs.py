@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.audio.feature_file import Features, Scalar, open_features, read_features, read_origin, read_scalar
 from utils.audio.origin import digest, table_digest, what_changed
-from utils.audio.scalar import SCALAR_DATA_TYPES, existing_scalar
+from utils.audio.scalar import SCALAR_DATA_TYPES, existing_scalar, require_no_others
 from utils.dataset.subsets import SUBSETS, listed_clips
 from utils.settings.groups import Settings
 from utils.settings.overrides import with_settings
@@ -89,6 +89,8 @@ def load_scalar(workspace: Workspace, mel_bins: int, data_types: Sequence[str] =
     """
     data_type = scalar_data_type(workspace, data_types)
     path, features = workspace.scalar(data_type), workspace.features(data_type)
+    if not path.is_file():
+        require_no_others(workspace, data_type)
     with made_by(scalar_command(workspace, data_type)):
         scalar = read_scalar(path, mel_bins)
         if features.is_file() and read_origin(features).digest() != scalar.features:

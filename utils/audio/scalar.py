@@ -42,6 +42,18 @@ def scalar_of_features(logmel: np.ndarray | h5py.Dataset, origin_digest: str) ->
     return Scalar(means.mean(axis=0), np.where(std > 0, std, 1.0), origin_digest)
 
 
+def require_no_others(workspace: Workspace, data_type: str) -> None:
+    """Raise MissingInputError where there are no features of a subset, but others, as with other settings."""
+    source = workspace.features(data_type)
+    if not source.is_file() and (others := workspace.existing_features()):
+        there = ", ".join(str(path.relative_to(workspace.root)) for path in others)
+        raise MissingInputError(
+            source,
+            f"there is no feature file yet; the workspace has {there}, which may be of another --data_type "
+            f"or of other settings than those in {settings_source()}",
+        )
+
+
 def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSettings) -> None:
     """Compute the scalar of a subset's features, and write it.
 
@@ -58,14 +70,8 @@ def calculate_scalar(workspace: Workspace, data_type: str, settings: FeatureSett
             f"{workspace.scalar(other)}: the runs of this workspace standardize by the scalar of "
             f"{other}; take another --workspace, or remove that file and train again"
         )
+    require_no_others(workspace, data_type)
     source = workspace.features(data_type)
-    if not source.is_file() and (others := workspace.existing_features()):
-        there = ", ".join(str(path.relative_to(workspace.root)) for path in others)
-        raise MissingInputError(
-            source,
-            f"there is no feature file yet; the workspace has {there}, which may be of another --data_type "
-            f"or of other settings than those in {settings_source()}",
-        )
     origin = read_origin(source)
     with open_features(source, settings) as features:
         scalar = scalar_of_features(features.logmel, origin.digest())

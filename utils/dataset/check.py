@@ -257,7 +257,8 @@ def grouped(problems: list[str]) -> list[str]:
         counts[kind] += 1
         first.setdefault(kind, problem)
     return [
-        text + f" (and {counts[kind] - 1} more rows)" * (counts[kind] > 1) for kind, text in first.items()
+        text + f" (and {counted(counts[kind] - 1, 'more row')})" * (counts[kind] > 1)
+        for kind, text in first.items()
     ]
 
 

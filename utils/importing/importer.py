@@ -350,10 +350,9 @@ def report(
         recordings = len({one.source.file.path for one in part})
         seconds = sum(one.seconds for one in part)
         eventless = sum(not clip.labels for clip in clips) if name != UNLABELLED else 0
-        logger.info(
-            f"{name}: {counted(len(clips), 'clip')} of {counted(recordings, 'recording')}, "
-            f"{describe_seconds(seconds)}" + f", {eventless} clips without events" * bool(eventless)
-        )
+        without = f", {counted(eventless, 'clip')} without events" * bool(eventless)
+        found = f"{counted(len(clips), 'clip')} of {counted(recordings, 'recording')}"
+        logger.info(f"{name}: {found}, {describe_seconds(seconds)}{without}")
     counts = {name: class_counts((one.clip for one in part), labels) for name, part in subsets.items()}
     for line in count_table(counts):
         logger.info(line)

@@ -48,7 +48,7 @@ of utils/config.py. Values are numbers, texts and lists."""
 
 labels = [
 {labels}]
-sample_rate = {values["sample_rate"]}  # Hz; at least what most of the recordings have, but not above 32000
+sample_rate = {values["sample_rate"]}  # Hz; at least that of most recordings, or 32000 where they have more
 window_size = {values["window_size"]}  # samples; {WINDOW_MILLISECONDS} ms
 hop_size = {values["hop_size"]}  # samples; {FRAMES_PER_SECOND} frames a second
 mel_max_frequency = {values["mel_max_frequency"]}  # Hz

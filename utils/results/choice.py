@@ -9,6 +9,7 @@ from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
 from utils.workspace.paths import RunPaths, Workspace
+from utils.workspace.run import STUDENT
 
 BEST = "best"
 NAMES_OF_MODELS = (
@@ -49,7 +50,10 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
     if variant:
         of_run = [model for model in of_run if (model.weights, model.tuned) == VARIANT_NAMES[variant]]
     if not of_run:
-        raise SedError(f"{name}: this run has not been validated so; do it with {VALIDATION}")
+        weights, tuned = VARIANT_NAMES.get(variant, (STUDENT, False))
+        options = [f"--weights {weights}"] * (weights != STUDENT) + ["--tuned, once tune has run"] * tuned
+        how = " and ".join([VALIDATION, *options])
+        raise SedError(f"{name}: there are no such scores of this run; make them with {how}")
     return of_run
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from utils.audio.logmel import frequency_ticks
 from utils.dataset.tables import Clip
@@ -27,7 +28,8 @@ LEGEND_CHARACTERS = 80  # of a line below the curves: two columns of such lines 
 TIME_LEGEND_CHARACTERS = 100  # of a line below event F1 over time: one column of them is as wide
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
-PERCENT = "{x:.0%}"  # of scores from 0 to 1 on an axis
+HOLLOW = {"markersize": 4, "markerfacecolor": "none"}  # markers of scores on training clips
+LOGARITHMIC_FROM = 4.0  # between the first and the last evaluation's time, from which powers of 2 are ticks
 
 
 def save_figure(figure: Figure, path: Path) -> None:
@@ -148,22 +150,25 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
         tagging.plot(
             iterations,
             [value_at(r, ("train_mean_average_precision",)) for r in run.evaluations],
-            ".:",
+            "o:",
             color=line.get_color(),
+            **HOLLOW,
         )
     loss.set_title("Training loss")
     loss.set_yscale("log")
     for axes, title, _ in panels:
         axes.set_title(title)
         axes.set_ylim(0, 1.02)
-        axes.yaxis.set_major_formatter(PERCENT)
+        axes.yaxis.set_major_formatter(PercentFormatter(1))  # of scores from 0 to 1
     tagging.plot([], [], "k.-", label="validation")
-    tagging.plot([], [], "k.:", label="training")
+    tagging.plot([], [], "ko:", label="training", **HOLLOW)
     if any(validation_key(TEACHER) in record for run in runs for record in run.evaluations):
         tagging.plot([], [], "k.--", label="validation, teacher")
     tagging.legend(fontsize="small")
     for axes in (event, segment):
         axes.set_xlabel("iteration")
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in (loss, tagging, event, segment):
         axes.grid(alpha=0.3)
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", fontsize="small", ncols=2)
@@ -185,12 +190,14 @@ def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSe
         minutes = training_minutes(run.evaluations)
         (line,) = axes.plot(minutes, values, ".-", color=colours.get(kind), label=label)
         colours[kind] = line.get_color()
-    axes.set_xscale("log", base=2)
-    axes.xaxis.set_major_formatter("{x:g}")
+    _, latest = axes.xaxis.get_data_interval()
+    if latest > LOGARITHMIC_FROM * axes.xaxis.get_minpos():
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(PERCENT)
+    axes.yaxis.set_major_formatter(PercentFormatter(1))  # of scores from 0 to 1
     axes.set_title(title)
-    axes.set_xlabel("minutes of training")
+    axes.set_xlabel(f"minutes of training{', logarithmic' * (axes.get_xscale() == 'log')}")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize="small")
     save_figure(figure, path)

@@ -206,7 +206,7 @@ def intersect(
         from sed_scores_eval.intersection_based import intermediate_statistics as of_package
     except ImportError as error:
         raise SedError(
-            "sed_scores_eval is missing, which PSDS needs; install it, with a C++ compiler, by: "
+            "sed_scores_eval is not installed; where there is a C++ compiler, install it with: "
             + install_command("requirements-psds.txt")
         ) from error
     events = {clip.name: united_events(clip.events or ()) for clip in reference}

@@ -49,6 +49,7 @@ def audio_progress(
         Returns how many of them are done.
     """
     start = last_line = time.monotonic()
+    last_done = 0.0
     bar_format = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s of audio, {remaining} left{postfix}"
     with tqdm(
         desc=description,
@@ -63,8 +64,8 @@ def audio_progress(
             speed = describe_speed(done, now - start)
             bar.set_postfix_str(speed, refresh=False)
             bar.update(min(done, total_seconds) - bar.n)
-            if bar.disable and now - last_line > SECONDS_BETWEEN_LINES:
-                last_line = now
+            if bar.disable and done > last_done and now - last_line > SECONDS_BETWEEN_LINES:
+                last_line, last_done = now, done
                 logger.info(f"{description}: {done:.0f}/{total_seconds:.0f} s of audio, {speed}")
 
 

@@ -8,10 +8,12 @@ function showVerdict() {
   const scored = report.class_labels
     .map((label, index) => ({ label, f1: scores.event_f1[index] }))
     .filter((one) => one.f1 !== null);
-  const weakest = scored.reduce((low, one) => (low === null || one.f1 < low.f1 ? one : low), null);
+  const lowest = Math.min(...scored.map((one) => one.f1));
+  const weakest = scored.filter((one) => one.f1 === lowest).map((one) => one.label);
+  const named = weakest.length > 3 ? `${weakest.length} classes` : weakest.join(", ");
   const parts = [
     ["Event F1", `${percent(report.event_f1)} %`],
-    ["Weakest class", weakest ? `${weakest.label}, ${percent(weakest.f1)} %` : "–"],
+    ["Weakest class", weakest.length ? `${named}, ${percent(lowest)} %` : "–"],
   ];
   if (report.clips) parts.push(["Most frequent confusion", describeConfusion(report.clips.models[0])]);
   byId("verdict-list").append(

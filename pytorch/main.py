@@ -180,6 +180,8 @@ def train(arguments: argparse.Namespace) -> None:
             if ranks.is_first:
                 append_record(paths.loss_statistics, point)
                 board.add_training(point, training.scheduler.get_last_lr()[0], meter.milliseconds())
+        elif iteration - done == loop.pace_iterations and compute.device.type == "cpu":
+            meter.report_pace(iteration)
 
         # Save, before the evaluation: one that was not scored when the process was killed is made again
         if is_stopped or is_due(iteration, loop.checkpoint_interval, iterations):

@@ -87,15 +87,21 @@ class Meter:
         recent_terms = self.terms[-self.log_interval :]
         if len(recent_terms[0]) > 1:
             means |= {name: self.mean([terms[name] for terms in recent_terms]) for name in recent_terms[0]}
-        milliseconds = self.milliseconds()
-        self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{milliseconds:.0f}")
+        self.bar.set_postfix(loss=f"{means['loss']:.4f}", ms_per_iteration=f"{self.milliseconds():.0f}")
         if self.bar.disable:
-            seconds_left = milliseconds / 1000 * (self.iterations - iteration)
-            left = f", {describe_seconds(seconds_left)} left" * (iteration < self.iterations)
-            logger.info(
-                f"iteration {iteration}: loss {means['loss']:.4f}, {milliseconds:.0f} ms/iteration{left}"
-            )
+            logger.info(f"iteration {iteration}: loss {means['loss']:.4f}, {self.pace(iteration)}")
         return means
+
+    def report_pace(self, iteration: int) -> None:
+        """Show how long the training will take, before there is a mean loss; a bar shows it anyway."""
+        if self.bar.disable:
+            logger.info(f"iteration {iteration}: {self.pace(iteration)}")
+
+    def pace(self, iteration: int) -> str:
+        """Return how long an iteration takes, and all that are left."""
+        seconds_left = self.milliseconds() / 1000 * (self.iterations - iteration)
+        left = f", {describe_seconds(seconds_left)} left" * (iteration < self.iterations)
+        return f"{self.milliseconds():.0f} ms/iteration{left}"
 
     def seconds(self) -> float:
         """Return the seconds since the start or the last restart."""

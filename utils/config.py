@@ -86,6 +86,7 @@ filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved
 log_interval = 20  # iterations between two points of the loss curve, and two lines of the log
+pace_iterations = 3  # after so many, the log of a processor says how long the training will take
 evaluation_batch_size = 32  # clips in one forward pass without gradients
 
 scoring_workers = 8  # processes beside the training that score, at most; on few processors fewer

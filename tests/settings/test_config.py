@@ -128,6 +128,7 @@ WRONG_LINES = {
     "evaluation_interval = 0": "evaluation_interval must be at least 1, but is 0",
     "checkpoint_interval = 0": "checkpoint_interval must be at least 1",
     "log_interval = 0": "log_interval must be at least 1",
+    "pace_iterations = 0": "pace_iterations must be at least 1",
     "evaluation_batch_size = 0": "evaluation_batch_size must be at least 1",
     "scoring_workers = 0": "scoring_workers must be at least 1",
     "train_eval_clips = 0": "train_eval_clips must be at least 1",

@@ -228,6 +228,7 @@ class LoopSettings(SettingsGroup):
     evaluation_interval: int = setting(at_least=1)
     checkpoint_interval: int = setting(at_least=1)
     log_interval: int = setting(at_least=1)
+    pace_iterations: int = setting(at_least=1)
     evaluation_batch_size: int = setting(at_least=1)
     scoring_workers: int = setting(at_least=1)
     train_eval_clips: int = setting(at_least=1)

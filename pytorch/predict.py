@@ -187,6 +187,11 @@ def detect_into_folder(
         finished = {one.recording for one in detected}
         if finished:
             logger.info(f"{len(finished)} of {len(recordings)} recordings were finished before")
+        elif paths.table.is_file() or paths.json.is_file():
+            logger.info(
+                f"{short_path(paths.folder)} has events of an earlier call: those of all recordings are "
+                "replaced, and the files of others stay"
+            )
         interrupted = False
         try:
             for one in finder.detect([one for one in recordings if one not in finished], unreadable):

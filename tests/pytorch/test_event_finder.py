@@ -93,9 +93,12 @@ def test_ctrl_c_loses_no_finished_recording_and_the_same_command_goes_on(
     stoppable.stop_after = None
     assert predict(again) == 0
     assert stoppable.asked == ["c.wav", "d.wav", "e.wav"]
-    assert "2 of 5 recordings were finished before" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "2 of 5 recordings were finished before" in output
+    assert "has events of an earlier call" not in output
     assert contents(tmp_path / "stopped") == contents(tmp_path / "whole")
     assert predict(again) == 0
+    assert "stopped has events of an earlier call: those of all recordings" in capsys.readouterr().out
     assert len(stoppable.asked) == 5, "what is finished as a whole is done anew"
 
 

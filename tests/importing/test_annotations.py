@@ -149,6 +149,7 @@ def test_wrong_rows_are_problems_with_their_place_and_the_others_are_read(tmp_pa
         ("", 2),
         (" (s)", 2),
         ("_sec", 2),
+        (" (sec.)", 2),
         (" [ms]", 0.002),
         (" (min)", 120),
         (" (h)", 7200),
@@ -164,6 +165,11 @@ def test_times_in_an_unknown_unit_are_a_problem(tmp_path):
     file = read(tmp_path, "file,start (samples),end (samples),label\na.wav,8000,9000,Dog\n", "a.csv")
     assert not file.annotations
     assert "a.csv: the unit of 'start (samples)' is unknown; give seconds, or" in file.problems[0]
+
+
+def test_unit_of_a_duration_without_onsets_does_not_matter(tmp_path):
+    file = read(tmp_path, "file,label,length (samples)\na.wav,Dog,9000\n", "a.csv")
+    assert events(file) == [("a.wav", None, None, "Dog")]
 
 
 @pytest.mark.parametrize("text", ["Recorded in May\n", "date,weather\n1 May,rain\n", b"\x00\x01\x02\xff" * 9])

@@ -208,7 +208,7 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
             f"(found: {', '.join(header)[:80]}); name them with --columns"
         )
     file = AnnotationFile(path, "Raven selection table" if is_raven else "table", encoding)
-    units = {name: unit_of(header[places[name]]) for name in TIMES if name in places}
+    units = {name: unit_of(header[places[name]]) for name in TIMES if has_times and name in places}
     unknown = [header[places[name]] for name, unit in units.items() if unit is None]
     if unknown:
         file.problems.append(
@@ -236,7 +236,7 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
 def unit_of(header: str) -> float | None:
     """Return the seconds in the unit that a column's header names, 1 where it names none; None if unknown."""
     found = UNIT.search(header.strip().casefold())
-    unit = (found.group(1) or found.group(2) or "").strip() if found else ""
+    unit = (found.group(1) or found.group(2) or "").strip(" .") if found else ""
     return 1.0 if ":" in unit else SECONDS_PER_UNIT.get(unit)  # as in (hh:mm:ss)
 
 

@@ -13,6 +13,8 @@ from utils.audio.recordings import AudioFile, Unread
 from utils.dataset.tables import STRONG_COLUMNS, seconds_cell, write_rows, write_table
 from utils.events.scored_events import ScoredEvent
 from utils.system.files import written_whole
+from utils.system.terminal import aligned
+from utils.system.words import counted
 
 EVENT_COLUMNS = (*STRONG_COLUMNS, "score")
 RAVEN_COLUMNS = (
@@ -159,8 +161,7 @@ def write_probabilities(
 def summary_lines(detected: Sequence[DetectedEvents], labels: Sequence[str]) -> list[str]:
     """Return a table of the number of events and their seconds, of each class that has any and of all."""
     events = [event for one in detected for event in one.events]
-    recordings = f"{len(detected)} recording{'s' * (len(detected) != 1)}"
-    title = f"{recordings}, {sum(one.seconds for one in detected):.1f} s of audio"
+    title = f"{counted(len(detected), 'recording')}, {sum(one.seconds for one in detected):.1f} s of audio"
     rows = []
     for label in labels:
         lengths = [event.offset - event.onset for event in events if event.label == label]
@@ -170,8 +171,4 @@ def summary_lines(detected: Sequence[DetectedEvents], labels: Sequence[str]) -> 
         return [f"{title}: no events"]
     rows.sort(key=lambda row: -float(row[2]))
     total = ("all", str(len(events)), f"{sum(float(row[2]) for row in rows):.1f}")
-    width = max(len(row[0]) for row in [*rows, total])
-    header = ("", "events", "seconds")
-    return [title] + [
-        f"{name:<{width}}  {count:>7}  {seconds:>9}" for name, count, seconds in [header, *rows, total]
-    ]
+    return [title, *aligned([("", "events", "seconds"), *rows, total])]

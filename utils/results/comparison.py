@@ -3,8 +3,9 @@
 from utils.results.choice import VALIDATION
 from utils.results.scored_models import ScoredModel
 from utils.scoring.bootstrap import ResampledScores
-from utils.scoring.text import interval_name, score_name, span
+from utils.scoring.text import interval_name, percent, score_name, span
 from utils.system.errors import SedError, made_by
+from utils.system.terminal import aligned
 
 
 def read_resampled(model: ScoredModel) -> ResampledScores:
@@ -37,21 +38,27 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
                 f"validate both again with {VALIDATION}"
             )
     confidence = one.scoring.bootstrap_confidence
-    lines = [f"A: {first.title}", f"B: {second.title}", ""]
-    lines.append(f"{'':24}{'A':>8}{'B':>8}{'B - A':>8}   {interval_name(confidence)} of B - A")
+    rows = [["", "A", "B", "B - A", f"{interval_name(confidence)} of B - A"]]
     for path, of_one in one.scores.items():
         if path not in other.scores:
             continue
         difference = other.scores[path] - of_one
         low, high = difference.interval(confidence)
-        cells = (
-            f"{100 * of_one.score:8.1f}{100 * other.scores[path].score:8.1f}{100 * difference.score:+8.1f}"
+        mark = " *" if low > 0 or high < 0 else "  "
+        rows.append(
+            [
+                score_name(path),
+                percent(of_one.score),
+                percent(other.scores[path].score),
+                f"{100 * difference.score:+.1f}",
+                span(f"{100 * low:+.1f}", f"{100 * high:+.1f}", " to ") + mark,
+            ]
         )
-        mark = " *" * (low > 0 or high < 0)
-        ends = span(f"{100 * low:+.1f}", f"{100 * high:+.1f}", " to ")
-        lines.append(f"{score_name(path):24}{cells}   {ends}{mark}")
     return [
-        *lines,
+        f"A: {first.title}",
+        f"B: {second.title}",
+        "",
+        *aligned(rows),
         "",
         f"{one.scoring.bootstrap_resamples} draws of the clips. *: the interval does not contain 0, so the "
         "choice of clips does not explain the difference; the seed still may.",

@@ -135,14 +135,16 @@ def copy_inputs(trained: Trained, root: Path) -> Workspace:
 def trained(tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The tiny data set's features, scalar, and a run of two iterations."""
 
-    def make(root: Path) -> None:
+    def make(folder: Path) -> None:
+        root = folder / "workspace"
         make_features(tiny_dataset, root, data_types=SUBSETS)
         training = Trained(tiny_dataset, workspace_at(root), TINY_RUN, "")
         output = run_well("pytorch/main.py", "train", *training.run_arguments(), "--iterations", 2)
-        (root / "output.txt").write_text(output.replace(str(root), "WORKSPACE"))
+        (folder / "output.txt").write_text(output.replace(str(root), "WORKSPACE"))
 
-    root = made_once(tmp_path_factory, "workspace", make)
-    output = (root / "output.txt").read_text().replace("WORKSPACE", str(root))
+    folder = made_once(tmp_path_factory, "trained", make)
+    root = folder / "workspace"
+    output = (folder / "output.txt").read_text().replace("WORKSPACE", str(root))
     return Trained(tiny_dataset, workspace_at(root), TINY_RUN, output)
 
 

@@ -164,7 +164,7 @@ def test_another_task_needs_nothing_but_a_config(tmp_path):
     assert "whistle" in output
     assert (workspace / "features/logmel_100frames_40melbins/train/weak.h5").is_file()
     result = run_command("pytorch/main.py", "train", *run, "--iterations", 1)
-    assert_user_error(result, "no scalar yet")
+    assert_user_error(result, "no feature file yet", "logmel_100frames_40melbins", "of other settings than")
 
 
 @pytest.fixture

@@ -177,7 +177,9 @@ def test_verdict_comes_first_and_clips_second(page, every_verdict):  # noqa: F81
     scored = {label: value for label, value in f1.items() if value is not None}
     event_f1, weakest, confusion = page.locator("#verdict-list dd").all_inner_texts()
     assert event_f1 == f"{100 * data['event_f1']:.1f} %"
-    assert scored[weakest.split(",")[0]] == min(scored.values())
+    lowest = [label for label, value in scored.items() if value == min(scored.values())]
+    names = ", ".join(lowest) if len(lowest) <= 3 else f"{len(lowest)} classes"
+    assert weakest == f"{names}, {100 * min(scored.values()):.1f} %"
     counts = data["clips"]["models"][0]["confusion"]
     labels = data["clips"]["labels"]
     most = max(counts[i][j] for i in range(len(labels)) for j in range(len(labels)) if i != j)

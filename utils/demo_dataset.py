@@ -10,9 +10,13 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, LONGEST_CLIP_SECONDS, make_demo_dataset
+from utils.settings.group import limits_of
+from utils.settings.groups import FeatureSettings
+from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, make_demo_dataset
 from utils.system import command_line
 from utils.system.log import start_logging
+
+LONGEST_CLIP_SECONDS = limits_of(FeatureSettings, "clip_seconds").at_most
 
 
 def make_command(arguments: argparse.Namespace) -> None:

@@ -29,7 +29,7 @@ TIME_LEGEND_CHARACTERS = 100  # of a line below event F1 over time: one column o
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 HOLLOW = {"markersize": 4, "markerfacecolor": "none"}  # markers of scores on training clips
-LOGARITHMIC_FROM = 4.0  # between the first and the last evaluation's time, from which powers of 2 are ticks
+LOGARITHMIC_FROM = 4.0  # times the first evaluation's time that the last one's must be for a logarithmic axis
 
 
 def save_figure(figure: Figure, path: Path) -> None:

@@ -23,7 +23,6 @@ from utils.system.workers import ending_with_parent
 
 CLIPS = {WEAK: 120, SYNTHETIC: 120, UNLABELLED: 20, VALIDATION: 60}
 CLIP_SECONDS = 10.0  # as in the challenge
-LONGEST_CLIP_SECONDS = 3600.0
 SHORT_CLIP_FRACTION = 0.15  # of the clips are shorter ...
 SHORTEST_CLIP_FRACTION = 0.7  # ... but not shorter than this fraction of the others
 STEREO_EVERY = 10  # every so many clips have two channels

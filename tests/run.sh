@@ -14,5 +14,6 @@ cd "$project" || exit
 code=(appendixes pytorch tests utils) # not what a user keeps beside them, such as my_settings.py
 "$PYTHON" -m ruff check "${code[@]}" || exit
 "$PYTHON" -m ruff format --check "${code[@]}" || exit
+unset PYTHONDONTWRITEBYTECODE # the tests start commands by the hundred, and each would compile the code again
 # Most tests wait for one command after the other: with three at once, two cores are never idle.
 OMP_NUM_THREADS=1 "$PYTHON" -m pytest --numprocesses 3 --dist loadgroup "$@"

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from utils.settings.groups import RecipeSettings
 
-FILTER_BANDS = (3, 5)  # fewest and most pieces of a random filter
 HAS_CLASS = 0.5  # a clip has the classes whose target is above this; of unlabelled clips it is a probability
 DECIBELS_PER_NEPER = 10 / math.log(10)  # of power: dB = this times the natural logarithm
 
@@ -135,7 +134,7 @@ def frequency_shift(logmel: Tensor, *, most_bands: float) -> Tensor:
     return torch.lerp(logmel.gather(2, lower), logmel.gather(2, lower + 1), fraction)
 
 
-def filter_augment(logmel: Tensor, *, decibels: float) -> Tensor:
+def filter_augment(logmel: Tensor, *, decibels: float, pieces: tuple[int, int]) -> Tensor:
     """Filter each clip by a random piecewise linear gain over the mel bands.
 
     Nam, Kim, Park: FilterAugment: An acoustic environmental data augmentation method, ICASSP 2022.
@@ -145,15 +144,17 @@ def filter_augment(logmel: Tensor, *, decibels: float) -> Tensor:
     logmel : Tensor, shape (clips, frames, mel_bins), dB
     decibels : float
         The gain at the ends of the pieces is uniform within ± this.
+    pieces : tuple of int
+        Fewest and most of a clip.
     """
     clips, _, bands = logmel.shape
     device = logmel.device
-    fewest, most = FILTER_BANDS
+    fewest, most = pieces
     # Inner ends of pieces at random bands; those beyond a clip's own number lie past the last band.
     ends = torch.rand(clips, most - 1, device=device)
-    pieces = torch.randint(fewest, most + 1, (clips, 1), device=device)
-    ends = torch.where(torch.arange(1, most, device=device) < pieces, ends, 2.0).sort(dim=1).values
-    edges = torch.cat([torch.zeros_like(pieces, dtype=ends.dtype), ends], dim=1)
+    own_pieces = torch.randint(fewest, most + 1, (clips, 1), device=device)
+    ends = torch.where(torch.arange(1, most, device=device) < own_pieces, ends, 2.0).sort(dim=1).values
+    edges = torch.cat([torch.zeros_like(own_pieces, dtype=ends.dtype), ends], dim=1)
     edges = torch.cat([edges, edges.new_full((clips, 1), 2.0)], dim=1).clamp(max=1.0)
     gains = (2 * torch.rand(clips, most + 1, device=device) - 1) * decibels
     place = torch.linspace(0, 1, bands, device=device).expand(clips, -1).contiguous()
@@ -179,4 +180,7 @@ def augment(
     else:
         clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
     logmel = frequency_shift(clips.logmel, most_bands=settings.frequency_shift_bands)
-    return replace(clips, logmel=filter_augment(logmel, decibels=settings.filter_augment_gain))
+    logmel = filter_augment(
+        logmel, decibels=settings.filter_augment_gain, pieces=settings.filter_augment_pieces
+    )
+    return replace(clips, logmel=logmel)

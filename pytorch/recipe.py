@@ -140,7 +140,11 @@ class Recipe:
         framewise, clipwise = logmel.new_zeros(count, outputs, classes), logmel.new_zeros(count, classes)
         if taught_rows:
             clips = torch.cat([logmel[rows] for rows in taught_rows])
-            clips = filter_augment(clips, decibels=self.settings.filter_augment_gain)
+            clips = filter_augment(
+                clips,
+                decibels=self.settings.filter_augment_gain,
+                pieces=self.settings.filter_augment_pieces,
+            )
             with torch.no_grad(), self.compute.autocast():
                 output = self.average.model(self.standardize(clips))
             first = 0

@@ -81,7 +81,8 @@ added_sound_gain = 6.0  # dB; ... louder or softer by up to this. Then mixup, wh
 mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
 mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
 frequency_shift_bands = 1.0  # mel bands; clips are shifted by up to this up or down
-filter_augment_gain = 4.0  # dB; gain of a random filter, up or down
+filter_augment_gain = 4.0  # dB; gain of a random filter, up or down ...
+filter_augment_pieces = (3, 5)  # ... which is linear over the mel bands in 3 to 5 pieces
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved

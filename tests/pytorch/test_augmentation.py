@@ -149,7 +149,7 @@ def test_frequency_shift_moves_a_ramp_by_its_bands_and_interpolates():
 
 def test_filter_is_piecewise_linear_within_its_gain_and_one_for_all_frames_of_a_clip():
     logmel = torch.zeros(500, 3, 64)
-    gain = filter_augment(logmel, decibels=6.0)
+    gain = filter_augment(logmel, decibels=6.0, pieces=(3, 5))
     assert torch.equal(gain[:, 0], gain[:, 2])
     assert gain.abs().max() <= 6
     assert gain.abs().max() > 5
@@ -158,12 +158,22 @@ def test_filter_is_piecewise_linear_within_its_gain_and_one_for_all_frames_of_a_
     assert len(torch.unique(gain[:, 0, 0])) > 400  # another draw for each clip
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 4])
+def test_filter_has_the_pieces_asked_for(pieces: int):
+    torch.manual_seed(1)
+    gain = filter_augment(torch.zeros(200, 1, 1000), decibels=6.0, pieces=(pieces, pieces))[:, 0].double()
+    bends = (gain.diff(n=2, dim=1).abs() > 1e-4).long()
+    ends = (bends.diff(dim=1, prepend=bends.new_zeros(200, 1)) > 0).sum(dim=1)
+    assert ends.max() == pieces - 1
+    assert ends.float().mean() >= 0.9 * (pieces - 1)  # a few are too close together, or bend too little
+
+
 def test_same_seed_gives_the_same_augmentation():
     def run() -> torch.Tensor:
         torch.manual_seed(5)
         clips = time_shift(clips_of_classes([0, 1, 2, 0, 1, 2]), deviation_outputs=3.0)
         clips = add_sounds(clips, [slice(0, CLIPS)], gain_decibels=6.0)
         clips = mixup(clips, [slice(0, CLIPS)], probability=1.0, alpha=1.0)
-        return filter_augment(frequency_shift(clips.logmel, most_bands=1.0), decibels=3.0)
+        return filter_augment(frequency_shift(clips.logmel, most_bands=1.0), decibels=3.0, pieces=(3, 5))
 
     assert torch.equal(run(), run())

@@ -180,6 +180,7 @@ WRONG_LINES = {
     "mixup_alpha = 0": "mixup_alpha must be more than 0",
     "frequency_shift_bands = -1": "frequency_shift_bands must be at least 0",
     "filter_augment_gain = '6 dB'": "filter_augment_gain must be float",
+    "filter_augment_pieces = (5, 3)": "filter_augment_pieces must rise, not fall from 5 to 3",
     "window_overlap = 1.0": "window_overlap must be at least 0 and less than 1",
     "tuned_clip_thresholds = ()": "tuned_clip_thresholds must be a list of at least one value",
     "tuned_high_thresholds = (0.5, 1.5)": "tuned_high_thresholds must be at least 0 and at most 1",

@@ -11,7 +11,7 @@ from utils.audio.recordings import AudioFile
 from utils.events.event_files import DetectedEvents
 from utils.events.scored_events import ScoredEvent
 from utils.system.errors import SedError
-from utils.system.files import claim
+from utils.system.files import claim, identity
 
 
 class EventJournal:
@@ -40,10 +40,10 @@ class EventJournal:
             kept = len(header) + 1
             for line in lines:
                 try:
-                    identity, seconds, events = json.loads(line)
+                    key, seconds, events = json.loads(line)
                 except ValueError:  # what a power cut has left
                     break
-                self._finished[tuple(identity)] = seconds, tuple(ScoredEvent(*values) for values in events)
+                self._finished[tuple(key)] = seconds, tuple(ScoredEvent(*values) for values in events)
                 kept += len(line) + 1
             self._file.truncate(kept)
             self._file.seek(kept)
@@ -62,14 +62,14 @@ class EventJournal:
 
     def finished(self, recording: AudioFile) -> DetectedEvents | None:
         """Return the events of a recording if it is finished, and the file has not changed since."""
-        identity = identity_of(recording)
-        found = self._finished.get(identity) if identity else None
+        key = key_of(recording)
+        found = self._finished.get(key) if key else None
         return DetectedEvents(recording, *found) if found else None
 
     def add(self, detected: DetectedEvents) -> None:
         """Note that a recording is finished, and all its files are written."""
-        if identity := identity_of(detected.recording):
-            self._write([identity, detected.seconds, [astuple(event) for event in detected.events]])
+        if key := key_of(detected.recording):
+            self._write([key, detected.seconds, [astuple(event) for event in detected.events]])
 
     def remove(self) -> None:
         """Remove the file, as all is done."""
@@ -83,13 +83,9 @@ class EventJournal:
             raise SedError(f"{self.path}: cannot be written: {error.strerror}") from error
 
 
-def identity_of(recording: AudioFile) -> tuple[str, str, int, int] | None:
-    """Return what tells a recording from others and other versions of itself; None of standard input.
-
-    Its name belongs to that, as its files are called by it.
-    """
+def key_of(recording: AudioFile) -> tuple[str, str, int, int] | None:
+    """Return a recording's name, which its files are called by, and its identity; None of standard input."""
     try:
-        status = recording.path.stat()
+        return recording.name, *identity(recording.path)
     except OSError:  # also of a file that has just gone
         return None
-    return recording.name, str(recording.path.absolute()), status.st_size, status.st_mtime_ns

@@ -23,7 +23,7 @@ from utils.importing.split import choose_validation, keep_some
 from utils.settings.groups import FeatureSettings, check_labels
 from utils.settings.overrides import DATASET_SETTINGS_NAME
 from utils.system.errors import SedError
-from utils.system.files import claimed, make_folder, written_whole
+from utils.system.files import claimed, identity, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
 from utils.system.words import counted, did_you_mean, name_some
@@ -124,7 +124,7 @@ def import_annotations(
     subsets = divide(clips, labels, options)
     settings = feature_values(labels, chosen, options.clip_seconds, features)
     text = settings_text(settings, iterations=options.iterations, batch_size=options.batch_size)
-    record = {"options": asdict(options), "sources": [fingerprint(source) for source in chosen]}
+    record = {"options": asdict(options), "sources": [identity(source.file.path) for source in chosen]}
     record["tables"] = {name: table_digest(one.clip for one in part) for name, part in subsets.items()}
     with claimed(output_dir / LOCK, output_dir):
         if begin(output_dir, record):
@@ -291,11 +291,6 @@ def with_whole_events(planned: PlannedClip) -> PlannedClip:
         Event(0.0, round(planned.seconds, 6), label) for label in sorted(planned.clip.labels or ())
     )
     return replace(planned, clip=replace(planned.clip, events=events))
-
-
-def fingerprint(source: Source) -> list[Any]:
-    status = source.file.path.stat()
-    return [str(source.file.path.absolute()), status.st_size, status.st_mtime_ns]
 
 
 def begin(output_dir: Path, record: dict[str, Any]) -> bool:

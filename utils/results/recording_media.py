@@ -1,17 +1,15 @@
 """What a recording's page shows and plays, gathered while the recording is read, however long it is."""
 
 import base64
-import io
 from collections.abc import Iterator
 
 import numpy as np
-import soundfile
 import soxr
 
 from utils.audio.logmel import logmel_of_clip
+from utils.results.page_media import mp3
 from utils.settings.groups import FeatureSettings, PageSettings
 
-MP3_COMPRESSION = 0.7  # of libsndfile, 0 to 1: at 16 kHz about 24 kbit/s with a variable rate
 BASE64_GROWTH = 4 / 3  # characters in the page for each byte
 BYTES_PER_MEGABYTE = 1e6
 
@@ -129,7 +127,7 @@ class RecordingMedia:
             self._resampler = soxr.ResampleStream(self._features.sample_rate, rate, 1, dtype="float32")
         self._sound = np.concatenate([self._sound, self._resampler.resample_chunk(block, last=last)])
         for chunk in self._chunks(round(self.page.recording_page_chunk_seconds * rate), last=last):
-            content = mp3_of(chunk, rate)
+            content = mp3(chunk, rate)
             self._bytes_left -= len(content)
             if self._bytes_left <= 0:
                 return
@@ -139,17 +137,3 @@ class RecordingMedia:
         while len(self._sound) >= length or (last and len(self._sound)):
             yield self._sound[:length]
             self._sound = self._sound[length:]
-
-
-def mp3_of(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Compress samples of shape (samples,)."""
-    file = io.BytesIO()
-    soundfile.write(
-        file,
-        samples.clip(-1, 1),
-        sample_rate,
-        format="MP3",
-        compression_level=MP3_COMPRESSION,
-        bitrate_mode="VARIABLE",
-    )
-    return file.getvalue()

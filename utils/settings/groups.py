@@ -196,10 +196,14 @@ class RecipeSettings(SettingsGroup):
     mixup_alpha: float = setting(above=0)
     frequency_shift_bands: float = setting(at_least=0)
     filter_augment_gain: float = setting(at_least=0)
+    filter_augment_pieces: tuple[int, int] = setting(at_least=1)
 
     def check_together(self) -> None:
         if self.warm_up_fraction + self.cosine_fraction > 1:
             raise SedError("warm_up_fraction and cosine_fraction must be at most 1 together")
+        fewest, most = self.filter_augment_pieces
+        if fewest > most:
+            raise SedError(f"filter_augment_pieces must rise, not fall from {fewest} to {most}")
 
 
 # Behind the recipe's row of results. The folder of a run names what its training has otherwise.
@@ -218,6 +222,7 @@ MEASURED_RECIPE = RecipeSettings(
     mixup_alpha=0.2,
     frequency_shift_bands=1.0,
     filter_augment_gain=4.0,
+    filter_augment_pieces=(3, 5),
 )
 
 

@@ -55,6 +55,12 @@ def require_regular(path: Path) -> None:
         raise SedError(f"{path}: is not a regular file; replace or remove it")
 
 
+def identity(path: Path) -> tuple[str, int, int]:
+    """Return what tells a file from others and its other versions: path, size, and time of change in ns."""
+    status = path.stat()
+    return str(path.absolute()), status.st_size, status.st_mtime_ns
+
+
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content; raises SedError where it cannot be read."""
     try:

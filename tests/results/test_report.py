@@ -21,6 +21,7 @@ from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import Trained, workspace_at
 from tests.settings_for_tests import SETTINGS
 from utils.audio.logmel import frequency_ticks, logmel_of_clip
+from utils.audio.mp3 import mp3
 from utils.audio.reading import read_clip
 from utils.dataset.subsets import read_clips
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
@@ -29,7 +30,7 @@ from utils.events.tuning import TunedClass, write_tuned
 from utils.report import write_report
 from utils.results.page import json_for_script
 from utils.results.page_clips import spread_over_f1, thresholds_of
-from utils.results.page_media import mp3, probability_text, spectrogram_png
+from utils.results.page_media import probability_text, spectrogram_png
 from utils.results.runs import RunResults, read_runs
 from utils.results.scored_models import ScoredModel, best_model
 from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings

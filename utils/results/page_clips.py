@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from utils.audio.mp3 import mp3
 from utils.audio.reading import read_clip
 from utils.dataset.tables import Clip, Event
 from utils.events.post_processing import ClassPostProcessing, DoubleThreshold, MedianFilter, PostProcessing
 from utils.events.probabilities import Probabilities
-from utils.results.page_media import data_uri, mp3, probability_text, spectrogram_png
+from utils.results.page_media import data_uri, probability_text, spectrogram_png
 from utils.results.scored_models import EVENT_F1, ScoredModel
 from utils.scoring.event_errors import JudgedClip, JudgedEvent, confusion, count_verdicts
 from utils.settings.groups import FeatureSettings

@@ -1,21 +1,15 @@
-"""The binary parts of the results page: spectrograms, recordings and probabilities."""
+"""The binary parts of the results page but the sound: spectrograms and probabilities."""
 
 import base64
 import io
 
 import matplotlib
 import numpy as np
-import soundfile
-import soxr
 from PIL import Image
-
-from utils.settings.groups import MP3_RATES
 
 SPECTROGRAM_RANGE = 85.0  # dB between the darkest colour and a clip's loudest point
 SPECTROGRAM_COLOURS = "magma"  # lightness grows with the level, so colour-blind people can read it
 COLOURS = 256  # of a picture with a palette
-PLAYER_SAMPLE_RATE = 32000  # Hz, for recordings of a rate that MP3 does not know
-MP3_COMPRESSION = 0.7  # of libsndfile, 0 to 1; at 16 kHz about 24 kbit/s. More is audible and saves little
 
 
 def data_uri(media_type: str, content: bytes) -> str:
@@ -38,22 +32,6 @@ def spectrogram_png(logmel: np.ndarray, *, top: float | None = None) -> bytes:
     image.putpalette(colours.tobytes())
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
-    return file.getvalue()
-
-
-def mp3(samples: np.ndarray, sample_rate: int) -> bytes:
-    """Compress samples of shape (samples,), at a variable bit rate."""
-    if sample_rate not in MP3_RATES:
-        samples, sample_rate = soxr.resample(samples, sample_rate, PLAYER_SAMPLE_RATE), PLAYER_SAMPLE_RATE
-    file = io.BytesIO()
-    soundfile.write(
-        file,
-        samples.clip(-1, 1),
-        sample_rate,
-        format="MP3",
-        compression_level=MP3_COMPRESSION,
-        bitrate_mode="VARIABLE",
-    )
     return file.getvalue()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import soxr
 
 from utils.audio.logmel import logmel_of_clip
-from utils.results.page_media import mp3
+from utils.audio.mp3 import mp3
 from utils.settings.groups import FeatureSettings, PageSettings
 
 BASE64_GROWTH = 4 / 3  # characters in the page for each byte

@@ -7,7 +7,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 
 import joblib
-import numpy as np
 import torch
 from loky import ProcessPoolExecutor
 
@@ -29,11 +28,6 @@ from utils.settings.groups import LoopSettings, ScoringSettings
 from utils.system.log import logger
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import STUDENT
-
-
-def evenly_chosen(clips_num: int, count: int) -> np.ndarray:
-    """Return ascending indexes of at most `count` clips, always the same ones, evenly spread over all."""
-    return np.arange(clips_num) if clips_num <= count else np.arange(count) * clips_num // count
 
 
 def evaluation_lines(iteration: int, train_map: float, validation: dict[str, Scored]) -> list[str]:
@@ -82,7 +76,7 @@ class Evaluation:
     paths : RunPaths
         Where submissions and statistics go to.
     training : Features
-        Training clips with labels; the training mAP is that of `train_eval_clips` of them.
+        Training clips with labels, which the training mAP is of.
     validation : ValidationSet or None
         Clips to validate on; None where the run trains on them.
     detector : Detector
@@ -104,8 +98,7 @@ class Evaluation:
         board: TensorBoardLog,
     ) -> None:
         self.paths = paths
-        chosen = evenly_chosen(len(training.names), loop.train_eval_clips)
-        self.training_logmel, self.training_target = training.logmel[chosen], training.weak_target[chosen]
+        self.training_logmel, self.training_target = training.logmel, training.weak_target
         self.validation = validation
         self.detector = detector
         self.validation_logmel = None if validation is None else validation.features.logmel
@@ -157,7 +150,6 @@ class Evaluation:
         self.pending.append(
             PendingEvaluation(iteration, loss, train_seconds, forward_seconds, training, validation)
         )
-        self.report(wait=False)
 
     def report(self, *, wait: bool) -> None:
         """Log and keep the scores that have arrived, in the order of their iterations.

@@ -1,30 +1,23 @@
 """Trains a sound event detector: set up, start or resume, then loop: step, log, save, evaluate."""
 
 import argparse
-import math
 import sys
 from pathlib import Path
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.checkpoint import (
-    detector_state,
-    last_checkpoint,
-    restore_training,
-    training_state,
-    valid_content,
-    write_checkpoint,
-)
+from pytorch.checkpoint import detector_state, training_state, write_checkpoint
 from pytorch.compute import choose_compute, idle_gpu_hint, make_repeatable
 from pytorch.data_generator import Standardizer
 from pytorch.detector import Detector
-from pytorch.distributed import Ranks, join_ranks
+from pytorch.distributed import join_ranks
 from pytorch.evaluation import Evaluation
 from pytorch.initial_weights import read_initial_weights
 from pytorch.interruption import StopRequest
 from pytorch.losses import LOSSES
 from pytorch.meter import Meter
+from pytorch.run_start import begin_run, resume_run
 from pytorch.stage_arguments import add_run_arguments, run_of, workspace_of
 from pytorch.tensorboard_log import TensorBoardLog
 from pytorch.training import new_training, training_step
@@ -32,29 +25,19 @@ from pytorch.training_data import (
     batches_of,
     describe_count,
     describe_counts,
-    labelled_clips,
+    labelled_sample,
     load_training_subsets,
 )
-from utils.audio.inputs import input_digests, load_features, load_scalar
+from utils.audio.inputs import input_digests, load_scalar
 from utils.config import SETTINGS
 from utils.dataset.subsets import VALIDATION
 from utils.results.choice import is_best, predict_command
-from utils.results.statistics import (
-    append_record,
-    forget_records,
-    keep_longer_curve,
-    read_run_settings,
-    write_run_settings,
-)
-from utils.scoring.validation import ValidationSet, read_reference
-from utils.settings.groups import FeatureSettings
+from utils.results.statistics import append_record
+from utils.scoring.validation import load_validation_set
 from utils.system import command_line
-from utils.system.files import claim, remove_file
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.terminal import short_path
-from utils.workspace.paths import RunPaths
-from utils.workspace.run import Run
 
 
 def train(arguments: argparse.Namespace) -> None:
@@ -78,11 +61,10 @@ def train(arguments: argparse.Namespace) -> None:
     of_initial = initial.scalar if initial is not None else None
     scalar = of_initial or load_scalar(workspace, settings.features.mel_bins, run.data_types)
     standardize = Standardizer.of(scalar, compute.device)
-    validation = load_features(workspace, arguments.dataset_dir, VALIDATION, settings)
-    reference = read_reference(arguments.dataset_dir, VALIDATION, validation, settings.features.labels)
-    subsets = load_training_subsets(workspace, arguments.dataset_dir, run, settings, validation)
+    validation = load_validation_set(workspace, arguments.dataset_dir, settings)
+    subsets = load_training_subsets(workspace, arguments.dataset_dir, run, settings, validation.features)
     logger.info(f"Training clips: {describe_counts(subsets)}")
-    logger.info(f"Validation clips: {describe_count(validation)}; compute: {compute}")
+    logger.info(f"Validation clips: {describe_count(validation.features)}; compute: {compute}")
     if not arguments.cuda and (hint := idle_gpu_hint()):
         logger.info(f"The GPU is not used: {hint}")
 
@@ -101,43 +83,29 @@ def train(arguments: argparse.Namespace) -> None:
     meter = Meter(iterations, loop.log_interval, ranks, compute.device)
 
     # Start or resume
+    inputs = input_digests(workspace, [*run.data_types, VALIDATION], scalar)
     start = begin_run(
-        paths,
-        run,
-        settings.features,
-        arguments.precision,
-        input_digests(workspace, [*run.data_types, VALIDATION], scalar),
-        iterations,
-        resume=arguments.resume,
-        ranks=ranks,
+        paths, run, settings.features, arguments.precision, inputs, iterations, arguments.resume, ranks
     )
-    checkpoint, furthest = last_checkpoint(paths, start, iterations) if arguments.resume else (None, 0)
-    done = checkpoint["iteration"] if checkpoint is not None else 0
-    if checkpoint is not None:
-        with valid_content(paths.checkpoint(done)):
-            restore_training(checkpoint, training, meter, ranks)
-        logger.info(f"Resuming after iteration {done}")
+    done = resume_run(paths, start, iterations, training, meter, ranks) if arguments.resume else 0
     has_board = arguments.tensorboard and ranks.is_first
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
     if ranks.is_first:
-        kept_from = iterations + 1 if furthest > iterations else math.inf
-        forget_records(paths.loss_statistics, after=done, kept_from=kept_from)
-        # The evaluation of this iteration is made again
-        forget_records(paths.training_statistics, after=done - 1, kept_from=kept_from)
+        detector = Detector(
+            training.model,
+            run.model_type,
+            standardize,
+            settings.features,
+            settings.events,
+            compute,
+            loop.evaluation_batch_size,
+        )
         evaluation = Evaluation(
             paths,
-            labelled_clips(subsets),
-            ValidationSet(validation, reference) if run.holdout_fold != "none" else None,
-            Detector(
-                training.model,
-                run.model_type,
-                standardize,
-                settings.features,
-                settings.events,
-                compute,
-                loop.evaluation_batch_size,
-            ),
+            labelled_sample(subsets, loop.train_eval_clips),
+            validation if run.holdout_fold != "none" else None,
+            detector,
             settings.scoring,
             loop,
             board,
@@ -170,6 +138,8 @@ def train(arguments: argparse.Namespace) -> None:
         batch = next(batches)
         loss, terms = training_step(training, batch)
         meter.add(loss, terms, batch.names)
+        if evaluation is not None:
+            evaluation.report(wait=False)
 
         # Log; only here the loop waits for a GPU
         is_logged = iteration % loop.log_interval == 0
@@ -209,36 +179,6 @@ def train(arguments: argparse.Namespace) -> None:
 def is_due(iteration: int, interval: int, iterations: int) -> bool:
     """Tell whether something is done after that iteration: after every `interval`-th one and the last."""
     return iteration % interval == 0 or iteration == iterations
-
-
-def begin_run(
-    paths: RunPaths,
-    run: Run,
-    features: FeatureSettings,
-    precision: str,
-    inputs: dict[str, str],
-    iterations: int,
-    *,
-    resume: bool,
-    ranks: Ranks,
-) -> str:
-    """Claim a run's folders for this process; return what tells this training from earlier ones."""
-    if ranks.is_first:
-        claim(paths.lock, paths.statistics)
-        # First, so that statistics of an earlier training never stand beside a new start
-        if not (resume and paths.settings.is_file()):
-            for curve in (paths.loss_statistics, paths.training_statistics):
-                if kept := keep_longer_curve(curve, iterations):
-                    logger.info(
-                        f"An earlier training of this run was longer; its curve is kept in {short_path(kept)}"
-                    )
-            remove_file(paths.loss_statistics)
-            remove_file(paths.training_statistics)
-        write_run_settings(
-            paths.settings, run, features=features, precision=precision, resume=resume, inputs=inputs
-        )
-    ranks.wait()
-    return read_run_settings(paths.settings).start
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from pytorch.data_generator import (
     Batch,
     BatchPart,
@@ -38,9 +40,23 @@ def load_training_subsets(
     return subsets
 
 
-def labelled_clips(subsets: dict[str, Features]) -> Features:
-    """Return those clips of the subsets whose labels are known."""
-    return concatenate([features for features in subsets.values() if features.weak_target is not None])
+def evenly_chosen(clips_num: int, count: int) -> np.ndarray:
+    """Return ascending indexes of at most `count` clips, always the same ones, evenly spread over all."""
+    return np.arange(clips_num) if clips_num <= count else np.arange(count) * clips_num // count
+
+
+def labelled_sample(subsets: dict[str, Features], count: int) -> Features:
+    """Return at most `count` of those clips whose labels are known, evenly spread over all of them."""
+    labelled = [features for features in subsets.values() if features.weak_target is not None]
+    chosen = evenly_chosen(sum(len(features.names) for features in labelled), count)
+    parts, first = [], 0
+    for features in labelled:
+        after = first + len(features.names)
+        rows = chosen[(first <= chosen) & (chosen < after)] - first
+        names = [features.names[row] for row in rows]
+        parts.append(Features(names, features.logmel[rows], features.weak_target[rows], None, len(rows)))
+        first = after
+    return concatenate(parts)
 
 
 def recipe_fractions(names: Iterable[str]) -> dict[str, float]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pytorch import main
 from pytorch.distributed import Ranks
+from pytorch.run_start import begin_run
 from tests.commands import assert_user_error, run_command
 from tests.small import CNN, FEATURES_FOLDER, ITERATIONS, Small, new_workspace
 from tests.system.test_files import write
@@ -32,7 +32,7 @@ def test_new_training_never_has_the_statistics_of_an_earlier_one(finished, tmp_p
     before = RunResults.read(paths)
     assert before.evaluations and before.inferences and before.loss_curve
     features = read_run_settings(paths.settings).features
-    main.begin_run(paths, CNN, features, "auto", {}, 1000, resume=False, ranks=Ranks(0, 1, 0))
+    begin_run(paths, CNN, features, "auto", {}, 1000, False, Ranks(0, 1, 0))
     after = RunResults.read(paths)
     assert (after.evaluations, after.inferences, after.loss_curve) == ([], [], [])
 

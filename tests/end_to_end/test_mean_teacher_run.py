@@ -86,8 +86,8 @@ def test_student_is_the_default_of_inference_and_the_table_has_a_row_for_each(ta
     assert "teacher_validation" in records(taught.paths.inference_statistics)[-1]
     table = run_well("utils/plot_results.py", "table", "--workspace", taught.workspace.root)
     names = " ".join(re.sub(r"  +[\d.–].*", "", line) for line in table.splitlines())
-    row = "1. Weak + synthetic + unlabelled audio, mean teacher loss"
-    assert f"{row} {row}, teacher " in " ".join(names.split()) + " "
+    name = "Weak + synthetic + unlabelled audio, mean teacher loss"
+    assert f"1. {name} 1:teacher. {name} " in " ".join(names.split()) + " "
     assert "All runs: Crnn, batch 4, seed 1234" in table
     run_well("utils/plot_results.py", "training_curves", "--workspace", taught.workspace.root)
 

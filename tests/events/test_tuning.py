@@ -322,7 +322,7 @@ def test_tune_and_inference_with_what_it_chose(trained, tmp_path):
     assert_user_error(run_command(*inference, "--tuned"), "was tuned for an earlier training of this run")
     table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
     assert "1. Weak audio, clipwise loss  " in table
-    assert "1. Weak audio, clipwise loss, tuned" in table
+    assert "1:tuned. Weak audio, clipwise loss  " in table
 
 
 def test_clips_that_scores_are_reported_of_are_refused(trained):

@@ -16,10 +16,9 @@ from pytorch.compute import Compute, choose_compute, make_repeatable
 from pytorch.data_generator import Standardizer
 from pytorch.detector import StoredDetector, load_detector
 from pytorch.distributed import ALONE
-from pytorch.evaluation import evenly_chosen
 from pytorch.models import create_model
 from pytorch.training import new_training, training_step
-from pytorch.training_data import batches_of
+from pytorch.training_data import batches_of, evenly_chosen
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import Trained, copy_inputs
 from tests.settings_for_tests import SETTINGS

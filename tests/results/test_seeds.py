@@ -79,8 +79,8 @@ def test_runs_that_differ_only_in_their_seed_share_a_row(workspace):
     values = [f1_percent(found) for found in (2, 3, 6)]
     assert rows[0].cells[column] == f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}"
     assert rows[0].cells[header.index("mAP")] == "66.7 ± 20.8"
-    assert rows[0].details[0] == "worst to best"
-    assert rows[0].details[column] == f"{values[0]:.1f}–{values[2]:.1f}"
+    assert rows[0].ends_name == "worst to best"
+    assert rows[0].ends["event F1"] == (f"{values[0]:.1f}", f"{values[2]:.1f}")
     assert rows[1].cells[0] == f"Synthetic audio, framewise loss ({TRAITS}, seed 1234)"
 
 
@@ -89,7 +89,7 @@ def test_seeds_without_psds_stand_beside_a_run_that_has_it(workspace):
     add_validated(workspace, FRAMEWISE, found=8, psds={"psds": {"psds1": 0.5, "psds2": 0.6}})
     header, rows = results_table(read_runs(workspace), SCORING, single_runs=False)
     column = header.index("PSDS1")
-    assert [(row.cells[column], row.details[column]) for row in rows] == [("-", ""), ("50.0", "")]
+    assert [(row.cells[column], row.ends.get("PSDS1")) for row in rows] == [("-", None), ("50.0", None)]
 
 
 def test_single_runs_have_rows_of_their_own_with_their_intervals(workspace):
@@ -100,9 +100,9 @@ def test_single_runs_have_rows_of_their_own_with_their_intervals(workspace):
     assert [re.search(r"seed (\d+)", row.cells[0])[1] for row in rows] == ["1", "2", "10", "1234"]
     low, high = kept.scores["event/macro/f1"].interval(0.95)
     assert low < f1_percent(8) / 100 < high
-    assert rows[3].details[0] == "95 % interval"
-    assert rows[3].details[header.index("event F1")] == f"{100 * low:.1f}–{100 * high:.1f}"
-    assert rows[3].details[header.index("mAP")] == ""
+    assert rows[3].ends_name == "95 % interval"
+    assert rows[3].ends["event F1"] == (f"{100 * low:.1f}", f"{100 * high:.1f}")
+    assert "mAP" not in rows[3].ends
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
         )
     of_run = [model for model in models if model.results is run]
     if variant:
-        of_run = [model for model in of_run if (model.weights, model.tuned) == VARIANT_NAMES[variant]]
+        of_run = [model for model in of_run if model.variant_name == variant]
     if not of_run:
         weights, tuned = VARIANT_NAMES.get(variant, (STUDENT, False))
         options = [f"--weights {weights}"] * (weights != STUDENT) + ["--tuned, once tune has run"] * tuned

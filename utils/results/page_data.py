@@ -11,6 +11,7 @@ from utils.results.scored_models import EVENT_F1, ScoredModel, best_model, score
 from utils.results.statistics import validation_key, value_at
 from utils.results.table import ResultRow, described_numbers, results_table
 from utils.scoring.sed_eval_scores import shown_segment_key
+from utils.scoring.text import span
 from utils.settings.groups import ScoringSettings
 from utils.workspace.run import STUDENT, TEACHER
 
@@ -107,7 +108,8 @@ def table_rows(runs: list[RunResults], scoring: ScoringSettings) -> tuple[list[s
     def table_row(row: ResultRow, title: str, single: list[TableRow]) -> TableRow:
         numbers = described_numbers(row.numbers) if row.numbers else ""
         cells = [title, *row.cells[1:]]
-        return TableRow(numbers, cells, row.details, best in row.models, single)
+        ends = [span(*row.ends[name]) if name in row.ends else "" for name in header[1:]]
+        return TableRow(numbers, cells, [row.ends_name, *ends], best in row.models, single)
 
     rows = []
     for group in of_groups:

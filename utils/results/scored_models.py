@@ -39,6 +39,11 @@ class ScoredModel:
         return [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
 
     @property
+    def variant_name(self) -> str:
+        """What `--run` takes behind the number of the run; empty where there is nothing."""
+        return "_".join(self.variant)
+
+    @property
     def scores(self) -> dict[str, Any]:
         """The model's scores, as they stand in the statistics."""
         return self.record[validation_key(self.weights, self.tuned)]
@@ -98,17 +103,17 @@ class ModelGroup:
             return percent(values[0] if len(values) else math.nan)
         return f"{percent(values.mean())} ± {percent(values.std(ddof=1))}"
 
-    def detail(self, path: str) -> str:
+    def ends(self, path: str) -> tuple[str, str] | None:
         """Return the interval of a single model's score in percent; of several, the worst and the best."""
         values = self.values(path)
         if not len(values):
-            return ""
-        ends = self.models[0].interval(path) if len(self.models) == 1 else (values.min(), values.max())
-        return "" if np.isnan(ends).any() else "–".join(percent(end) for end in ends)
+            return None
+        low, high = self.models[0].interval(path) if len(self.models) == 1 else (values.min(), values.max())
+        return None if math.isnan(low) or math.isnan(high) else (percent(low), percent(high))
 
     @property
-    def detail_name(self) -> str:
-        """What `detail` is; empty where there is none."""
+    def ends_name(self) -> str:
+        """What `ends` are; empty where there are none."""
         if len(self.models) > 1:
             return "worst to best"
         found = self.models[0].scores.get("bootstrap")

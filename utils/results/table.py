@@ -41,15 +41,18 @@ class ResultRow:
         Of its runs among all of the workspace, from 1; none in a row of published scores.
     cells : list of str
         By the columns of the table, the title first.
-    details : list of str
-        What belongs below the cells: intervals, or the worst and the best seed; empty where there is nothing.
+    ends : dict of str to tuple of str
+        The two ends of an interval, or the worst and the best seed, by the columns that have them.
+    ends_name : str
+        What these are; empty where there are none.
     models : tuple of ScoredModel
         Those that share the row; none in a row of published scores.
     """
 
     numbers: list[int]
     cells: list[str]
-    details: list[str]
+    ends: dict[str, tuple[str, str]]
+    ends_name: str
     models: tuple[ScoredModel, ...] = ()
 
 
@@ -81,23 +84,22 @@ def results_table(
         beside = matching[0].cells() if matching else ["-"] * len(PUBLISHED_COLUMNS)
         own = [group.title, str(first.record["iteration"]), str(first.scores["clips"])]
         cells = own + [group.cell(path) for path in paths.values()] + beside * bool(published)
-        details = [group.detail_name, "", "", *map(group.detail, paths.values())]
-        details += [""] * (len(cells) - len(details))
+        ends = {column: ends for column, path in paths.items() if (ends := group.ends(path))}
         numbers = [runs.index(model.results) + 1 for model in group.models]
-        rows.append(ResultRow(numbers, cells, details, group.models))
+        rows.append(ResultRow(numbers, cells, ends, group.ends_name, group.models))
     for result in published:
         if not any(result.is_of(run.run) for run in runs):
             cells = [result.system, *["-"] * (len(header) - 1), *result.cells()]
-            rows.append(ResultRow([], cells, [""] * len(cells)))
+            rows.append(ResultRow([], cells, {}, ""))
     return header + PUBLISHED_COLUMNS * bool(published), rows
 
 
 def rows_for_programs(runs: list[RunResults], scoring: ScoringSettings) -> list[list[str]]:
     """Return the table of single runs, with the ends of each interval in columns of their own at the end."""
     header, rows = results_table(runs, scoring, single_runs=True)
-    columns = [index for index in range(1, len(header)) if any(row.details[index] for row in rows)]
-    ends = [f"{header[index]} {end}" for index in columns for end in ("low", "high")]
+    columns = [column for column in header if any(column in row.ends for row in rows)]
+    names = [f"{column} {end}" for column in columns for end in ("low", "high")]
     of_rows = [
-        [*row.cells, *(end for i in columns for end in (row.details[i] or "-–-").split("–"))] for row in rows
+        [*row.cells, *(end for column in columns for end in row.ends.get(column, ("-", "-")))] for row in rows
     ]
-    return [header + ends, *of_rows]
+    return [header + names, *of_rows]

@@ -48,9 +48,8 @@ def score_lines(row: ResultRow, header: list[str], columns: list[str]) -> list[L
     """Return a row's scores, and what belongs below them, where there is something."""
     if not row.models:
         return [published_scores(row, header, columns)]
-    places = [header.index(name) for name in columns]
-    details = [row.details[place] and span(*row.details[place].split("–")) for place in places]
-    return [[row.cells[place] for place in places], *[details] * any(details)]
+    ends = [span(*row.ends[name]) if name in row.ends else "" for name in columns]
+    return [[row.cells[header.index(name)] for name in columns], *[ends] * any(ends)]
 
 
 def published_scores(row: ResultRow, header: list[str], columns: list[str]) -> Line:
@@ -95,13 +94,14 @@ def shared_traits(rows: Sequence[ResultRow]) -> dict[str, list[str]]:
 
 
 def row_name(row: ResultRow, shared: dict[str, list[str]]) -> str:
-    """Return the numbers and the training of a row's runs, with what they do not share with the others."""
+    """Return a row's numbers, as `--run` takes them, and its training, with what not all rows share."""
     if not row.models:
         return f"{row.cells[0]}, published"
     first, known = row.models[0], [*shared[ALL], *shared.get(kind_of(row), [])]
     traits = [trait for trait in row_traits(row) if trait not in known]
     name = first.results.training + f" ({', '.join(traits)})" * bool(traits)
-    return f"{described_numbers(row.numbers)}. {', '.join([name, *first.variant])}"
+    number = ":".join([described_numbers(row.numbers), *[first.variant_name] * bool(first.variant)])
+    return f"{number}. {name}"
 
 
 def wrap(text: str, width: int, indent: str = INDENT) -> list[str]:
@@ -122,9 +122,9 @@ def beside(names: list[str], scores: list[Line]) -> list[Line]:
 def explain_rows(rows: Sequence[ResultRow]) -> list[str]:
     """Return what the figures of the table are."""
     lines = ["Scores on the validation clips in percent; F1 is the mean over the classes."]
-    single = [row for row in rows if len(row.numbers) == 1 and any(row.details[1:])]
+    single = [row for row in rows if len(row.numbers) == 1 and row.ends]
     if single:
-        lines.append(f"Below the scores of a single run: {single[0].details[0]}.")
+        lines.append(f"Below the scores of a single run: {single[0].ends_name}.")
     if any(len(row.numbers) > 1 for row in rows):
         lines.append("Of several seeds: mean ± standard deviation, below it the worst and the best;")
         lines.append("each run alone with --single_runs.")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from utils.audio.feature_file import Features
-from utils.audio.inputs import open_fresh_features
-from utils.dataset.subsets import read_clips
+from utils.audio.inputs import load_features, open_fresh_features
+from utils.dataset.subsets import VALIDATION, read_clips
 from utils.dataset.tables import Clip, write_strong_table
 from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
@@ -90,6 +90,13 @@ def open_validation_set(
     with open_fresh_features(workspace, dataset_dir, data_type, settings) as features:
         labels = settings.features.labels
         yield ValidationSet(features, read_reference(dataset_dir, data_type, features, labels))
+
+
+def load_validation_set(workspace: Workspace, dataset_dir: Path, settings: Settings) -> ValidationSet:
+    """Read the features of the validation clips into memory, and their annotation."""
+    features = load_features(workspace, dataset_dir, VALIDATION, settings)
+    labels = settings.features.labels
+    return ValidationSet(features, read_reference(dataset_dir, VALIDATION, features, labels))
 
 
 def score_submission(

@@ -123,17 +123,6 @@ def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alph
     return clips.mixed(partners, torch.where(is_mixed, weight, 1.0))
 
 
-def frequency_shift(logmel: Tensor, *, most_bands: float) -> Tensor:
-    """Shift each clip by up to that many mel bands up or down, between the bands by interpolation."""
-    clips, frames, bands = logmel.shape
-    shift = (2 * torch.rand(clips, 1, device=logmel.device) - 1) * most_bands
-    position = (torch.arange(bands, device=logmel.device) - shift).clamp(0, bands - 1)
-    lower = position.floor().long().clamp(max=bands - 2)
-    fraction = (position - lower)[:, None]
-    lower = lower[:, None].expand(-1, frames, -1)
-    return torch.lerp(logmel.gather(2, lower), logmel.gather(2, lower + 1), fraction)
-
-
 def filter_augment(logmel: Tensor, *, decibels: float, pieces: tuple[int, int]) -> Tensor:
     """Filter each clip by a random piecewise linear gain over the mel bands.
 
@@ -179,8 +168,7 @@ def augment(
         clips = add_sounds(clips, parts, gain_decibels=settings.added_sound_gain)
     else:
         clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
-    logmel = frequency_shift(clips.logmel, most_bands=settings.frequency_shift_bands)
     logmel = filter_augment(
-        logmel, decibels=settings.filter_augment_gain, pieces=settings.filter_augment_pieces
+        clips.logmel, decibels=settings.filter_augment_gain, pieces=settings.filter_augment_pieces
     )
     return replace(clips, logmel=logmel)

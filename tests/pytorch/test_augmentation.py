@@ -11,7 +11,6 @@ from pytorch.augmentation import (
     add_sounds,
     augment,
     filter_augment,
-    frequency_shift,
     mixup,
     rolled,
     time_shift,
@@ -138,15 +137,6 @@ def test_mixup_of_probability_zero_changes_nothing():
     assert torch.equal(mixup(clips, [slice(0, CLIPS)], probability=0.0, alpha=0.2).logmel, clips.logmel)
 
 
-def test_frequency_shift_moves_a_ramp_by_its_bands_and_interpolates():
-    ramp = torch.arange(BANDS, dtype=torch.float32).expand(200, 2, BANDS)
-    shift = ramp - frequency_shift(ramp, most_bands=2.0)
-    inside = shift[:, :, 2:-2]  # beyond the ends, the last band repeats
-    assert inside.abs().max() <= 2 + 1e-5
-    assert inside.abs().max() > 1.5
-    torch.testing.assert_close(inside, inside[:, :1, :1].expand_as(inside), rtol=0, atol=1e-5)
-
-
 def test_filter_is_piecewise_linear_within_its_gain_and_one_for_all_frames_of_a_clip():
     logmel = torch.zeros(500, 3, 64)
     gain = filter_augment(logmel, decibels=6.0, pieces=(3, 5))
@@ -174,6 +164,6 @@ def test_same_seed_gives_the_same_augmentation():
         clips = time_shift(clips_of_classes([0, 1, 2, 0, 1, 2]), deviation_outputs=3.0)
         clips = add_sounds(clips, [slice(0, CLIPS)], gain_decibels=6.0)
         clips = mixup(clips, [slice(0, CLIPS)], probability=1.0, alpha=1.0)
-        return filter_augment(frequency_shift(clips.logmel, most_bands=1.0), decibels=3.0, pieces=(3, 5))
+        return filter_augment(clips.logmel, decibels=3.0, pieces=(3, 5))
 
     assert torch.equal(run(), run())

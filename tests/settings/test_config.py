@@ -178,7 +178,6 @@ WRONG_LINES = {
     "added_sound_gain = -1": "added_sound_gain must be at least 0",
     "mixup_probability = 2": "mixup_probability must be at least 0 and at most 1",
     "mixup_alpha = 0": "mixup_alpha must be more than 0",
-    "frequency_shift_bands = -1": "frequency_shift_bands must be at least 0",
     "filter_augment_gain = '6 dB'": "filter_augment_gain must be float",
     "filter_augment_pieces = (5, 3)": "filter_augment_pieces must rise, not fall from 5 to 3",
     "window_overlap = 1.0": "window_overlap must be at least 0 and less than 1",

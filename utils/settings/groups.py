@@ -194,7 +194,6 @@ class RecipeSettings(SettingsGroup):
     added_sound_gain: float = setting(at_least=0)
     mixup_probability: float = setting(at_least=0, at_most=1)
     mixup_alpha: float = setting(above=0)
-    frequency_shift_bands: float = setting(at_least=0)
     filter_augment_gain: float = setting(at_least=0)
     filter_augment_pieces: tuple[int, int] = setting(at_least=1)
 
@@ -220,7 +219,6 @@ MEASURED_RECIPE = RecipeSettings(
     added_sound_gain=6.0,
     mixup_probability=0.5,
     mixup_alpha=0.2,
-    frequency_shift_bands=1.0,
     filter_augment_gain=4.0,
     filter_augment_pieces=(3, 5),
 )

@@ -70,7 +70,12 @@ def detector_of_run(
     """
     path = paths.checkpoint(arguments.iteration)
     if not path.is_file():
-        saved = ", ".join(map(str, paths.saved_iterations())) or "none"
+        saved = ", ".join(map(str, paths.saved_iterations()))
+        if not saved:
+            raise SedError(
+                f"{path.parent}: there is no checkpoint of this run; train it with pytorch/main.py "
+                "train and the same options"
+            )
         raise SedError(
             f"{path}: iteration {arguments.iteration} was never saved; the saved ones are: {saved}"
         )

@@ -16,7 +16,11 @@ find_python() { # the first Python that is new enough
 }
 
 prepare_python() { # prepare_python REQUIREMENTS_FILE ...   (paths relative to the project)
-    [ -n "${PYTHON:-}" ] && return
+    if [ -n "${PYTHON:-}" ]; then
+        command -v "$PYTHON" >/dev/null && return
+        echo "error: PYTHON=$PYTHON: there is no such program; name a Python, or leave it out for one in .venv" >&2
+        exit 2
+    fi
     local venv="$project/.venv" file record base
     for file in "$@"; do
         record="$venv/installed/${file//\//_}"

@@ -107,7 +107,7 @@ def main() -> None:
         "runs",
         nargs=2,
         metavar="RUN",
-        help=f"{NAMES_OF_MODELS}; of a run alone, the student's weights and the settings' events",
+        help=f"{NAMES_OF_MODELS}; without one of these, the student, not tuned",
     )
     command_line.run(parser)
 

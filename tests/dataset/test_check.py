@@ -75,21 +75,28 @@ def test_all_errors_are_listed_at_once(tmp_path):
     assert_user_error(result, "4 problems, listed above; the first: ")
     table = tmp_path / "metadata/validation/validation.csv"
     for problem in (
-        f"{table}, line 2: unknown label 'Doge', did you mean Dog?; the labels in utils/config.py are Speech",
+        f"{table}, line 2: unknown label 'Doge' (did you mean Dog?); the labels in utils/config.py are",
         f"{table}, line 4: onset 'one' is not a time",
         f"{table}, line 5: the offset 1.0 s is not after",
-        f"{table}, line 6: unknown label '\"dog\"', did you mean Dog?",
+        f"{table}, line 6: unknown label '\"dog\"' (did you mean Dog?)",
         "(and 1 more row)",
     ):
         assert problem in result.stdout
     assert "validation: 2 clips, 0 events, 2 clips without events" in result.stdout, "the rest is there"
 
 
-def test_labels_are_said_to_be_those_of_the_settings_file(tmp_path, check, monkeypatch):
+@pytest.mark.parametrize(
+    ("settings", "source"),
+    [("labels = ['Wolf']", "SED_CONFIG={}/task.py"), ("batch_size = 8", "utils/config.py")],
+)
+def test_labels_are_said_to_be_those_of_the_file_that_holds_them(
+    tmp_path, check, monkeypatch, settings, source
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SED_CONFIG", "task.py")
+    (tmp_path / "task.py").write_text(f"{settings}\n")
     result = check(make(tmp_path, rows="a.wav\t1\t2\tDog\n"), ["Wolf"])
-    assert f"the labels in SED_CONFIG={tmp_path / 'task.py'} are Wolf" in result.error
+    assert f"the labels in {source.format(tmp_path)} are Wolf" in result.error
 
 
 def test_data_set_with_settings_of_its_own_is_not_read_without_them(tmp_path, check, monkeypatch):

@@ -292,7 +292,7 @@ OTHER_LABELS = [f"sound {number}" for number in range(10)]
         (("features", "log_floor"), 1e-8, "was trained with log_floor = 1e-08, and now it is 1e-10; set it"),
         (("features", "hop_size"), 0, "hop_size must be at least 1, but is 0"),
         (("events", "low_threshold"), 0.95, "low_threshold 0.95 must be at most high_threshold 0.9"),
-        (("events", "join_gap"), "0.25", "join_gap must be float, but is '0.25'"),
+        (("events", "join_gap"), "0.25", "join_gap must be a number, but is '0.25'"),
         (("outputs_in_float32",), "yes", "'outputs_in_float32' is not valid"),
         (("model",), {}, "its weights are not those of a Cnn_9layers_MaxPooling"),
     ],

@@ -389,14 +389,14 @@ def test_checkpoint_with_wrong_content_is_refused(taught, tmp_path, change, mess
     [
         ("labels", ["a", "a"], "labels must be distinct"),
         ("labels", ["a\tb"], "is not a valid label"),
-        ("sample_rate", "8000", "sample_rate must be int, but is '8000'"),
+        ("sample_rate", "8000", "sample_rate must be a whole number, but is '8000'"),
         ("hop_size", 0, "hop_size must be at least 1, but is 0"),
         ("clip_seconds", math.nan, "clip_seconds must be more than 0"),
         ("clip_seconds", math.inf, "clip_seconds must be more than 0"),
         ("mel_max_frequency", 14000, "at most half of sample_rate"),
         ("window_overlap", 1.0, "window_overlap must be at least 0 and less than 1"),
         ("window_size", 100000, "is shorter than window_size"),
-        ("high_threshold", None, "high_threshold must be float, but is None"),
+        ("high_threshold", None, "high_threshold must be a number, but is None"),
         ("low_threshold", 0.5, "low_threshold 0.5 must be at most high_threshold 0.1"),
         (
             "crnn_post_processing",

@@ -222,6 +222,13 @@ def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):
     assert "=== features" not in result.stdout
 
 
+def test_runme_stops_where_there_is_no_such_python(tmp_path):
+    result = runme(DATASET_DIR=tmp_path, WORKSPACE=tmp_path, PYTHON=tmp_path / "none")
+    assert result.returncode == 2
+    assert f"error: PYTHON={tmp_path / 'none'}: there is no such program" in result.stderr
+    assert "=== check" not in result.stdout
+
+
 def test_runme_stops_where_the_config_is_wrong(tmp_path):
     result = runme(DATASET_DIR=tmp_path, WORKSPACE=tmp_path, SED_CONFIG=tmp_path / "none.py")
     assert result.returncode == 2

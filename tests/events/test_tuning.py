@@ -222,15 +222,15 @@ def test_file_of_an_earlier_training_is_refused(tmp_path):
         ({"classes": dict.fromkeys(LABELS)}, f"{LABEL} must have clip_threshold, high_threshold"),
         ({"start": 3}, "was tuned for an earlier training"),
         ({"values": {"high_threshold": 1.5}}, f"{LABEL}: high_threshold must be at .* but is 1.5"),
-        ({"values": {"high_threshold": "0.5"}}, "high_threshold must be float, but is '0.5'"),
+        ({"values": {"high_threshold": "0.5"}}, "high_threshold must be a number, but is '0.5'"),
         ({"values": {"join_gap": math.nan}}, "join_gap must be at least 0 and at most 3600, but is nan"),
         ({"values": {"join_gap": 10**400}}, "join_gap must be at least 0 and at most 3600, but is 1000"),
         ({"values": {"join_gap": math.inf}}, "join_gap must be at least 0 and at most 3600, but is inf"),
-        ({"values": {"drop_length": True}}, "drop_length must be float, but is True"),
+        ({"values": {"drop_length": True}}, "drop_length must be a number, but is True"),
         ({"values": {"low_threshold": 0.95}}, "low_threshold 0.95 must be at most high_threshold 0.9"),
         ({"values": {"other": 1}}, "must have clip_threshold, high_threshold"),
         ({"values": {"cnn_post_processing": "median_filter"}}, "must have clip_threshold, high_threshold"),
-        ({"values": {"low_threshold": None}}, "low_threshold must be float, but is None"),
+        ({"values": {"low_threshold": None}}, "low_threshold must be a number, but is None"),
     ],
 )
 def test_broken_file_is_a_user_error(tmp_path, change, message):

@@ -1,6 +1,7 @@
 """Folders of recordings and annotations -> data sets that the stages read."""
 
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -355,8 +356,19 @@ def test_labels_can_be_chosen_and_renamed_and_those_that_look_alike_are_named(fi
     assert literal_values(tmp_path / "set/settings.py")["labels"] == ["Robin"]
 
 
+def test_events_of_labels_that_are_not_wanted_are_counted_and_one_like_a_wanted_label_is_named(
+    field, tmp_path, lines
+):
+    label(field / "b.txt", (1, 2, "robin"), (2, 3, "Rain"), (3, 4, "Rains"))
+    imported(field, tmp_path / "set", labels=("Robin",))
+    (left_out,) = re.findall(r"Left out \(--labels\): (.*)", lines.text)
+    assert {"Rain (1)", "Rains (1)", "robin (1)"} <= set(left_out.split(", "))
+    assert "Labels that look alike: robin (1) and Robin (3)" in lines.text
+    assert "look alike: Rain" not in lines.text
+
+
 def test_label_that_does_not_occur_is_refused(field, tmp_path):
-    with pytest.raises(SedError, match="--labels: nothing is labelled 'robbin', did you mean Robin?"):
+    with pytest.raises(SedError, match=r"--labels: nothing is labelled 'robbin' \(did you mean Robin\?\)"):
         imported(field, tmp_path / "set", labels=("robbin",))
 
 

@@ -137,6 +137,13 @@ def test_another_model_has_no_published_result_beside_it(workspace):
     assert len(rows) == 5
 
 
+def test_training_that_ended_before_its_first_loss_point_has_the_losses_of_its_evaluations(workspace):
+    add_run(workspace, WEAK, 0.5, 60)
+    workspace.run_paths(WEAK).loss_statistics.unlink()
+    (run,) = read_runs(workspace)
+    assert [(point["iteration"], point["loss"]) for point in run.loss_points] == [(200, 0.1)]
+
+
 def test_last_inference_counts_before_the_training_log(workspace):
     record = add_run(workspace, WEAK, 0.5, 60)
     record["validation"]["mean_average_precision"] = 0.75

@@ -24,6 +24,7 @@ from utils.system.log import logger
 from utils.system.memory import keep_freed_memory
 from utils.system.progress import progress
 from utils.system.terminal import short_path
+from utils.system.words import counted
 from utils.workspace.paths import Workspace
 
 Workers = AbstractContextManager[joblib.Parallel]
@@ -61,8 +62,8 @@ def report_missing(path: Path, missing: list[Clip], audio_folder: Path, strict: 
         return
     if strict:
         raise SedError(
-            f"{audio_folder}: {len(missing)} recordings are missing, the first is {missing[0].name}; "
-            "get them, or leave out --strict to go on without them"
+            f"{audio_folder}: {counted(len(missing), 'missing recording')}, the first is {missing[0].name}; "
+            "get what is missing, or leave out --strict to go on without"
         )
     write_table(path, ("filename",), [(clip.name,) for clip in missing])
     logger.info(f"Missing recordings: {len(missing)}, skipped and listed in {short_path(path)}")

@@ -43,7 +43,7 @@ def open_recording(path: Path) -> Iterator[soundfile.SoundFile]:
 
 def problem_of(error: OSError | soundfile.SoundFileError) -> str:
     """Return what an error says, without the path that soundfile puts before it."""
-    return getattr(error, "error_string", str(error))
+    return getattr(error, "error_string", str(error)).rstrip(".")
 
 
 def require_sample_rate(path: Path, file: soundfile.SoundFile | FfmpegAudio) -> None:

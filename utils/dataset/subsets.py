@@ -107,7 +107,8 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
     found = [path for path in candidates if path.is_file()]
     if not found:
         raise SedError(
-            f"{candidates[0]}: there is no such table (nor {candidates[1].name}) for {subset.data_type}"
+            f"{candidates[0]}: there is no such table (nor {candidates[1].name}); add it to the data set, "
+            f"with the clips of {subset.data_type}"
         )
     if len(found) > 1 and found[0].read_bytes() != found[1].read_bytes():
         raise SedError(f"{found[0]}: differs from {found[1].name} beside it; remove the one that is wrong")

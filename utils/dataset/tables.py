@@ -12,7 +12,7 @@ import numpy as np
 
 from utils.dataset.encodings import encoding_advice
 from utils.settings.groups import is_unicode
-from utils.settings.overrides import settings_source
+from utils.settings.overrides import source_of
 from utils.system.errors import SedError
 from utils.system.files import written_whole
 from utils.system.words import did_you_mean
@@ -165,7 +165,7 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
     if label not in labels:
         raise SedError(
             f"{path}, line {row.line}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "
-            f"{settings_source()} are {', '.join(labels)}"
+            f"{source_of('labels')} are {', '.join(labels)}"
         )
     return label
 

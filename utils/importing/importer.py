@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -26,11 +26,14 @@ from utils.system.errors import SedError
 from utils.system.files import claimed, identity, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
+from utils.system.terminal import short_path
 from utils.system.words import counted, did_you_mean, name_some
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
+LABELS_SHOWN = 10
 LOCK = "metadata/.import.lock"
+RUNME = Path(__file__).resolve().parents[2] / "runme.sh"
 SPLIT_UNITS = ("recording", "folder", "clip")
 UNANNOTATED = ("skip", "unlabelled", "eventless")
 EVENTLESS = ""  # the class of the clips without events, in the split only
@@ -178,11 +181,18 @@ def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
             source.is_annotated = options.unannotated == "eventless"
         if options.unannotated == "skip":
             recordings = [source for source in recordings if source.is_annotated]
+    counts = Counter(label for one in recordings for label in labels_in(one))
+    note_alike(counts, options.labels or counts)
     if options.labels:
-        known = {label for source in recordings for label in labels_in(source)}
         for label in options.labels:
-            if label not in known:
-                raise SedError(f"--labels: nothing is labelled '{label}'{did_you_mean(label, known)}")
+            if label not in counts:
+                raise SedError(
+                    f"--labels: nothing is labelled '{label}'{did_you_mean(label, counts)}; the labels are "
+                    f"{name_some(sorted(counts), LABELS_SHOWN)}"
+                )
+        if others := sorted(counts.keys() - set(options.labels)):
+            numbers = [f"{label} ({counts[label]})" for label in others]
+            logger.info(f"Left out (--labels): {name_some(numbers, LABELS_SHOWN)}")
         for source in recordings:
             source.events = {event: None for event in source.events if event.label in options.labels}
         # A table of weak labels cannot list a recording with none.
@@ -193,7 +203,6 @@ def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
     if not counts:
         raise SedError("the annotations hold no labels that are wanted; look at --labels and --columns")
     check_labels(tuple(counts))
-    note_alike(counts)
     return recordings
 
 
@@ -202,14 +211,14 @@ def labels_in(source: Source) -> list[str]:
     return [*(event.label for event in source.events), *source.labels]
 
 
-def note_alike(counts: Counter[str]) -> None:
-    """Mention labels that may be meant as one."""
+def note_alike(counts: Counter[str], wanted: Collection[str]) -> None:
+    """Mention labels that may be meant as one, of which at least one is wanted."""
     by_key = {label.casefold(): label for label in counts}
     for label in sorted(counts):
         others = [one for one in counts if one != label and one.casefold() == label.casefold()]
         close = others or [by_key[one] for one in get_close_matches(label.casefold(), by_key, 2, 0.85)]
         for other in close:
-            if (counts[label], label) < (counts[other], other):
+            if (counts[label], label) < (counts[other], other) and (label in wanted or other in wanted):
                 logger.info(
                     f"Labels that look alike: {label} ({counts[label]}) and {other} ({counts[other]}); if "
                     f"they are one class, add: --rename '{label}={other}'"
@@ -358,7 +367,8 @@ def report(
         f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
         f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
-    logger.info(f"Go on with: DATASET_DIR={shlex.quote(str(output_dir))} bash runme.sh")
+    dataset, runme = (shlex.quote(short_path(path)) for path in (output_dir, RUNME))
+    logger.info(f"Go on with: DATASET_DIR={dataset} bash {runme}")
 
 
 def occurs(label: str, clips: Iterable[PlannedClip]) -> bool:

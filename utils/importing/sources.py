@@ -226,7 +226,7 @@ def give(annotation: Annotation, source: Source, sources: Sources) -> None:
     else:
         sources.problems.append(
             f"{annotation.where}: the event from {annotation.onset:g} to {annotation.offset:g} s is not "
-            f"within {source.file.path}, which has {source.seconds:g} s"
+            f"within {source.file.path}, which is {source.seconds:g} s long"
         )
 
 

@@ -53,7 +53,8 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
         weights, tuned = VARIANT_NAMES.get(variant, (STUDENT, False))
         options = [f"--weights {weights}"] * (weights != STUDENT) + ["--tuned, once tune has run"] * tuned
         how = " and ".join([VALIDATION, *options])
-        raise SedError(f"{name}: there are no such scores of this run; make them with {how}")
+        where = " (by mean_teacher alone, a run has a teacher)" * (weights != STUDENT)
+        raise SedError(f"{name}: there are no such scores of this run{where}; make them with {how}")
     return of_run
 
 

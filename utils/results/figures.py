@@ -138,7 +138,7 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
     scores = curve_scores(scoring)
     panels = [(axes, *score) for axes, score in zip((tagging, event, segment), scores, strict=True)]
     for run in runs:
-        points = run.loss_curve
+        points = run.loss_points
         label = textwrap.fill(run.title, LEGEND_CHARACTERS, break_on_hyphens=False)
         style = "-" if len(points) > 1 else "."
         (line,) = loss.plot([p["iteration"] for p in points], [p["loss"] for p in points], style, label=label)

@@ -139,7 +139,7 @@ def training_panels(runs: list[RunResults], scoring: ScoringSettings) -> list[Pa
     """Return the training curves: loss, mAP, event F1, segment F1."""
     numbered = list(enumerate(runs, start=1))
     losses = [
-        Curve(number, "training", [(p["iteration"], p["loss"]) for p in run.loss_curve])
+        Curve(number, "training", [(p["iteration"], p["loss"]) for p in run.loss_points])
         for number, run in numbered
     ]
     of_training = [

@@ -22,7 +22,7 @@ SCORES = {
     f"psds{OPTIONAL}": {EACH: NUMBER},
 }
 SCORED = {f"{validation_key(*variant)}{OPTIONAL}": SCORES for variant in VARIANTS}
-SCORED[f"train_seconds{OPTIONAL}"] = NUMBER
+SCORED |= {f"{name}{OPTIONAL}": NUMBER for name in ("loss", "train_seconds")}
 LOSS = {"loss": NUMBER}
 
 

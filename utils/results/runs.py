@@ -70,6 +70,11 @@ class RunResults:
         )
 
     @property
+    def loss_points(self) -> list[dict[str, Any]]:
+        """The loss curve; of a training that ended before its first point, the losses of its evaluations."""
+        return self.loss_curve or [record for record in self.evaluations if "loss" in record]
+
+    @property
     def title(self) -> str:
         """A name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
         return self.title_with(f"seed {self.run.seed}")

@@ -122,7 +122,7 @@ def checked_value(one: Field, kind: type, value: Any) -> Any:
     """Return a single value as the type `kind`, within the setting's limits."""
     accepted = (int, float) if kind is float else (kind,)
     if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
-        raise SedError(f"{one.name} must be {kind.__name__}, but is {shown(value)}")
+        raise SedError(f"{one.name} must be {KINDS[kind]}, but is {shown(value)}")
     limits = one.metadata.get("limits", Limits())
     if kind is not bool and not limits.allow(value):
         raise SedError(f"{one.name} must be {limits}, but is {shown(value)}")
@@ -138,4 +138,5 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
+KINDS = {float: "a number", int: "a whole number", bool: "True or False", str: "text"}
 LONGEST_SHOWN = 80  # characters

@@ -11,8 +11,10 @@ from typing import Any
 from utils.settings.groups import Settings
 from utils.system.errors import SedError, exit_with_error
 from utils.system.terminal import command_to_type, short_path
+from utils.system.words import did_you_mean
 
 CONFIG_VARIABLE = "SED_CONFIG"
+PUBLISHED_VALUES = "utils/config.py"
 DATASET_SETTINGS_NAME = "settings.py"  # in the folder of a data set
 
 
@@ -35,7 +37,12 @@ def settings_file() -> Path | None:
 def settings_source() -> str:
     """Return where the settings are from, for messages."""
     path = settings_file()
-    return f"{CONFIG_VARIABLE}={path}" if path else "utils/config.py"
+    return f"{CONFIG_VARIABLE}={path}" if path else PUBLISHED_VALUES
+
+
+def source_of(name: str) -> str:
+    """Return where the value of a setting is from, for messages."""
+    return settings_source() if name in read_overrides() else PUBLISHED_VALUES
 
 
 def with_settings(script: Path, *words: str | Path) -> str:
@@ -68,7 +75,7 @@ def read_overrides() -> dict[str, Any]:
     if not path.is_file():
         raise SedError(
             f"{where}: there is no such file; name a Python file with values of utils/config.py, "
-            "by a path that holds in every folder"
+            "by an absolute path"
         )
     try:
         values = literal_values(path) if is_of_dataset(path) else public_values(runpy.run_path(str(path)))
@@ -77,7 +84,10 @@ def read_overrides() -> dict[str, Any]:
     known = Settings.names()
     for name in values:
         if name not in known:
-            raise SedError(f"{where}: unknown name '{name}'; the known ones are {', '.join(sorted(known))}")
+            raise SedError(
+                f"{where}: unknown name '{name}'{did_you_mean(name, known)}; the names are those in "
+                f"{PUBLISHED_VALUES}"
+            )
     return values
 
 

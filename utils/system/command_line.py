@@ -159,8 +159,8 @@ def number_between(low: float, high: float, *, low_is_allowed: bool = True) -> C
         except ValueError:
             number = float("nan")
         if not low <= number <= high or (number == low and not low_is_allowed):
-            words = "from" if low_is_allowed else "more than"
-            raise argparse.ArgumentTypeError(f"'{text}' is not a number {words} {low:g} to {high:g}")
+            lowest = f"at least {low:g}" if low_is_allowed else f"more than {low:g}"
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number of {lowest} and at most {high:g}")
         return number
 
     return parse

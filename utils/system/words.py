@@ -20,9 +20,9 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return `, did you mean Dog?` where a known name is like `name`, else no text."""
+    """Return ` (did you mean Dog?)` where a known name is like `name`, else no text."""
     guess = nearest(name, known)
-    return f", did you mean {guess}?" if guess else ""
+    return f" (did you mean {guess}?)" if guess else ""
 
 
 def name_some(names: Sequence[str], shown: int = 3) -> str:

@@ -39,7 +39,7 @@ function describeConfusion(model) {
       if (row !== column && count > most.count) most = { count, missed, predicted };
     });
   });
-  if (!most.count) return "none";
+  if (!most.count) return "no class taken for another";
   return most.count > 1 ? `${most.missed} taken for ${most.predicted}, ${most.count} times` : "no pair twice";
 }
 
@@ -556,6 +556,12 @@ function countVerdicts(judgedList, verdict) {
   return judgedList.filter((judged) => judged.verdict === verdict).length;
 }
 
+/** Return such as "1 missed event" or "2 wrong boundaries". */
+function describeCount(count, verdict) {
+  if (verdict === WRONG_BOUNDARY) return `${count} wrong ${count > 1 ? "boundaries" : "boundary"}`;
+  return `${count} ${verdict} event${count > 1 ? "s" : ""}`;
+}
+
 /** Summarize a clip's errors. Wrong boundaries are on both sides: the side that has more of them counts. */
 function errorSummary(clip, model) {
   const sides = [judgedReference(clip, model), found(clip, model).predicted];
@@ -563,7 +569,7 @@ function errorSummary(clip, model) {
     verdict,
     Math.max(...sides.map((side) => countVerdicts(side, verdict))),
   ]);
-  const parts = counts.filter(([, count]) => count).map(([verdict, count]) => `${count} ${verdict}`);
+  const parts = counts.filter(([, count]) => count).map(([verdict, count]) => describeCount(count, verdict));
   if (parts.length) return parts.join(", ");
   return judgedEvents(clip, model).length ? "no errors" : "no events, none detected";
 }

@@ -85,6 +85,20 @@ def test_all_errors_are_listed_at_once(tmp_path):
     assert "validation: 2 clips, 0 events, 2 clips without events" in result.stdout, "the rest is there"
 
 
+@pytest.mark.parametrize("stated_bytes", [None, 0xFFFFFFFF])  # as it was, and as a stream has it
+def test_recording_that_is_shorter_than_its_header_says_is_named(tmp_path, check, stated_bytes):
+    folder = make(tmp_path)
+    path = folder / "audio/validation/a.wav"
+    content = bytearray(path.read_bytes())
+    if stated_bytes:
+        size = content.index(b"data") + 4
+        content[size : size + 4] = stated_bytes.to_bytes(4, "little")
+    path.write_bytes(content[: len(content) // 2])
+    output = check(folder).output
+    assert ("truncated: 1 (a.wav)" in output) == (stated_bytes is None)
+    assert "durations: 2.5" in output
+
+
 @pytest.mark.parametrize(
     ("settings", "source"),
     [("labels = ['Wolf']", "SED_CONFIG={}/task.py"), ("batch_size = 8", "utils/config.py")],

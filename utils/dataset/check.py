@@ -1,6 +1,7 @@
 """Compares a data set's tables with its recordings and with the full challenge set; lists all errors."""
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,10 @@ from utils.system.words import counted, name_key, name_some
 PROBLEMS_SHOWN = 50
 KINDS = {"weak": "weakly labelled", "strong": "strongly labelled", "none": "unlabelled"}  # by annotation
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
+# What libsndfile says of a WAV or AIFF file that ends before its sound does. A stream has its header written
+# before its length is known, as 2 or 4 GB.
+TRUNCATED = re.compile(r"^ ?(?:data|SSND) *: (\d+) \(should be (\d+)\)", re.MULTILINE)
+STREAM_BYTES = 2**31 - 4096
 
 
 @dataclass
@@ -44,6 +49,8 @@ class SubsetReport:
         Wrong rows.
     unreadable : list of str
         Found files that are not audio.
+    truncated : list of str
+        Readable files that are shorter than their headers say.
     durations : dict
         Of the readable files by name, in seconds.
     formats : Counter
@@ -56,6 +63,7 @@ class SubsetReport:
     unlisted: list[str]
     problems: list[str]
     unreadable: list[str] = field(default_factory=list)
+    truncated: list[str] = field(default_factory=list)
     durations: dict[str, float] = field(default_factory=dict)
     formats: Counter[tuple[int, int]] = field(default_factory=Counter)
 
@@ -96,13 +104,21 @@ def examine(dataset_dir: Path, subset: Subset, labels: Sequence[str]) -> SubsetR
     )
     for name in report.found:
         try:
-            info = soundfile.info(os.fsencode(folder / name))
+            info = soundfile.info(os.fsencode(folder / name), verbose=True)
         except (soundfile.SoundFileError, OSError):
             report.unreadable.append(name)
             continue
+        if is_truncated(info.extra_info):
+            report.truncated.append(name)
         report.durations[name] = info.frames / info.samplerate
         report.formats[info.samplerate, info.channels] += 1
     return report
+
+
+def is_truncated(description: str) -> bool:
+    """Tell whether a file ends before its sound does, by libsndfile's description."""
+    sizes = TRUNCATED.search(description)
+    return sizes is not None and int(sizes[2]) < int(sizes[1]) < STREAM_BYTES
 
 
 def describe_absence(subset: Subset) -> str:
@@ -143,7 +159,7 @@ def describe_report(
             lines.append(f"after the clip's end: {beyond_hint(report.events, beyond, cut, clip_seconds)}")
         if report.beyond_recording:
             lines.append(f"with events after the recording's end: {count_and_some(report.beyond_recording)}")
-    for name in ("missing", "unlisted", "unreadable"):
+    for name in ("missing", "unlisted", "unreadable", "truncated"):
         if names := getattr(report, name):
             lines.append(f"{name}: {count_and_some(names)}")
     if report.near_misses:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 from utils.audio.logmel import frequency_ticks
 from utils.dataset.tables import Clip
@@ -29,6 +29,7 @@ TIME_LEGEND_CHARACTERS = 100  # of a line below event F1 over time: one column o
 EVENT_HEIGHT = 0.7  # of a class's row
 REFERENCE_COLOUR, PREDICTION_COLOUR = "tab:blue", "tab:orange"
 HOLLOW = {"markersize": 4, "markerfacecolor": "none"}  # markers of scores on training clips
+LOGARITHMIC_TICKS = (1, 2, 3, 5, 7)  # in each power of ten
 LOGARITHMIC_FROM = 4.0  # times the first evaluation's time that the last one's must be for a logarithmic axis
 
 
@@ -192,7 +193,9 @@ def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSe
         colours[kind] = line.get_color()
     _, latest = axes.xaxis.get_data_interval()
     if latest > LOGARITHMIC_FROM * axes.xaxis.get_minpos():
-        axes.set_xscale("log", base=2)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=LOGARITHMIC_TICKS))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(PercentFormatter(1))  # of scores from 0 to 1

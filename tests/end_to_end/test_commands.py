@@ -194,7 +194,7 @@ def test_missing_recordings_are_skipped_counted_and_listed(trained, damaged, tmp
     assert "Validation clips: 3 of 5 (2 recordings are missing or unreadable)" in result.stdout
 
     result = extract(damaged, workspace, "validation", "--strict")
-    assert_user_error(result, "2 recordings are missing", audio[0].name, "--strict")
+    assert_user_error(result, "2 missing recordings", audio[0].name, "--strict")
 
 
 def test_list_of_missing_recordings_goes_when_none_is_missing(tiny_dataset, tmp_path):
@@ -273,7 +273,9 @@ def test_iteration_never_saved_lists_those_that_exist(trained):
     assert_user_error(
         inference(trained, "--iteration", 999), "iteration 999 was never saved; the saved ones are: 2"
     )
-    assert_user_error(inference(trained, "--iteration", 2, batch_size=5), "the saved ones are: none")
+    assert_user_error(
+        inference(trained, "--iteration", 2, batch_size=5), "there is no checkpoint of this run; train it"
+    )
 
 
 OTHER_LABELS = [f"sound {number}" for number in range(10)]

@@ -134,7 +134,7 @@ def test_float32_outputs_are_those_of_the_training_whatever_the_settings_are_now
     changed.small.config.write_text(f"{CONFIG}{EAGER}outputs_in_float32 = False\n")
     command = changed.small.inference(changed.workspace.root, RUN, ITERATIONS)
     result = run_command(*command, *PRECISION, **changed.small.environment)
-    assert_user_error(result, "outputs_in_float32=False", "was never saved")
+    assert_user_error(result, "outputs_in_float32=False", "there is no checkpoint of this run")
 
     flipped = changed.workspace.run_paths(FLIPPED)
     flipped.checkpoint(ITERATIONS).parent.mkdir(parents=True)

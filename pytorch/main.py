@@ -85,7 +85,14 @@ def train(arguments: argparse.Namespace) -> None:
     # Start or resume
     inputs = input_digests(workspace, [*run.data_types, VALIDATION], scalar)
     start = begin_run(
-        paths, run, settings.features, arguments.precision, inputs, iterations, arguments.resume, ranks
+        paths,
+        run,
+        settings.features,
+        arguments.precision,
+        inputs,
+        iterations,
+        resume=arguments.resume,
+        ranks=ranks,
     )
     done = resume_run(paths, start, iterations, training, meter, ranks) if arguments.resume else 0
     has_board = arguments.tensorboard and ranks.is_first

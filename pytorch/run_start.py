@@ -27,6 +27,7 @@ def begin_run(
     precision: str,
     inputs: dict[str, str],
     iterations: int,
+    *,
     resume: bool,
     ranks: Ranks,
 ) -> str:

@@ -18,7 +18,7 @@ from utils.dataset.tables import Clip, Event
 from utils.importing.annotations import ReadingOptions
 from utils.importing.clips import PlannedClip, cut_recording, with_distinct_names, write_clips
 from utils.importing.settings_file import feature_values, settings_text
-from utils.importing.sources import Source, Sources, find_sources
+from utils.importing.sources import LABELS_SHOWN, Source, Sources, find_sources
 from utils.importing.split import choose_validation, keep_some
 from utils.settings.groups import FeatureSettings, check_labels
 from utils.settings.overrides import DATASET_SETTINGS_NAME
@@ -31,7 +31,6 @@ from utils.system.words import counted, did_you_mean, name_some
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
 PROBLEMS_SHOWN = 20
-LABELS_SHOWN = 10
 LOCK = "metadata/.import.lock"
 RUNME = Path(__file__).resolve().parents[2] / "runme.sh"
 SPLIT_UNITS = ("recording", "folder", "clip")

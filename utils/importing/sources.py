@@ -21,6 +21,7 @@ from utils.importing.annotations import (
 from utils.system.words import counted, name_key, name_some
 
 OFFSET_TOLERANCE = 0.5  # s that an event may reach past its recording's end; it is cut there
+LABELS_SHOWN = 10  # of a list in a message
 
 
 @dataclass
@@ -246,4 +247,5 @@ def label_by_folder(sources: Sources, paths: Sequence[Path], options: ReadingOpt
             source.is_annotated = True
     labels = sorted({label for source in sources.recordings for label in source.labels})
     if labels:
-        sources.notes.append(f"No annotation files, so the folders are the labels: {name_some(labels, 10)}")
+        shown = name_some(labels, LABELS_SHOWN)
+        sources.notes.append(f"No annotation files, so the folders are the labels: {shown}")

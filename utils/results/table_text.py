@@ -100,7 +100,7 @@ def row_name(row: ResultRow, shared: dict[str, list[str]]) -> str:
     first, known = row.models[0], [*shared[ALL], *shared.get(kind_of(row), [])]
     traits = [trait for trait in row_traits(row) if trait not in known]
     name = first.results.training + f" ({', '.join(traits)})" * bool(traits)
-    number = ":".join([described_numbers(row.numbers), *[first.variant_name] * bool(first.variant)])
+    number = ":".join(filter(None, [described_numbers(row.numbers), first.variant_name]))
     return f"{number}. {name}"
 
 

@@ -19,11 +19,13 @@ from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.results.statistics import append_record, validation_key
 from utils.scoring.bootstrap import (
+    MEAN_AVERAGE_PRECISION,
     Resampled,
     ResampledScores,
     fingerprint,
     resample_clips,
     resample_detection,
+    resample_mean_average_precision,
 )
 from utils.scoring.psds import ClipScores, PsdsScores, frame_scores, scores_of_clips
 from utils.scoring.psds_bootstrap import score_and_resample_psds
@@ -114,7 +116,7 @@ def validate(arguments: argparse.Namespace) -> None:
         psds, resampled = resample(detector, found, validation, scores, scoring, audio_folder)
         resampled.write(paths.resampled_scores(*of_model))
         for line in [
-            *scores_table(resampled, scores.detection, scores.mean_average_precision),
+            *scores_table(resampled, scores.detection),
             *describe_absent(validation.reference.weak_target, detector.labels, "clip"),
             "",
             *classes_table(scores.detection),
@@ -190,7 +192,11 @@ def resample(
         psds = {"psds": PsdsScores(*(scenario.score for scenario in of_psds.values())).to_json()}
     except SedError as error:
         logger.info(f"Without PSDS: {error}")
-    resampled = resample_detection(scores.detection, draws) | of_psds
+    of_tags = resample_mean_average_precision(
+        validation.reference.weak_target, found.probabilities.clipwise, draws
+    )
+    resampled = {MEAN_AVERAGE_PRECISION: Resampled(scores.mean_average_precision, of_tags)}
+    resampled |= resample_detection(scores.detection, draws) | of_psds
     return psds, ResampledScores(detector.start, fingerprint(reference), scoring, resampled)
 
 

@@ -19,8 +19,9 @@ from utils.scoring.bootstrap import (
     resample_clips,
     resample_detection,
     resample_f1,
+    resample_mean_average_precision,
 )
-from utils.scoring.sed_eval_scores import score_events
+from utils.scoring.sed_eval_scores import mean_average_precision, score_events
 from utils.system.errors import MissingInputError
 
 FEW = replace(SETTINGS.scoring, bootstrap_resamples=20)
@@ -59,6 +60,19 @@ def test_resampled_f1_is_that_of_the_drawn_clips(pairs):
             of_metric = plain.event if metric == "event" else plain.segment[metric.split("/")[1]]
             expected = getattr(of_metric, average).f1
             assert score.draws[index] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(st.tuples(st.booleans(), st.integers(0, 4)), min_size=3, max_size=3), min_size=1))
+def test_resampled_map_is_that_of_the_drawn_clips(clips):
+    """Probabilities of five values only, so that many clips are equal."""
+    target, probability = np.moveaxis(np.array(clips), 2, 0)
+    target = target.astype(bool)
+    draws = resample_clips(len(clips), FEW)
+    for often, found in zip(draws, resample_mean_average_precision(target, probability, draws), strict=True):
+        drawn = np.repeat(np.arange(len(clips)), often.astype(int))
+        expected = mean_average_precision(target[drawn], probability[drawn])
+        assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
 def test_draws_are_of_as_many_clips_and_the_same_each_time():
@@ -150,6 +164,13 @@ def test_a_thousand_draws_of_the_challenge_s_clips_take_less_than_two_seconds():
     scores = score_events(reference, submission, labels=LABELS, scoring=SETTINGS.scoring)
     start = time.process_time()
     resampled = resample_detection(scores, resample_clips(scores.clips, SETTINGS.scoring))
+    generator = np.random.default_rng(0)
+    target = generator.random((scores.clips, len(LABELS))) < 0.2
+    probability = generator.random(target.shape)
+    of_tags = resample_mean_average_precision(
+        target, probability, resample_clips(scores.clips, SETTINGS.scoring)
+    )
+    resampled["mean_average_precision"] = Resampled(mean_average_precision(target, probability), of_tags)
     seconds = time.process_time() - start
     assert scores.clips == 1168
     assert seconds < 2

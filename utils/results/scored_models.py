@@ -10,6 +10,7 @@ import numpy as np
 from utils.results.record_forms import VARIANTS
 from utils.results.runs import RunResults
 from utils.results.statistics import validation_key, value_at
+from utils.scoring.bootstrap import MEAN_AVERAGE_PRECISION
 from utils.scoring.text import interval_name, percent
 from utils.workspace.run import STUDENT
 
@@ -140,7 +141,7 @@ def best_first(models: Sequence[ScoredModel]) -> list[ScoredModel]:
         run = group[0].results.run
         means = [
             np.mean([np.nan_to_num(model.score(path)) for model in group])
-            for path in (EVENT_F1, "mean_average_precision")
+            for path in (EVENT_F1, MEAN_AVERAGE_PRECISION)
         ]
         return run.holdout_fold != "none", not run.mini_data, *means
 

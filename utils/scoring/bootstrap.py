@@ -18,6 +18,7 @@ from utils.system.files import written_whole
 
 DECIMALS = 6  # of resampled scores in a file
 F1_AVERAGES = ("macro", "micro")
+MEAN_AVERAGE_PRECISION = "mean_average_precision"  # its path in the statistics
 
 
 def resample_clips(clips: int, scoring: ScoringSettings) -> np.ndarray:
@@ -52,11 +53,13 @@ def f1_scores(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         true_positives, predicted, reference = np.moveaxis(of_counts, -1, 0)
         return np.where(reference > 0, 2 * true_positives / np.maximum(predicted + reference, 1), math.nan)
 
-    classwise = f1(counts)
-    with_reference = (~np.isnan(classwise)).sum(axis=-1)
-    total = np.nansum(classwise, axis=-1)
-    macro = np.where(with_reference > 0, total / np.maximum(with_reference, 1), math.nan)
-    return macro, f1(counts.sum(axis=-2))
+    return mean_over_classes(f1(counts)), f1(counts.sum(axis=-2))
+
+
+def mean_over_classes(classwise: np.ndarray) -> np.ndarray:
+    """Average the scores (..., classes) of those classes that have one; NaN where none has."""
+    scored = (~np.isnan(classwise)).sum(axis=-1)
+    return np.where(scored > 0, np.nansum(classwise, axis=-1) / np.maximum(scored, 1), math.nan)
 
 
 def resample_f1(counts: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -71,6 +74,34 @@ def resample_f1(counts: np.ndarray, draws: np.ndarray) -> tuple[np.ndarray, np.n
     """
     clips, classes, kinds = counts.shape
     return f1_scores((draws @ counts.reshape(clips, -1)).reshape(len(draws), classes, kinds))
+
+
+def resample_mean_average_precision(
+    target: np.ndarray, probability: np.ndarray, draws: np.ndarray
+) -> np.ndarray:
+    """Compute the mAP of each draw, shape (resamples,), over the classes that some drawn clip has.
+
+    From the most probable clip down, the average precision sums the precision times what each clip adds to
+    the recall, where clips of equal probability count as one step.
+
+    Parameters
+    ----------
+    target : np.ndarray, shape (clips, classes), bool
+    probability : np.ndarray, shape (clips, classes)
+    draws : np.ndarray, shape (resamples, clips)
+        See `resample_clips`.
+    """
+    classwise = np.full((len(draws), target.shape[1]), math.nan)
+    for label in range(target.shape[1]):
+        order = np.argsort(-probability[:, label], kind="stable")
+        ends_step = np.append(np.diff(probability[order, label]) != 0, True)
+        drawn = draws[:, order]
+        retrieved = drawn.cumsum(axis=1)[:, ends_step]
+        found = (drawn * target[order, label]).cumsum(axis=1)[:, ends_step]
+        gained = np.diff(found, axis=1, prepend=0)
+        total = (gained * found / np.maximum(retrieved, 1)).sum(axis=1)
+        np.divide(total, found[:, -1], out=classwise[:, label], where=found[:, -1] > 0)
+    return mean_over_classes(classwise)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 
 from utils.events.tuning import TunedClass
-from utils.scoring.bootstrap import F1_AVERAGES, ResampledScores
+from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, ResampledScores
 from utils.scoring.sed_eval_scores import DetectionScores, Rates
 from utils.scoring.validation import ValidationScores
 from utils.settings.groups import ScoringSettings
@@ -42,6 +42,8 @@ def rate_text(column: str, rate: float) -> str:
 def score_name(path: str) -> str:
     """Return the name of a score by its path in the statistics, such as "segment/1s/micro/f1"."""
     kind, *others = path.split("/")
+    if kind == MEAN_AVERAGE_PRECISION:
+        return "mAP"
     if kind == "psds":
         return others[0].upper()
     *length, average, _ = others
@@ -65,11 +67,7 @@ def score_line(scores: ValidationScores) -> str:
     return f"mAP {mean_ap}, event F1 {event}, segment F1 {', '.join(segments)}"
 
 
-def scores_table(
-    resampled: ResampledScores,
-    detection: DetectionScores | None = None,
-    mean_average_precision: float | None = None,
-) -> list[str]:
+def scores_table(resampled: ResampledScores, detection: DetectionScores | None = None) -> list[str]:
     """Return a table of scores with their intervals, and the rates of events and segments beside their F1."""
     found = resampled.to_json()
     rates: dict[str, Rates] = {}
@@ -77,8 +75,6 @@ def scores_table(
         rates |= {f"{name}/{average}/f1": getattr(metric, average) for average in F1_AVERAGES}
     columns = RATES if rates else {}
     rows = [["in percent", "score", interval_name(found["confidence"]), *columns]]
-    if mean_average_precision is not None:
-        rows.append(["mAP", percent_in_full(mean_average_precision), *[""] * (1 + len(columns))])
     for path, ends in found["intervals"].items():
         score = percent_in_full(resampled.scores[path].score)
         of_path = [

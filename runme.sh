@@ -43,13 +43,14 @@ stage "set-up" prepare_python requirements.txt
 
 # A settings file holds in whatever folder a stage runs; an imported data set has one of its own.
 OWN_DATA=
-if [ -z "${SED_CONFIG:-}" ] && [ -f "${DATASET_DIR:-}/settings.py" ]; then
+own_settings="${DATASET_DIR:-}/settings.py"
+if [ -f "$own_settings" ] && { [ -z "${SED_CONFIG:-}" ] || [ "$SED_CONFIG" -ef "$own_settings" ]; }; then
     OWN_DATA=1
-    SED_CONFIG="$DATASET_DIR/settings.py"
+    SED_CONFIG=$own_settings
     WORKSPACE=${WORKSPACE:-"$project/workspace/$(basename "$DATASET_DIR")"}
     echo "Settings of the data set: $SED_CONFIG"
-elif [ -f "${DATASET_DIR:-}/settings.py" ]; then
-    echo "Settings: $SED_CONFIG, as SED_CONFIG says, in place of $DATASET_DIR/settings.py"
+elif [ -f "$own_settings" ]; then
+    echo "Settings: $SED_CONFIG, as SED_CONFIG says, in place of $own_settings"
 fi
 case ${SED_CONFIG:-} in "" | /*) ;; *) SED_CONFIG=$PWD/$SED_CONFIG ;; esac
 export SED_CONFIG="${SED_CONFIG:-}"

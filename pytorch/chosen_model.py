@@ -1,10 +1,13 @@
 """Which model a command takes: a run's own, or one named by its path, or by a workspace and a run there."""
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from pytorch.compute import choose_compute
-from pytorch.detector import StoredDetector, load_detector
+from pytorch.compute import Compute, choose_compute
+from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
+from pytorch.stage_arguments import add_weights_argument
+from utils.events.post_processing import PostProcessing
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
 from utils.results.runs import read_evaluated_runs
 from utils.results.scored_models import best_model
@@ -12,15 +15,43 @@ from utils.settings.group import differing
 from utils.settings.groups import Settings
 from utils.settings.overrides import read_overrides
 from utils.system.errors import SedError
-from utils.system.files import require_writable
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT
 
 
+@dataclass(frozen=True)
+class ChosenModel:
+    """Weights in a checkpoint, and how their probabilities become events.
+
+    Attributes
+    ----------
+    checkpoint : Path
+    weights : {"student", "teacher"}
+    tuned : bool
+        Whether as `tune` has chosen; else as the checkpoint's settings say.
+    """
+
+    checkpoint: Path
+    weights: str
+    tuned: bool
+
+    def load(self, compute: Compute, batch_size: int) -> tuple[StoredDetector, PostProcessing]:
+        """Load the detector and its post-processing; a SED_CONFIG file replaces settings of the latter."""
+        detector = load_detector(
+            self.checkpoint, self.weights, compute, batch_size=batch_size, event_values=read_overrides()
+        )
+        if self.tuned:
+            return detector, tuned_post_processing(detector, self.checkpoint, self.weights)
+        return detector, detector.post_processing
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name a model other than by its checkpoint's path."""
+    """Add the arguments of `choose_model`."""
+    parser.add_argument(
+        "--checkpoint_path", type=Path, help="a checkpoint; nothing else of the training is needed"
+    )
     parser.add_argument(
         "--workspace", type=Path, help="instead of --checkpoint_path: the workspace of which to take a model"
     )
@@ -29,39 +60,41 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         default=BEST,
         help=f"which model of the workspace: {NAMES_OF_MODELS}; of a run alone, its best; default {BEST}",
     )
+    add_weights_argument(parser)
+    parser.add_argument(
+        "--tuned",
+        action="store_true",
+        help="use the post-processing that tune has saved beside the checkpoint",
+    )
 
 
-def prepare_prediction(arguments: argparse.Namespace) -> argparse.Namespace:
-    """Find the checkpoint, with the weights and post-processing that it was scored with.
+def choose_model(arguments: argparse.Namespace) -> ChosenModel:
+    """Return the model that the command line names; one of a workspace as it was scored.
 
     Raises
     ------
     SedError
-        If none or two are named, an option names a model in the other's way, the workspace has none, or the
-        output folder cannot be written, which would be noticed only after the work.
+        If none or two are named, an option names a model in the other's way, or the workspace has none.
     """
     if (arguments.checkpoint_path is None) == (arguments.workspace is None):
         raise SedError("name a model: either by --checkpoint_path, or by --workspace, with --run or without")
-    if arguments.workspace is None and arguments.run != BEST:
-        raise SedError("--run: names a model of a --workspace; leave it out with --checkpoint_path")
-    if arguments.workspace is not None and arguments.weights != STUDENT:
+    if arguments.workspace is None:
+        if arguments.run != BEST:
+            raise SedError("--run: names a model of a --workspace; leave it out with --checkpoint_path")
+        return ChosenModel(arguments.checkpoint_path, arguments.weights, arguments.tuned)
+    if arguments.weights != STUDENT:
         raise SedError(
             f"--weights: is for --checkpoint_path; name the run, as in --run 2:{arguments.weights}"
         )
-    if arguments.output_dir is not None:
-        require_writable(arguments.output_dir)
-    if arguments.workspace is not None:
-        workspace = Workspace(arguments.workspace, "")
-        model = best_model(find_models(read_evaluated_runs(workspace), workspace, arguments.run))
-        arguments.checkpoint_path = checkpoint_of(model)
-        arguments.weights, arguments.tuned = model.weights, model.tuned or arguments.tuned
-    return arguments
+    workspace = Workspace(arguments.workspace, "")
+    model = best_model(find_models(read_evaluated_runs(workspace), workspace, arguments.run))
+    return ChosenModel(checkpoint_of(model), model.weights, model.tuned or arguments.tuned)
 
 
 def detector_of_run(
     arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str
 ) -> StoredDetector:
-    """Load the detector that the command line tells, and start the log of the command.
+    """Load the detector that the command line names, and start the log of the command.
 
     Raises
     ------

@@ -7,15 +7,13 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.chosen_model import add_model_arguments, prepare_prediction
+from pytorch.chosen_model import ChosenModel, add_model_arguments, choose_model
 from pytorch.compute import choose_compute
-from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
+from pytorch.detector import StoredDetector
 from pytorch.onnx_file import write_onnx
-from pytorch.stage_arguments import add_weights_argument
 from utils.config import SETTINGS
 from utils.events.post_processing import PostProcessing
 from utils.results.model_card import model_card
-from utils.settings.overrides import read_overrides
 from utils.system import command_line
 from utils.system.files import written_whole
 from utils.system.log import logger, start_logging
@@ -24,55 +22,47 @@ CARD_SUFFIX = ".md"
 CARD_NAME = f"detector{CARD_SUFFIX}"
 
 
-def chosen_detector(arguments: argparse.Namespace) -> tuple[StoredDetector, PostProcessing]:
-    """Load the detector and the post-processing that the command line tells, in float32 on the processor."""
-    prepare_prediction(arguments)
-    detector = load_detector(
-        arguments.checkpoint_path,
-        arguments.weights,
-        choose_compute(cuda=False, precision="fp32"),
-        batch_size=SETTINGS.loop.evaluation_batch_size,
-        event_values=read_overrides(),
-    )
-    if arguments.tuned:
-        return detector, tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
-    return detector, detector.post_processing
-
-
 def export_onnx(arguments: argparse.Namespace) -> None:
     """Write an ONNX file, and a model card beside it."""
     start_logging()
-    detector, post_processing = chosen_detector(arguments)
-    difference = write_onnx(arguments.output, detector, post_processing, arguments.weights)
+    model = choose_model(arguments)
+    detector, post_processing = load_in_float32(model)
+    difference = write_onnx(arguments.output, detector, post_processing, model.weights)
     logger.info(f"Detector written to {arguments.output}")
     logger.info(f"Checked in onnxruntime: at most {difference:.1e} from the pipeline's probabilities")
-    write_card(arguments.output.with_suffix(CARD_SUFFIX), arguments, detector, post_processing)
+    write_card(arguments.output.with_suffix(CARD_SUFFIX), model, detector, post_processing)
 
 
 def export_card(arguments: argparse.Namespace) -> None:
     """Write a model card."""
     start_logging()
-    chosen = chosen_detector(arguments)
-    path = arguments.output or arguments.checkpoint_path.with_name(CARD_NAME)
-    write_card(path, arguments, *chosen)
+    model = choose_model(arguments)
+    path = arguments.output or model.checkpoint.with_name(CARD_NAME)
+    write_card(path, model, *load_in_float32(model))
+
+
+def load_in_float32(model: ChosenModel) -> tuple[StoredDetector, PostProcessing]:
+    """Load the detector and its post-processing on the processor."""
+    compute = choose_compute(cuda=False, precision="fp32")
+    return model.load(compute, SETTINGS.loop.evaluation_batch_size)
 
 
 def write_card(
-    path: Path, arguments: argparse.Namespace, detector: StoredDetector, post_processing: PostProcessing
+    path: Path, model: ChosenModel, detector: StoredDetector, post_processing: PostProcessing
 ) -> None:
     """Write the model card of a detector, unless there is one, which may have been filled in."""
     if path.exists():
         logger.info(f"Model card {path} is kept as it is; remove it to have a new one")
         return
     text = model_card(
-        arguments.checkpoint_path,
+        model.checkpoint,
         model_type=detector.model_type,
         features=detector.features,
         post_processing=post_processing,
         iteration=detector.iteration,
         start=detector.start,
-        weights=arguments.weights,
-        tuned=arguments.tuned,
+        weights=model.weights,
+        tuned=model.tuned,
         parameters=sum(parameter.numel() for parameter in detector.model.parameters()),
         stride_frames=detector.model.stride_frames,
     )
@@ -99,15 +89,7 @@ def main() -> None:
         example="python pytorch/export.py card --checkpoint_path md_5000_iters.pth",
     )
     for command in (onnx, card):
-        command.add_argument("--checkpoint_path", type=Path, help="a checkpoint")
         add_model_arguments(command)
-        command.set_defaults(output_dir=None)  # of `predict`, whose way of naming a model this is
-        add_weights_argument(command)
-        command.add_argument(
-            "--tuned",
-            action="store_true",
-            help="take the post-processing that tune has saved beside the checkpoint",
-        )
     onnx.add_argument(
         "--output",
         type=Path,

@@ -6,7 +6,6 @@ from pathlib import Path
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from pytorch.chosen_model import add_model_arguments, prepare_prediction
 from pytorch.predict import PREDICT_DESCRIPTION, add_predict_arguments, predict
 from pytorch.score import add_score_arguments, score
 from pytorch.tune import add_tune_arguments, tune_post_processing
@@ -40,14 +39,13 @@ def main() -> None:
     prediction = command_line.add_command(
         commands,
         "predict",
-        lambda arguments: predict(prepare_prediction(arguments)),
+        predict,
         summary="checkpoint and recordings of any length -> events",
         description=PREDICT_DESCRIPTION,
         example="python pytorch/inference.py predict --checkpoint_path md_5000_iters.pth recordings a.mp3 "
         "--output_dir events --format csv,audacity",
     )
     add_predict_arguments(prediction, defaults)
-    add_model_arguments(prediction)
     scoring = command_line.add_command(
         commands,
         "score",

@@ -190,7 +190,8 @@ def scalar_of_norm(
 
     A scalar cannot stand for a weight that is not positive: then there is none, and the log says so.
     """
-    if {len(weight), len(bias), len(mean), len(variance)} != {mel_bins} or (variance < 0).any():
+    shapes = {tuple(values.shape) for values in (weight, bias, mean, variance)}
+    if shapes != {(mel_bins,)} or (variance < 0).any():
         raise SedError(f"{path}: its bn0 is not one of {mel_bins} mel bands; take another file")
     if (weight <= 0).any():
         logger.info(f"{path}: a weight of bn0 is not positive, so the workspace's scalar is used instead")

@@ -19,7 +19,7 @@ from pytorch.losses import LOSSES
 from pytorch.meter import Meter
 from pytorch.run_start import begin_run, resume_run
 from pytorch.stage_arguments import add_run_arguments, run_of, workspace_of
-from pytorch.tensorboard_log import TensorBoardLog
+from pytorch.tensorboard_log import TensorBoardLog, summary_writer
 from pytorch.training import new_training, training_step
 from pytorch.training_data import (
     batches_of,
@@ -47,6 +47,8 @@ def train(arguments: argparse.Namespace) -> None:
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths, loop, iterations = workspace.run_paths(run), settings.loop, arguments.iterations
     LOSSES[run.loss_type].require_fit(run)
+    if arguments.tensorboard:
+        summary_writer()  # where it is missing, an earlier training of the run is not to be begun anew
     ranks = join_ranks(arguments.cuda)
     compute = choose_compute(arguments.cuda, arguments.precision, ranks.local_rank)
     if ranks.is_first:
@@ -134,7 +136,8 @@ def train(arguments: argparse.Namespace) -> None:
         evaluation.report(wait=True)  # a resumed training does not score again what came before
         path = paths.checkpoint(iteration)
         detector = detector_state(run, standardize, settings.features, settings.events)
-        write_checkpoint(path, {"iteration": iteration, "start": start} | detector | state)
+        progress = {"iteration": iteration, "iterations": iterations, "start": start}
+        write_checkpoint(path, progress | detector | state)
         logger.info(f"Checkpoint: {short_path(path)}")
 
     # Loop

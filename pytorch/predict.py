@@ -6,19 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytorch.chosen_model import add_model_arguments, choose_model
 from pytorch.compute import choose_compute
-from pytorch.detector import load_detector, tuned_post_processing
 from pytorch.event_finder import EventFiles, EventFinder
 from pytorch.live import LIVE_SOURCES, MICROPHONE, PCM_INPUT, predict_live
-from pytorch.stage_arguments import add_compute_arguments, add_weights_argument
+from pytorch.stage_arguments import add_compute_arguments
 from utils.audio.recordings import AudioFile, Unread, find_recordings, with_table_names
 from utils.config import SETTINGS
 from utils.events.event_files import DetectedEvents, print_csv, summary_lines, write_csv, write_json
 from utils.events.event_journal import EventJournal
 from utils.settings.groups import CommandDefaults
-from utils.settings.overrides import read_overrides
 from utils.system.command_line import INTERRUPTED, positive_int
 from utils.system.errors import SedError
+from utils.system.files import require_writable
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.system.terminal import short_path
@@ -55,11 +55,7 @@ be, or an argument is wrong; 130 if Ctrl-C stopped it."""
 
 def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
     """Add the arguments of the command."""
-    parser.add_argument(
-        "--checkpoint_path",
-        type=Path,
-        help="a checkpoint; nothing else of the training is needed",
-    )
+    add_model_arguments(parser)
     parser.add_argument(
         "audio",
         type=Path,
@@ -104,12 +100,6 @@ def add_predict_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
         metavar="HZ",
         help="of the stream; needed with --live -; default of a microphone: that of the checkpoint",
     )
-    add_weights_argument(parser)
-    parser.add_argument(
-        "--tuned",
-        action="store_true",
-        help="use the post-processing that tune has saved beside the checkpoint",
-    )
     add_compute_arguments(parser, defaults)
 
 
@@ -136,22 +126,17 @@ def check_arguments(arguments: argparse.Namespace) -> None:
 def predict(arguments: argparse.Namespace) -> int:
     """Write or print the events of recordings or a stream; return the exit code."""
     check_arguments(arguments)
+    model = choose_model(arguments)
     output_dir: Path | None = arguments.output_dir
+    if output_dir is not None:
+        require_writable(output_dir)  # now, not after the work
     start_logging(on_stderr=output_dir is None)
     keep_freed_memory()
     settings = SETTINGS
-    detector = load_detector(
-        arguments.checkpoint_path,
-        arguments.weights,
-        choose_compute(arguments.cuda, arguments.precision),
-        batch_size=settings.loop.evaluation_batch_size,
-        event_values=read_overrides(),
-    )
-    post_processing = detector.post_processing
-    if arguments.tuned:
-        post_processing = tuned_post_processing(detector, arguments.checkpoint_path, arguments.weights)
-    how = [f"the {arguments.weights}"] * (arguments.weights != STUDENT) + ["tuned events"] * arguments.tuned
-    logger.info(", ".join([f"Detector: {short_path(arguments.checkpoint_path)}", *how]))
+    compute = choose_compute(arguments.cuda, arguments.precision)
+    detector, post_processing = model.load(compute, settings.loop.evaluation_batch_size)
+    how = [f"the {model.weights}"] * (model.weights != STUDENT) + ["tuned events"] * model.tuned
+    logger.info(", ".join([f"Detector: {short_path(model.checkpoint)}", *how]))
     if arguments.live is not None:
         return predict_live(detector, post_processing, arguments.live, arguments.sample_rate)
     recordings, unreadable = with_table_names(*find_recordings(arguments.audio))
@@ -165,10 +150,10 @@ def predict(arguments: argparse.Namespace) -> int:
     files = EventFiles(EventPaths(output_dir), arguments.format, arguments.probabilities, page)
     finder = EventFinder(detector, post_processing, files)
     checkpoint = {
-        "path": str(arguments.checkpoint_path),
+        "path": str(model.checkpoint),
         "model_type": detector.model_type,
         "iteration": detector.iteration,
-        "weights": arguments.weights,
+        "weights": model.weights,
     }
     return detect_into_folder(finder, files, recordings, unreadable, checkpoint)
 

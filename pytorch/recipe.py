@@ -133,10 +133,10 @@ class Recipe:
 
     def clips_with_targets(self, batch: Batch, taught_rows: list[slice]) -> AugmentedClips:
         """Return the clips with what is known of each: its annotation, else the average's probabilities."""
-        logmel = self.standardize.undone(batch.logmel)
         stride_frames = self.average.model.stride_frames
-        count, frames, _ = logmel.shape
-        outputs, classes = frames // stride_frames, self.classes_num
+        outputs, classes = batch.logmel.shape[1] // stride_frames, self.classes_num
+        logmel = self.standardize.undone(batch.logmel[:, : outputs * stride_frames])
+        count = len(logmel)
         framewise, clipwise = logmel.new_zeros(count, outputs, classes), logmel.new_zeros(count, classes)
         if taught_rows:
             clips = torch.cat([logmel[rows] for rows in taught_rows])

@@ -16,6 +16,7 @@ from utils.settings.groups import FeatureSettings
 from utils.system.files import claim, remove_file
 from utils.system.log import logger
 from utils.system.terminal import short_path
+from utils.system.words import counted
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import Run
 
@@ -69,6 +70,12 @@ def resume_run(
         with valid_content(paths.checkpoint(done)):
             restore_training(checkpoint, training, meter, ranks)
         logger.info(f"Resuming after iteration {done}")
+        begun = checkpoint.get("iterations", iterations)
+        if begun != iterations and (training.recipe or training.teacher):
+            logger.info(
+                f"It began as a training of {counted(begun, 'iteration')}, with another schedule: its "
+                f"result is not that of {iterations} iterations from the start"
+            )
     if ranks.is_first:
         kept_from = iterations + 1 if furthest > iterations else math.inf
         forget_records(paths.loss_statistics, after=done, kept_from=kept_from)

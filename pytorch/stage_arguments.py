@@ -12,12 +12,11 @@ from utils.system import command_line
 from utils.system.errors import SedError
 from utils.system.files import file_digest
 from utils.workspace.paths import Workspace
-from utils.workspace.run import DATA_TYPE_SEPARATOR, STUDENT, TEACHER, Run, join_data_types
+from utils.workspace.run import DATA_TYPE_SEPARATOR, DIGEST_LENGTH, STUDENT, TEACHER, Run, join_data_types
 
 TRAINING_DATA_TYPES = [name for name in SUBSETS if name.startswith("train_")]
 TUNING_DATA_TYPES = [name for name in TRAINING_DATA_TYPES if SUBSETS[name].annotation == "strong"]
 HOLDOUT_FOLDS = ("1", "none")
-DIGEST_LENGTH = 12  # hexadecimal digits of a file's SHA-256 that tell it from others
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:

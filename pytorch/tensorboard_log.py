@@ -14,6 +14,23 @@ from utils.system.terminal import install_command
 from utils.workspace.run import STUDENT, TEACHER
 
 
+def summary_writer() -> type:
+    """Return TensorBoard's writer.
+
+    Raises
+    ------
+    SedError
+        If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # needs an optional package
+    except ImportError as error:
+        raise SedError(
+            f"--tensorboard needs TensorBoard: {install_command('requirements-tensorboard.txt')}"
+        ) from error
+    return SummaryWriter
+
+
 class TensorBoardLog:
     """Writes a run's curves; without a folder, nothing is written.
 
@@ -37,14 +54,8 @@ class TensorBoardLog:
         if folder is None:
             return
         try:
-            from torch.utils.tensorboard import SummaryWriter  # needs an optional package
-        except ImportError as error:
-            raise SedError(
-                f"--tensorboard needs TensorBoard: {install_command('requirements-tensorboard.txt')}"
-            ) from error
-        try:
             threading.excepthook = print_unless_writer
-            self.writer = SummaryWriter(folder, purge_step=first_iteration)
+            self.writer = summary_writer()(folder, purge_step=first_iteration)
         except OSError as error:
             raise SedError(f"{folder}: cannot be written: {error}") from error
 

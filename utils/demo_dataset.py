@@ -16,6 +16,7 @@ from utils.synthesis.demo_clips import CLIP_SECONDS, CLIPS, make_demo_dataset
 from utils.system import command_line
 from utils.system.log import start_logging
 
+SHORTEST_CLIP_SECONDS = 0.1  # has room for an event
 LONGEST_CLIP_SECONDS = limits_of(FeatureSettings, "clip_seconds").at_most
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     command_line.add_clip_counts(make, CLIPS)
     make.add_argument(
         "--clip_seconds",
-        type=command_line.number_between(0, LONGEST_CLIP_SECONDS, low_is_allowed=False),
+        type=command_line.number_between(SHORTEST_CLIP_SECONDS, LONGEST_CLIP_SECONDS),
         default=CLIP_SECONDS,
         metavar="SECONDS",
         help=f"length of a clip; default {CLIP_SECONDS}",

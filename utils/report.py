@@ -32,7 +32,6 @@ from utils.results.scored_models import ScoredModel, best_first, best_model, sco
 from utils.scoring.event_errors import JudgedClip, judge_clips
 from utils.scoring.validation import read_reference
 from utils.settings.groups import Settings
-from utils.settings.overrides import read_overrides
 from utils.system import command_line
 from utils.system.errors import SedError, one_line
 from utils.system.files import file_digest
@@ -60,24 +59,17 @@ def run_model(
     post_processing : PostProcessing
         Of each class; empty without a checkpoint.
     """
-    from pytorch.compute import choose_compute  # here, as torch is needed for nothing else
-    from pytorch.detector import load_detector, tuned_post_processing
+    from pytorch.chosen_model import ChosenModel  # here, as torch is needed for nothing else
+    from pytorch.compute import choose_compute
 
     checkpoint = model.results.paths.checkpoint(model.record["iteration"])
     if not checkpoint.is_file():
         return None, ()
-    detector = load_detector(
-        checkpoint,
-        model.weights,
-        choose_compute(False, settings.defaults.precision),
-        batch_size=settings.loop.evaluation_batch_size,
-        event_values=read_overrides(),
-    )
+    chosen = ChosenModel(checkpoint, model.weights, model.tuned)
+    compute = choose_compute(False, settings.defaults.precision)
+    detector, post_processing = chosen.load(compute, settings.loop.evaluation_batch_size)
     if detector.start != model.results.start:  # of an earlier training of the run
         return None, ()
-    post_processing = detector.post_processing
-    if model.tuned:
-        post_processing = tuned_post_processing(detector, checkpoint, model.weights)
     return detector.probabilities(logmel), post_processing
 
 

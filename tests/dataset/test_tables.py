@@ -189,6 +189,12 @@ def test_weak_labels_are_split_at_commas(tmp_path):
     assert read_weak_table(path, LABELS) == [Clip("a.wav", frozenset(["Dog", "Cat"]))]
 
 
+def test_two_durations_of_a_clip_are_refused(tmp_path):
+    path = table(tmp_path, "filename\tduration\na.wav\t9.5\na.wav\t9.5\na.wav\t8\n")
+    with pytest.raises(SedError, match=r"line 4: a\.wav has another duration above"):
+        read_durations(path)
+
+
 def test_durations_are_read(tmp_path):
     assert read_durations(table(tmp_path, "filename\tduration\na.wav\t9.5\n")) == {"a.wav": 9.5}
 

@@ -124,6 +124,17 @@ def test_resume_takes_no_checkpoint_of_an_earlier_training(small, finished, tmp_
     assert ("Resuming" in output) == is_new
 
 
+@pytest.mark.parametrize(("run", "says"), [(CNN, False), (CRNN, True)], ids=["Cnn", "Crnn with mean teacher"])
+def test_resume_to_another_number_of_iterations_says_that_the_schedule_was_another(
+    small, finished, tmp_path, run, says
+):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small.run(*small.train(workspace.root, run, 1))
+    output = small.run(*small.train(workspace.root, run, 2), "--resume")
+    assert "Resuming after iteration 1" in output
+    assert ("began as a training of 1 iteration," in output) == says
+
+
 def arrays(path: Path) -> dict[str, np.ndarray]:
     with h5py.File(path) as file:
         return {name: file[name][:] for name in file} | {name: file.attrs[name] for name in file.attrs}

@@ -159,10 +159,15 @@ def test_runme_prints_help_and_runs_nothing():
     assert "takes no arguments" in result.stderr
 
 
-def test_data_set_with_settings_of_its_own_is_trained_once_with_them_by_the_recipe(tmp_path):
+@pytest.mark.parametrize("is_named", [False, True])
+def test_data_set_with_settings_of_its_own_is_trained_once_with_them_by_the_recipe(
+    tmp_path, monkeypatch, is_named
+):
     (tmp_path / "data").mkdir()
     settings = "labels = ['Wren']\nrecipe_iterations = 7\nrecipe_batch_size = 3\n"
     (tmp_path / "data/settings.py").write_text(settings)
+    if is_named:
+        monkeypatch.setenv("SED_CONFIG", str(tmp_path / "data/settings.py"))
     output = output_with_tables(tmp_path, "synthetic.csv")
     assert f"Settings of the data set: {tmp_path / 'data/settings.py'}" in output
     (training,) = [line for line in output.splitlines() if "main.py train" in line]

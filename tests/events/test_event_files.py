@@ -137,12 +137,13 @@ def test_what_is_finished_is_known_to_the_next_process_also_after_a_kill(tmp_pat
     assert not path.exists()
 
 
-def test_lines_from_the_first_damaged_one_on_do_not_count(tmp_path, recordings):
+@pytest.mark.parametrize("damage", [bytes(20) + b"\xff\n", b"5\n"])
+def test_lines_from_the_first_damaged_one_on_do_not_count(tmp_path, recordings, damage):
     path = tmp_path / ".journal"
     with EventJournal(path, WORK) as journal:
         journal.add(DetectedEvents(recordings[0], 3.5, EVENTS))
     with path.open("ab") as file:
-        file.write(bytes(20) + b"\xff\n")  # by a power cut
+        file.write(damage)  # by a power cut
     with EventJournal(path, WORK) as journal:
         assert journal.finished(recordings[0]) == DetectedEvents(recordings[0], 3.5, EVENTS)
         journal.add(DetectedEvents(recordings[1], 1.0, ()))

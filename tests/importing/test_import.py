@@ -423,6 +423,43 @@ def test_nothing_to_import_is_a_user_error(tmp_path, files, message):
         imported(tmp_path / "field", tmp_path / "set")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("typo.csv", None, r"typo\.csv: there is no such file or folder"),
+        ("table.csv", "size,weight\n1,2\n", r"table\.csv"),
+        ("typo.wav", None, r"typo\.wav: there is no such file or folder"),
+    ],
+)
+def test_file_that_is_named_but_not_there_or_not_understood_is_refused(tmp_path, name, text, message):
+    """Or the folders would be taken for labels."""
+    record(tmp_path / "field/Robin/a.wav", 3)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(SedError, match=message):
+        import_annotations(
+            [tmp_path / "field", tmp_path / name], tmp_path / "set", OPTIONS, SETTINGS.features
+        )
+    assert not (tmp_path / "set").exists()
+
+
+def test_tables_hold_no_event_twice_and_none_without_length_where_times_are_rounded(tmp_path):
+    """Times have six digits: 200 s after the start of a recording, milliseconds."""
+    record(tmp_path / "field/a.wav", 220, rate=8000)
+    label(
+        tmp_path / "field/a.txt",
+        (1.234567, 2.0, "Robin"),
+        (1.234570, 2.0, "Robin"),
+        (200.0001, 200.0002, "Robin"),
+        (201, 202, "Robin"),
+    )
+    record(tmp_path / "field/b.wav", 1)
+    label(tmp_path / "field/b.txt", (0, 1, "Robin"))
+    imported(tmp_path / "field", tmp_path / "set", clip_seconds=300.0)
+    clip = all_clips(tmp_path / "set", ["Robin"])["a.wav"]
+    assert [(event.onset, event.offset) for event in clip.events] == [(1.23457, 2.0), (201.0, 202.0)]
+
+
 def test_annotations_may_lie_in_another_folder(field, tmp_path):
     (tmp_path / "labels").mkdir()
     for path in field.glob("*.txt"):

@@ -266,6 +266,12 @@ def without(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
             "no valid bn0.running_var, as a Cnn14 has",
         ),
         (
+            lambda s: s | {"bn0.running_var": torch.tensor(1.0)},
+            CNN13,
+            PANN_FEATURES,
+            "its bn0 is not one of 64 mel bands",
+        ),
+        (
             lambda s: s | {"logmel_extractor.melW": s["logmel_extractor.melW"].flip(0)},
             CNN13,
             PANN_FEATURES,

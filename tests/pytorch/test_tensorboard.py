@@ -1,6 +1,7 @@
 """The curves for TensorBoard, read back as TensorBoard reads them."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import reduce
 from operator import getitem
@@ -67,14 +68,18 @@ def test_nothing_is_written_unless_asked_for(trained):
     assert not trained.paths.tensorboard.exists()
 
 
-def test_absent_package_is_a_user_error(trained, tmp_path):
-    copy_inputs(trained, tmp_path)
+def test_absent_package_is_a_user_error_that_leaves_an_earlier_training_as_it_is(trained, tmp_path):
+    workspace = copy_inputs(trained, tmp_path)
+    statistics = workspace.run_paths(trained.run).statistics
+    shutil.copytree(trained.paths.statistics, statistics)
     (tmp_path / "tensorboard.py").write_text("raise ImportError('not installed')")
     arguments = [*trained.run_arguments(workspace=tmp_path), "--iterations", 1, "--tensorboard"]
     result = run_command("pytorch/main.py", "train", *arguments, PYTHONPATH=str(tmp_path))
     assert_user_error(
         result, "--tensorboard needs TensorBoard", "pip install -r requirements-tensorboard.txt"
     )
+    for path in trained.paths.statistics.iterdir():
+        assert (statistics / path.name).read_bytes() == path.read_bytes()
 
 
 def test_curves_that_cannot_be_written_end_with_one_line(tmp_path, capsys):

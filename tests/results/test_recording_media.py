@@ -122,6 +122,13 @@ def test_columns_halve_their_resolution_and_keep_the_maxima():
         np.testing.assert_array_equal(columns.values(), expected)
 
 
+@pytest.mark.parametrize("samples", [0, 1, FEATURES.hop_size])
+def test_spectrogram_of_the_shortest_recordings_has_a_column(samples):
+    media = gathered(np.zeros(samples))
+    media.finish()
+    assert media.spectrogram().shape == (1, FEATURES.mel_bins)
+
+
 def test_page_of_a_longer_recording_is_not_larger_than_the_limits(tmp_path):
     """Three and six minutes under narrow limits; what has no sound is left mute."""
     limits = replace(PAGE, recording_page_columns=1000, recording_page_sound_megabytes=0.2)

@@ -4,6 +4,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from tests.commands import PROJECT, assert_user_error, run_command
 from tests.conftest import shared_path
 from tests.settings_for_tests import SETTINGS
 from utils import config
-from utils.settings.group import differences
-from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, Settings
+from utils.settings.group import differences, names_of
+from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, RecipeSettings, Settings
 from utils.settings.overrides import apply_overrides, public_values
 from utils.system.errors import SedError
+from utils.workspace.run import Run
 
 COMMAND = ("utils/metadata.py", "check", "--dataset_dir", "/nowhere")
 
@@ -89,6 +91,8 @@ WRONG_LINES = {
     "labels = ['a', '']": "'' is not a valid label",
     "labels = [' a']": "' a' is not a valid label",
     "labels = ['\\ud800']": "'\\ud800' is not a valid label",
+    "adam_betas = [0.9]": "adam_betas must be 2 values, but is [0.9]",
+    "filter_augment_pieces = (3, 4, 5)": "filter_augment_pieces must be 2 values, but is (3, 4, 5)",
     "sample_rate = 0": "sample_rate must be at least 1000",
     "clip_seconds = 0": "clip_seconds must be more than 0",
     "clip_seconds = float('nan')": "clip_seconds must be more than 0",
@@ -265,6 +269,17 @@ def test_no_setting_takes_a_number_that_is_not_finite_or_no_float_can_hold(wrong
         if isinstance(wrong, float) or isinstance(getattr(config, name), float | tuple):
             with pytest.raises(SedError, match=rf"^the file: {name} must be "):
                 Settings.of(vars(config) | {name: value}, "the file")
+
+
+def test_a_run_with_many_settings_of_its_own_has_a_folder_that_file_systems_take():
+    names = [name for name in names_of(RecipeSettings) if name != "filter_augment_pieces"]
+    folders = set()
+    for factor in (0.9, 0.9000001):
+        values = {name: factor * getattr(MEASURED_RECIPE, name) for name in names}
+        run = Run("train_weak", "1", "Crnn", "recipe", 8, 1, training=replace(MEASURED_RECIPE, **values))
+        assert max(len(part) for part in run.folder.parts) <= 255
+        folders.add(run.folder)
+    assert len(folders) == 2
 
 
 def test_a_missing_setting_is_named():

@@ -390,8 +390,16 @@ def write_rows(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[obj
 
 
 def read_durations(path: Path) -> dict[str, float]:
-    """Read a table of clip durations in seconds (columns filename and duration)."""
-    return {
-        parse_name(path, row): parse_seconds(path, row, "duration")
-        for row in read_rows(path, ("filename", "duration"))
-    }
+    """Read a table of clip durations in seconds (columns filename and duration).
+
+    Raises
+    ------
+    SedError
+        If the table cannot be read, or gives a clip two durations.
+    """
+    durations: dict[str, float] = {}
+    for row in read_rows(path, ("filename", "duration")):
+        name, seconds = parse_name(path, row), parse_seconds(path, row, "duration")
+        if durations.setdefault(name, seconds) != seconds:
+            raise SedError(f"{path}, line {row.line}: {name} has another duration above; remove one of them")
+    return durations

@@ -41,7 +41,7 @@ class EventJournal:
             for line in lines:
                 try:
                     key, seconds, events = json.loads(line)
-                except ValueError:  # what a power cut has left
+                except (ValueError, TypeError):  # what a power cut has left
                     break
                 self._finished[tuple(key)] = seconds, tuple(ScoredEvent(*values) for values in events)
                 kept += len(line) + 1

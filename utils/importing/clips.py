@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 
 from utils.audio.reading import open_recording
-from utils.dataset.tables import Clip, Event
+from utils.dataset.tables import Clip, Event, seconds_cell
 from utils.importing.sources import Source
 from utils.system.errors import SedError
 from utils.system.files import written_whole
@@ -75,8 +75,11 @@ def planned(source: Source, start: float, seconds: float, is_whole: bool, shorte
     events = []
     for event in source.events:
         onset, offset = max(event.onset - start, 0.0), min(event.offset - start, seconds)
-        if offset - onset >= min(shortest, event.offset - event.onset) - 1e-9:
-            events.append(Event(round(onset, 6), round(offset, 6), event.label))
+        if offset - onset < min(shortest, event.offset - event.onset) - 1e-9:
+            continue
+        onset, offset = (float(seconds_cell(seconds)) for seconds in (onset, offset))  # as the table has them
+        if onset < offset:
+            events.append(Event(onset, offset, event.label))
     events.sort(key=lambda event: (event.onset, event.offset, event.label))
     stem, suffix = plain_name(source, is_whole)
     name = f"{stem}{suffix}" if is_whole else f"{stem}_{start:09.3f}s{suffix}"

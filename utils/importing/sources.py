@@ -137,9 +137,9 @@ def find_sources(paths: Sequence[Path], options: ReadingOptions) -> Sources:
     options : ReadingOptions
     """
     annotation_paths = [path for place in paths for path in annotation_files(place)]
-    audio_paths = [path for path in paths if path.is_dir() or path.suffix.lower() not in ANNOTATION_SUFFIXES]
-    found, unreadable = find_recordings(audio_paths)
-    sources = Sources([])
+    found, unreadable = find_recordings([path for path in paths if path not in annotation_paths])
+    # A folder of annotations alone has no recordings, which is no mistake.
+    sources = Sources([], problems=[one.reason for one in unreadable if not one.path.is_dir()])
     for file in found:
         try:
             info = soundfile.info(os.fsencode(file.path))
@@ -150,13 +150,13 @@ def find_sources(paths: Sequence[Path], options: ReadingOptions) -> Sources:
             sources.recordings.append(Source(file, info))
         else:
             sources.notes.append(f"Left out: {file.path} holds no samples")
-    # A folder of annotations alone has no recordings, which is no mistake.
-    sources.notes += [f"Left out: {one.reason}" for one in unreadable if not one.path.is_dir()]
 
     files = []
     for path in annotation_paths:
         content = read_annotations(path, options)
-        if isinstance(content, str):
+        if isinstance(content, str) and path in paths:
+            sources.problems.append(content)
+        elif isinstance(content, str):
             sources.notes.append(f"Not read: {content}")
         else:
             files.append(content)

@@ -49,6 +49,10 @@ class Columns:
             self.frames_per_column *= 2
             self._append(maxima(merged[:even], 2))
 
+    @property
+    def is_empty(self) -> bool:
+        return self._rest is None
+
     def _append(self, columns: np.ndarray) -> None:
         self._parts.append(columns)
         self._count += len(columns)
@@ -114,9 +118,9 @@ class RecordingMedia:
                 logmel_of_clip(self._samples[start : start + length], features).astype(np.float16)
             )
         self._samples = self._samples[len(self._samples) // length * length :]
-        if last and len(self._samples):
+        if last and (len(self._samples) or self._columns.is_empty):
             padded = np.pad(self._samples, (0, length - len(self._samples)))
-            frames = -(-len(self._samples) // features.hop_size)
+            frames = max(1, -(-len(self._samples) // features.hop_size))
             self._columns.add(logmel_of_clip(padded, features)[:frames].astype(np.float16))
 
     def _add_to_sound(self, block: np.ndarray, *, last: bool) -> None:

@@ -90,7 +90,7 @@ def text_of(value: Any) -> str:
     """Return a value as it stands in a folder's name."""
     if isinstance(value, tuple):
         return "-".join(map(text_of, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def names_of(group: type) -> list[str]:
@@ -113,8 +113,10 @@ def checked(one: Field, expected: Any, value: Any) -> Any:
     if typing.get_origin(expected) is tuple:
         if not isinstance(value, list | tuple) or not value:
             raise SedError(f"{one.name} must be a list of at least one value, but is {value!r}")
-        kind = typing.get_args(expected)[0]
-        return tuple(checked_value(one, kind, element) for element in value)
+        kinds = typing.get_args(expected)
+        if kinds[-1] is not Ellipsis and len(value) != len(kinds):
+            raise SedError(f"{one.name} must be {len(kinds)} values, but is {shown(value)}")
+        return tuple(checked_value(one, kinds[0], element) for element in value)
     return checked_value(one, expected, value)
 
 

@@ -109,7 +109,7 @@ class EventSettings(SettingsGroup):
     drop_length: float = setting(at_least=0, at_most=3600)
     frame_threshold: float = setting(at_least=0, at_most=1)
     median_filter_outputs: int = setting(at_least=1, at_most=100_000)
-    box_step: float = setting(above=0)
+    box_step: float = setting(above=0, at_most=3600)
     box_merge_difference: float = setting(at_least=0, at_most=1)
     box_merge_ratio: float = setting(at_least=1)
     box_threshold: float = setting(at_least=0, at_most=1)
@@ -129,7 +129,7 @@ class TrainingSettings(SettingsGroup):
     learning_rate: float = setting(above=0)
     learning_rate_decay: float = setting(above=0, at_most=1)
     learning_rate_decay_interval: int = setting(at_least=1)
-    adam_betas: tuple[float, ...] = setting(at_least=0, below=1)
+    adam_betas: tuple[float, float] = setting(at_least=0, below=1)
     adam_epsilon: float = setting(above=0)
     weight_decay: float = setting(at_least=0)
     outputs_in_float32: bool = setting()
@@ -138,10 +138,6 @@ class TrainingSettings(SettingsGroup):
     consistency_weight: float = setting(at_least=0)
     consistency_ramp_fraction: float = setting(at_least=0, at_most=1)
     consistency_ramp_steepness: float = setting(at_least=0)
-
-    def check_together(self) -> None:
-        if len(self.adam_betas) != 2:
-            raise SedError(f"adam_betas must be two numbers, but are {self.adam_betas}")
 
     def of_system(self, *, has_teacher: bool) -> Self:
         """Return the settings with the published values of those that only the other system uses.
@@ -268,7 +264,7 @@ class TuningSettings(SettingsGroup):
     tuned_drop_lengths: tuple[float, ...] = setting(at_least=0)
     tuned_frame_thresholds: tuple[float, ...] = setting(at_least=0, at_most=1)
     tuned_median_filter_outputs: tuple[int, ...] = setting(at_least=1, at_most=100_000)
-    tuned_box_steps: tuple[float, ...] = setting(above=0)
+    tuned_box_steps: tuple[float, ...] = setting(above=0, at_most=3600)
     tuned_box_merge_ratios: tuple[float, ...] = setting(at_least=1)
     tuned_box_thresholds: tuple[float, ...] = setting(at_least=0, at_most=1)
 

@@ -1,5 +1,6 @@
 """What tells one training from another, and what its models are called."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,6 +12,8 @@ from utils.settings.group import differences
 from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, RecipeSettings, TrainingSettings
 
 DATA_TYPE_SEPARATOR = "+"
+DIGEST_LENGTH = 12  # hexadecimal digits of a SHA-256 that tell settings or a file from others
+LONGEST_FOLDER_NAME = 200  # characters; file systems allow 255
 STUDENT, TEACHER = "student", "teacher"  # whose weights: of the model that learns, or of its moving average
 
 
@@ -58,13 +61,17 @@ class Run:
     @property
     def folder(self) -> Path:
         """Path of the run below a folder of one kind of features; names the settings that are its own."""
+        own = ",".join(self.own_settings)
+        if len(own) > LONGEST_FOLDER_NAME:
+            digest = hashlib.sha256(own.encode()).hexdigest()
+            own = f"{len(self.own_settings)}_settings_{digest[:DIGEST_LENGTH]}"
         return Path(
             self.data_type,
             f"holdout_fold={self.holdout_fold}",
             self.model_type,
             self.loss_type,
             f"batch_size={self.batch_size}",
-            *[",".join(self.own_settings)] * bool(self.own_settings),
+            *[own] * bool(own),
             *[f"initial={self.initial_checkpoint}"] * bool(self.initial_checkpoint),
             f"seed={self.seed}",
         )

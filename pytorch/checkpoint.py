@@ -93,7 +93,7 @@ def restore_training(state: dict[str, Any], training: Training, meter: Meter, ra
 
 
 def restore_optimizer(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Take up the learning rate and the averages; all else the optimizer has of the run's settings."""
+    """Restore the learning rate and Adam's averages; other options come from the run's settings."""
     for own, saved in zip(optimizer.param_groups, state["param_groups"], strict=True):
         require_number(saved["lr"], saved["initial_lr"])
         saved |= {name: value for name, value in own.items() if name not in ("params", "lr", "initial_lr")}
@@ -154,7 +154,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def start_of(path: Path) -> Any:
-    """Return what tells the training that saved a checkpoint from earlier ones of the same run."""
+    """Return what identifies the training that saved a checkpoint among those of its run."""
     return read_checkpoint(path, torch.device("cpu")).get("start")
 
 
@@ -204,7 +204,7 @@ def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> tuple[dict[
     ----------
     paths : RunPaths
     start : str
-        What tells this training from earlier ones of the same run.
+        What identifies this training among those of its run.
     iterations : int
         A checkpoint of more iterations is not resumed from.
 

@@ -30,8 +30,8 @@ WHOLE = Shard(0, 1)
 class ClipCounts:
     """The clips of a batch: those with weak labels for the loss, with strong ones, and all.
 
-    Where several ranks share the batch, each counts the average: what is a mean over the whole batch is then
-    the average of what the ranks divide by these.
+    Where several ranks share the batch, these are the counts of the whole batch divided by the number of
+    ranks: then the average of the ranks' losses is the loss of the whole batch.
     """
 
     weak: float
@@ -57,7 +57,7 @@ class Batch:
     unlabelled_rows : slice
         The clips without annotation, where the batch is mixed of several kinds.
     clips_counted : ClipCounts
-        How many clips a mean over the batch is one of.
+        What sums over the batch are divided by.
     """
 
     names: list[str]

@@ -133,7 +133,7 @@ class StoredDetector(Detector):
     iteration : int
         Of the training, when the checkpoint was saved.
     start : str
-        What tells the training from others.
+        What identifies the training among those of its run.
     """
 
     iteration: int

@@ -39,7 +39,7 @@ class ModelOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class CnnDesign:
-    """What tells one CNN from another.
+    """What a CNN is made of.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class CrnnDesign:
     kernel_size : int
         Of each convolution, in frames and in bands.
     pooling : tuple of int
-        Frames and bands that the average pooling after each convolution makes one of.
+        Size of the average pooling after each convolution, in frames and bands.
     norm_epsilon, norm_momentum : float
         Of the batch normalization. torch's momentum is the weight of the newest batch.
     recurrent_layers, recurrent_cells : int
@@ -111,7 +111,7 @@ class StridedConvolution:
     channels, kernel_size, stride : int
         Of the convolution; kernel and stride in frames and in bands.
     pooling : tuple of int
-        Frames and bands that average pooling makes one of.
+        Size of the average pooling, in frames and bands.
     """
 
     channels: int

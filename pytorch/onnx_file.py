@@ -1,4 +1,4 @@
-"""A detector as one ONNX file: waveform in, probabilities out; its metadata tell how to find events."""
+"""A detector as one ONNX file: waveform in, probabilities out; its metadata say how to find events."""
 
 import io
 import json

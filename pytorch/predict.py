@@ -110,7 +110,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         if not arguments.audio:
             raise SedError("there is nothing to detect events in; name recordings or folders, or use --live")
         if arguments.sample_rate is not None:
-            raise SedError("--sample_rate is for --live only; recordings tell theirs")
+            raise SedError("--sample_rate is for --live only; recordings have theirs in the file")
         if arguments.output_dir is None and writes_files:
             raise SedError(
                 "--format, --probabilities and --page write files; name a folder for them with --output_dir"
@@ -120,7 +120,7 @@ def check_arguments(arguments: argparse.Namespace) -> None:
             "--live prints the events of one stream; leave out recordings, --output_dir and what goes there"
         )
     elif arguments.live == PCM_INPUT and arguments.sample_rate is None:
-        raise SedError("--live -: samples without a header do not tell their rate; add --sample_rate")
+        raise SedError("--live -: samples without a header have no rate; add --sample_rate")
 
 
 def predict(arguments: argparse.Namespace) -> int:

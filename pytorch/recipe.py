@@ -93,7 +93,7 @@ class Recipe:
     def terms(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Return the weighted terms of the loss of a batch, whose sum is minimized.
 
-        Clips with events teach frames and classes, clips with labels teach classes. What they do not tell is
+        Clips with events teach frames and classes, clips with labels teach classes. What they do not say is
         learned from the moving average's probabilities of the clips before they are augmented: these targets
         move and mix along with the clips, which makes them consistent under shift and mixing.
         """

@@ -32,7 +32,7 @@ def begin_run(
     resume: bool,
     ranks: Ranks,
 ) -> str:
-    """Claim a run's folders for this process; return what tells this training from earlier ones."""
+    """Claim a run's folders for this process; return what identifies this training among those of the run."""
     if ranks.is_first:
         claim(paths.lock, paths.statistics)
         # First, so that statistics of an earlier training never stand beside a new start

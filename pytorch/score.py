@@ -22,6 +22,7 @@ from utils.scoring.text import classes_table, explain_scores, scores_table
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
+from utils.system.words import counted
 
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +120,10 @@ def check_clips(
     if durations is not None:
         without = sorted(names - durations.keys())
         if without:
-            raise SedError(f"{arguments.durations_csv}: no duration of {without[0]} ({len(without)} clips)")
+            raise SedError(
+                f"{arguments.durations_csv}: has no duration of {without[0]} "
+                f"({counted(len(without), 'clip')} without); add what is missing"
+            )
         for path, clips in ((arguments.reference_csv, reference), (arguments.submission_csv, submission)):
             for clip in clips:
                 onset = max((event.onset for event in clip.events or ()), default=0.0)

@@ -1,4 +1,4 @@
-"""The arguments that tell a run, shared by training and inference."""
+"""The arguments that define a run, shared by training and inference."""
 
 import argparse
 from pathlib import Path
@@ -20,7 +20,7 @@ HOLDOUT_FOLDS = ("1", "none")
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
-    """Add the arguments whose values make up a `Run`, and those that tell where and how it runs."""
+    """Add the arguments whose values make up a `Run`, and those that say where and how it runs."""
     command_line.add_dataset_dir(parser)
     command_line.add_workspace(parser)
     parser.add_argument(
@@ -70,7 +70,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults
 
 
 def add_compute_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
-    """Add the arguments that tell where and how precisely a model computes."""
+    """Add the arguments that say where and how precisely a model computes."""
     parser.add_argument("--cuda", action="store_true", help="compute on the GPU; without it on the processor")
     parser.add_argument(
         "--precision",
@@ -82,7 +82,7 @@ def add_compute_arguments(parser: argparse.ArgumentParser, defaults: CommandDefa
 
 
 def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that tell which weights of a run to use."""
+    """Add the arguments that name the weights of a run to use."""
     parser.add_argument(
         "--iteration",
         type=command_line.positive_int,
@@ -93,7 +93,7 @@ def add_checkpoint_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that tells whose weights in a checkpoint to use."""
+    """Add the argument that says whose weights in a checkpoint to use."""
     parser.add_argument(
         "--weights",
         choices=(STUDENT, TEACHER),
@@ -123,7 +123,7 @@ def training_data_types(text: str) -> str:
 
 
 def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
-    """Return the run that the arguments and the settings tell.
+    """Return the run that the arguments and the settings define.
 
     Raises
     ------
@@ -150,5 +150,5 @@ def run_of(arguments: argparse.Namespace, settings: Settings) -> Run:
 
 
 def workspace_of(arguments: argparse.Namespace, settings: Settings) -> Workspace:
-    """Return the workspace that the arguments tell."""
+    """Return the workspace that the arguments name."""
     return Workspace(arguments.workspace, settings.features.folder_name, arguments.mini_data)

@@ -124,9 +124,9 @@ median_filter_outputs = 5  # length of the filter over active frames, in frames 
 
 # event_boxes
 box_step = 0.3  # s before and after a place that are compared: onsets and offsets are where they differ most
-# Neighbours are one event where the gap between them is less than this below the higher one ...
+# Neighbouring boxes are merged where the mean in the gap is less than this below that of the higher box ...
 box_merge_difference = 0.0
-box_merge_ratio = 4.5  # ... or where the higher one is less than this times the gap
+box_merge_ratio = 4.5  # ... or where the latter is less than this times the gap's
 box_threshold = 0.5  # events have a confidence above this
 
 # The values that `inference.py tune` tries for each class, in all combinations.

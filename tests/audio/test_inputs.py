@@ -135,7 +135,7 @@ def test_scalar_of_other_features_is_refused(workspace, dataset_dir):
         dataset_dir, workspace, "train_weak", settings=other, workers=local_workers(1), strict=True
     )
     with pytest.raises(
-        SedError, match=r"is of other features than those in .*; make it with: .*calculate_sc"
+        SedError, match=r"was computed from features other than those in .*; make it with: .*calculate_sc"
     ):
         load_scalar(workspace, 8)
     with pytest.raises(SedError, match=r"not a valid scalar: 'mean' is float64 of shape \(8,\) instead of"):

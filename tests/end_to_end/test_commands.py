@@ -385,7 +385,7 @@ def test_score_refuses_tables_that_do_not_fit(tiny_dataset, tmp_path):
     assert_user_error(score(tmp_path / "nothing.csv", reference), "nothing.csv: there is no such table")
     durations = ("--durations_csv", tmp_path / "durations.csv")
     assert_user_error(
-        score(reference, reference, *durations), "durations.csv: no duration of validation_0000"
+        score(reference, reference, *durations), "durations.csv: has no duration of validation_0000"
     )
     result = score(reference, tmp_path / "stranger.csv")
     assert result.returncode == 0

@@ -91,7 +91,7 @@ def test_scalar_of_other_features_is_refused_and_the_named_commands_mend_it(chan
     for data_type in ("train_weak", "validation"):
         changeable.run(*changeable.extract(workspace.root, data_type))
     result = run_command(*changeable.train(workspace.root, CNN, 1), **changeable.environment)
-    assert_user_error(result, "is of other features than those in", "calculate_scalar")
+    assert_user_error(result, "was computed from features other than those in", "calculate_scalar")
     (workspace.root / "scalars").unlink()
     changeable.run(*changeable.scalar(workspace.root))
     changeable.run(*changeable.train(workspace.root, CNN, 1))

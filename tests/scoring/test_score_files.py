@@ -178,4 +178,4 @@ def test_score_says_what_it_lacks(trained):
     result = run_command("pytorch/inference.py", "score", *reference)
     assert_user_error(result, "nothing to score; give --submission_csv, --scores_dir, or both")
     result = run_command("pytorch/inference.py", "score", *reference, "--scores_dir", trained.dataset_dir)
-    assert_user_error(result, "there are no such scores (5 clips without)")
+    assert_user_error(result, "there is no such file (5 clips without scores)")

@@ -94,11 +94,11 @@ def load_scalar(workspace: Workspace, mel_bins: int, data_types: Sequence[str] =
     with made_by(scalar_command(workspace, data_type)):
         scalar = read_scalar(path, mel_bins)
         if features.is_file() and read_origin(features).digest() != scalar.features:
-            raise MissingInputError(path, f"is of other features than those in {features}")
+            raise MissingInputError(path, f"was computed from features other than those in {features}")
     return scalar
 
 
 def input_digests(workspace: Workspace, data_types: Sequence[str], scalar: Scalar) -> dict[str, str]:
-    """Return what tells the features of subsets and a scalar from others, by what they are of."""
+    """Return digests of the features of subsets and of a scalar, by what they are of."""
     features = {f"features of {name}": read_origin(workspace.features(name)).digest() for name in data_types}
     return features | {"scalar": digest(scalar.mean.tolist(), scalar.std.tolist())}

@@ -164,7 +164,7 @@ def describe_report(
             lines.append(f"{name}: {count_and_some(names)}")
     if report.near_misses:
         lines.append(
-            f"near misses: {count_and_some(report.near_misses)}; rename the files, or mend the table"
+            f"near misses: {count_and_some(report.near_misses)}; rename the files, or correct the table"
         )
     if report.durations:
         seconds = np.array(list(report.durations.values()))

@@ -19,9 +19,9 @@ BOX_STEPS_AROUND = 4  # so far from a place, probabilities hardly move the onset
 
 
 def outputs_around(post_processing: ClassPostProcessing, outputs_per_second: float) -> int:
-    """Return how many outputs show what certain presence after the known ones would do to the events there.
+    """Return how many further outputs decide whether activity that goes on would change the last events.
 
-    So many before an event show whether it begins there.
+    As many are kept before an event that is not decided yet.
     """
     if isinstance(post_processing, DoubleThreshold):  # enough of them to be no short event, which is dropped
         return int(post_processing.drop_length * outputs_per_second) + 2

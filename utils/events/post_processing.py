@@ -187,8 +187,8 @@ class EventBoxes:
     box_step : float
         Seconds before and after a place that are compared.
     box_merge_difference, box_merge_ratio : float
-        Neighbours are one event if the gap between them is less than the first below the higher one, or if
-        the higher one is less than the second times the gap.
+        Two neighbouring boxes are merged if the mean probability in the gap is less than the first below that
+        of the higher box, or if the latter is less than the second times the gap's.
     box_threshold : float
         Events have a confidence above this.
     """

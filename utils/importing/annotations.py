@@ -272,8 +272,8 @@ def add(
         offset = onset + options.point_seconds
     if onset is not None and offset <= onset:
         file.problems.append(
-            f"{where}: the offset {offset:g} s is not after the onset {onset:g} s; mend it, or give labels "
-            "of an instant a length with --point_seconds"
+            f"{where}: the offset {offset:g} s is not after the onset {onset:g} s; correct it, or give "
+            "labels of an instant a length with --point_seconds"
         )
         return
     if onset is not None and not text:

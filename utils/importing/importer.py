@@ -147,7 +147,7 @@ def refuse_problems(sources: Sources) -> None:
         if len(problems) > PROBLEMS_SHOWN:
             logger.info(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
         raise SedError(
-            f"{len(problems)} problems in the annotations, listed above; mend them and import again"
+            f"{len(problems)} problems in the annotations, listed above; correct them and import again"
         )
     raise SedError(problems[0])
 
@@ -363,7 +363,7 @@ def report(
     if absent:
         logger.info(f"Not in the validation: {', '.join(absent)}; for that, a class needs two recordings")
     logger.info(
-        f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({len(labels)} labels, "
+        f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({counted(len(labels), 'label')}, "
         f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
     dataset, runme = (shlex.quote(short_path(path)) for path in (output_dir, RUNME))

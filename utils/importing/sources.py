@@ -60,7 +60,7 @@ class Sources:
     ----------
     recordings : list of Source
     problems : list of str
-        What must be mended before an import, each with its place.
+        What must be corrected before an import, each with its place.
     notes : list of str
         What is left out, and how annotations were read.
     """

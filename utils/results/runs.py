@@ -76,7 +76,7 @@ class RunResults:
 
     @property
     def title(self) -> str:
-        """A name such as `Weak audio, clipwise loss`, with what else tells the run from others."""
+        """A name such as `Weak audio, clipwise loss`, with what else distinguishes the run."""
         return self.title_with(f"seed {self.run.seed}")
 
     def title_with(self, seeds: str) -> str:
@@ -95,7 +95,7 @@ class RunResults:
         return f"{audio.capitalize()} audio, {way}"
 
     def traits(self, seeds: str) -> list[str]:
-        """Return what else tells the run from others, with `seeds` as the words for its seed."""
+        """Return what else distinguishes the run, with `seeds` as the words for its seed."""
         run = self.run
         traits = [run.model_type, f"batch {run.batch_size}", *[seeds] * bool(seeds)]
         traits += run.own_settings

@@ -14,7 +14,7 @@ from utils.scoring.bootstrap import MEAN_AVERAGE_PRECISION
 from utils.scoring.text import interval_name, percent
 from utils.workspace.run import STUDENT
 
-EVENT_F1 = "event/macro/f1"  # the path of the score that tells the best model
+EVENT_F1 = "event/macro/f1"  # the path of the score by which the best model is chosen
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ScoredModel:
 
     @property
     def variant(self) -> list[str]:
-        """What tells the model from that of the student with the settings' post-processing."""
+        """What the model differs in from the student with the settings' post-processing."""
         return [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
 
     @property

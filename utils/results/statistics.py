@@ -88,7 +88,7 @@ def keep_longer_curve(path: Path, iterations: int) -> Path | None:
     Returns
     -------
     Path or None
-        Of the copy, whose name tells how far it reaches; None where there is nothing to keep.
+        Of the copy, whose name says how far it reaches; None where there is nothing to keep.
     """
     last = max((record["iteration"] for record in read_records(path)), default=0)
     if last <= iterations:
@@ -120,7 +120,7 @@ def value_at(record: dict[str, Any], keys: tuple[str, ...]) -> float:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What the weights of a training depend on, and what tells it from other trainings of the same run.
+    """What the weights of a training depend on, and which training of the run it is.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class RunSettings:
     start : str
         Differs between trainings of the same run; a resumed training keeps it.
     inputs : dict of str to str
-        What tells the features and the scalar that it learns from apart from others, by what they are of.
+        Digests of the features and the scalar that it learns from, by what they are of.
     """
 
     run: Run

@@ -132,7 +132,7 @@ class Resampled:
 
 
 def fingerprint(clips: Sequence[Clip]) -> str:
-    """Return what tells clips and their annotation from others."""
+    """Return a digest of clips and their annotation."""
     rows = [[clip.name, sorted((e.onset, e.offset, e.label) for e in clip.events or ())] for clip in clips]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 

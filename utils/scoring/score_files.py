@@ -10,6 +10,7 @@ from utils.scoring.psds import ClipScores
 from utils.system.errors import SedError
 from utils.system.files import make_folder, remove_file
 from utils.system.log import logger
+from utils.system.words import counted
 
 SUFFIX = ".tsv"
 
@@ -56,7 +57,9 @@ def read_scores(folder: Path, clips: Sequence[str], labels: Sequence[str]) -> li
     names = file_names(clips)
     without = [name for name in names.values() if not (folder / name).is_file()]
     if without:
-        raise SedError(f"{folder / without[0]}: there are no such scores ({len(without)} clips without)")
+        raise SedError(
+            f"{folder / without[0]}: there is no such file ({counted(len(without), 'clip')} without scores)"
+        )
     others = [path for path in folder.glob(f"*{SUFFIX}") if path.name not in names.values()]
     if others:
         logger.info(f"Left out: scores of {len(others)} clips that the reference does not list")

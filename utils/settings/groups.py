@@ -142,7 +142,7 @@ class TrainingSettings(SettingsGroup):
     def of_system(self, *, has_teacher: bool) -> Self:
         """Return the settings with the published values of those that only the other system uses.
 
-        They do not change the weights, so they are not to tell runs apart, nor stand in their names.
+        They do not change the weights, so they neither distinguish runs nor stand in their names.
         """
         unused = SETTINGS_WITHOUT_TEACHER if has_teacher else SETTINGS_OF_TEACHER
         return replace(self, **{name: getattr(PUBLISHED_TRAINING, name) for name in unused})

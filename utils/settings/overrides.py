@@ -5,7 +5,6 @@ import os
 import runpy
 import shlex
 import types
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +69,9 @@ def read_overrides() -> dict[str, Any]:
     SedError
         If the file cannot be run, or holds an unknown name.
     """
-    path = settings_file()
-    return {} if path is None else values_in(path)
-
-
-@cache
-def values_in(path: Path) -> dict[str, Any]:
-    """Run a settings file, once in a process; see `read_overrides`."""
-    where = settings_source()
+    path, where = settings_file(), settings_source()
+    if path is None:
+        return {}
     if not path.is_file():
         raise SedError(
             f"{where}: there is no such file; name a Python file with values of utils/config.py, "

@@ -1,4 +1,4 @@
-"""The exceptions for mistakes that the user can mend."""
+"""The exceptions for mistakes that the user can correct."""
 
 import sys
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import NoReturn
 
 
 class SedError(Exception):
-    """A mistake the user can mend: one sentence with what is wrong, where, and what to do."""
+    """A mistake the user can correct: one sentence with what is wrong, where, and what to do."""
 
 
 class MissingInputError(SedError):

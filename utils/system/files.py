@@ -56,7 +56,7 @@ def require_regular(path: Path) -> None:
 
 
 def identity(path: Path) -> tuple[str, int, int]:
-    """Return what tells a file from others and its other versions: path, size, and time of change in ns."""
+    """Return what identifies a version of a file: path, size, and time of change in ns."""
     status = path.stat()
     return str(path.absolute()), status.st_size, status.st_mtime_ns
 

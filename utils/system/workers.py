@@ -18,7 +18,7 @@ WATCH_SECONDS = 0.5  # between two looks at whether the parent is alive
 
 
 def end_with(parent: int) -> None:
-    """Let this process, a worker, end soon after its parent process, however that ended.
+    """Make this process, a worker, end soon after its parent, however that ended.
 
     A worker that waits for work does not notice that its parent was killed, as by a system without memory.
     """

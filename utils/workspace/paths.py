@@ -126,7 +126,7 @@ class Workspace:
     ----------
     root : Path
     feature_folder : str
-        What tells one kind of features from another: `FeatureSettings.folder_name`.
+        Name of one kind of features: `FeatureSettings.folder_name`.
     mini_data : bool
         Whether it is about a few clips of each subset.
     """

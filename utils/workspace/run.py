@@ -1,4 +1,4 @@
-"""What tells one training from another, and what its models are called."""
+"""What defines a training, and what its models are called."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from utils.settings.group import differences
 from utils.settings.groups import MEASURED_RECIPE, PUBLISHED_TRAINING, RecipeSettings, TrainingSettings
 
 DATA_TYPE_SEPARATOR = "+"
-DIGEST_LENGTH = 12  # hexadecimal digits of a SHA-256 that tell settings or a file from others
+DIGEST_LENGTH = 12  # hexadecimal digits of a SHA-256 that identify settings or a file
 LONGEST_FOLDER_NAME = 200  # characters; file systems allow 255
 STUDENT, TEACHER = "student", "teacher"  # whose weights: of the model that learns, or of its moving average
 
@@ -23,7 +23,7 @@ def join_data_types(data_types: Iterable[str]) -> str:
 
 
 def variant(weights: str, tuned: bool) -> str:
-    """Return what tells the file names of the teacher, or of tuned post-processing, from the others."""
+    """Return what the file names of the teacher, or of tuned post-processing, have more than others."""
     return f"_{weights}" * (weights != STUDENT) + "_tuned" * tuned
 
 

@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,7 @@ from utils.scoring.bootstrap import (
     resample_detection,
     resample_mean_average_precision,
 )
-from utils.scoring.psds import ClipScores, PsdsScores, frame_scores, scores_of_clips
+from utils.scoring.psds import ClipScores, frame_scores, scores_of_clips
 from utils.scoring.psds_bootstrap import score_and_resample_psds
 from utils.scoring.score_files import write_scores
 from utils.scoring.text import classes_table, describe_absent, explain_scores, scores_table
@@ -113,7 +112,7 @@ def validate(arguments: argparse.Namespace) -> None:
             scoring=scoring,
         )
         audio_folder = arguments.dataset_dir / SUBSETS[VALIDATION].audio_folder
-        psds, resampled = resample(detector, found, validation, scores, scoring, audio_folder)
+        resampled = resample(detector, found, validation, scores, scoring, audio_folder)
         resampled.write(paths.resampled_scores(*of_model))
         for line in [
             *scores_table(resampled, scores.detection),
@@ -125,7 +124,7 @@ def validate(arguments: argparse.Namespace) -> None:
             f"Submission: {short_path(paths.submission(*of_model))}",
         ]:
             logger.info(line)
-        statistics = scores.to_json() | psds | {"bootstrap": resampled.to_json()}
+        statistics = scores.to_json() | resampled.psds_to_json() | {"bootstrap": resampled.to_json()}
         record = {"iteration": arguments.iteration, "start": detector.start}
         record[validation_key(arguments.weights, arguments.tuned)] = statistics
         append_record(paths.inference_statistics, record)
@@ -175,21 +174,16 @@ def resample(
     scores: ValidationScores,
     scoring: ScoringSettings,
     audio_folder: Path,
-) -> tuple[dict[str, Any], ResampledScores]:
-    """Return PSDS1 and PSDS2 for the statistics, and all scores on draws of the clips.
-
-    Where PSDS cannot be computed, the log says why.
-    """
+) -> ResampledScores:
+    """Return all scores, of all clips and of draws of them; without PSDS, the log says why."""
     reference = validation.reference.clips
     draws = resample_clips(len(reference), scoring)
-    psds: dict[str, Any] = {}
     of_psds: dict[str, Resampled] = {}
     try:
         of_clips, durations = clip_scores(detector, found, validation, audio_folder)
         of_psds = score_and_resample_psds(
             reference, of_clips, labels=detector.labels, scoring=scoring, durations=durations, draws=draws
         )
-        psds = {"psds": PsdsScores(*(scenario.score for scenario in of_psds.values())).to_json()}
     except SedError as error:
         logger.info(f"Without PSDS: {error}")
     of_tags = resample_mean_average_precision(
@@ -197,7 +191,7 @@ def resample(
     )
     resampled = {MEAN_AVERAGE_PRECISION: Resampled(scores.mean_average_precision, of_tags)}
     resampled |= resample_detection(scores.detection, draws) | of_psds
-    return psds, ResampledScores(detector.start, fingerprint(reference), scoring, resampled)
+    return ResampledScores(detector.start, fingerprint(reference), scoring, resampled)
 
 
 def draw_clips(

@@ -19,16 +19,14 @@ from utils.events.post_processing import detect_events
 from utils.events.probabilities import Probabilities
 from utils.scoring.psds import (
     PsdsScenario,
-    PsdsScores,
     cut_edges,
     frame_scores,
     intersect,
-    intersect_all,
     psds,
     psds_scenarios,
-    psds_scores,
     scores_of_clips,
 )
+from utils.scoring.psds_bootstrap import score_and_resample_psds
 from utils.system.errors import SedError
 
 pytest.importorskip("sed_scores_eval", reason="needs requirements-psds.txt")
@@ -37,7 +35,7 @@ OUTPUT_SECONDS = 0.125
 OUTPUTS = 16  # of a clip
 EDGES = np.arange(OUTPUTS + 1) * OUTPUT_SECONDS
 MEDIAN_FILTER = post_processing_named("median_filter")
-PSDS1, PSDS2 = psds_scenarios(SETTINGS.scoring)
+PSDS1, PSDS2 = psds_scenarios(SETTINGS.scoring).values()
 BETWEEN = PsdsScenario(0.6, 0.3, 0.5)  # where few clips give neither 0 nor 1
 Interval = tuple[float, float]
 
@@ -179,17 +177,18 @@ def perfect_scores() -> np.ndarray:
 
 def score_psds(
     reference: list[Clip], scores: np.ndarray, durations: list[float], edges: np.ndarray = EDGES
-) -> PsdsScores:
-    """Both scenarios, through the steps of the commands."""
+) -> tuple[float, float]:
+    """PSDS1 and PSDS2, through the steps of the commands."""
     clips = scores_of_clips(scores, edges, durations)
     options = {"labels": ALL_LABELS, "scoring": SETTINGS.scoring, "durations": durations}
-    return psds_scores(intersect_all(reference, clips, **options), SETTINGS.scoring)
+    draws = np.ones((1, len(reference)))
+    found = score_and_resample_psds(reference, clips, draws=draws, **options)
+    return found["psds/psds1"].score, found["psds/psds2"].score
 
 
 def both(reference: list[Clip], scores: np.ndarray) -> tuple[float, float]:
     durations = [2.0] * len(reference)
-    result = score_psds(reference, scores, durations)
-    return result.psds1, result.psds2
+    return score_psds(reference, scores, durations)
 
 
 def test_perfect_scores_give_1_and_silence_gives_0():
@@ -223,7 +222,7 @@ def test_scores_beyond_the_recording_are_left_out():
     scores[0, :2, ALL_LABELS.index("Dog")] = 1
     padded = scores.copy()
     padded[0, 10:, ALL_LABELS.index("Dog")] = 1
-    values = [score_psds([clip], of_clip, [1.0]).psds1 for of_clip in (scores, padded)]
+    values = [score_psds([clip], of_clip, [1.0])[0] for of_clip in (scores, padded)]
     assert values == [1, 1]
 
 
@@ -233,9 +232,7 @@ def test_last_output_that_reaches_further_counts_as_far():
     clip = Clip("a.wav", None, (Event(15 * OUTPUT_SECONDS, 18 * OUTPUT_SECONDS, "Dog"),))
     scores = np.zeros((1, OUTPUTS, len(ALL_LABELS)))
     scores[0, -1, ALL_LABELS.index("Dog")] = 1
-    result = [
-        score_psds([clip], scores, [18 * OUTPUT_SECONDS], edges_of).psds1 for edges_of in (edges, EDGES)
-    ]
+    result = [score_psds([clip], scores, [18 * OUTPUT_SECONDS], edges_of)[0] for edges_of in (edges, EDGES)]
     assert result == [1, 0], "without the rest, a third of the event is covered"
 
 

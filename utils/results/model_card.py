@@ -8,7 +8,7 @@ from utils.events.post_processing import PostProcessing
 from utils.results.runs import RunResults
 from utils.results.scored_models import ScoredModel
 from utils.results.statistics import training_minutes, validation_key
-from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION
+from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, PSDS
 from utils.scoring.text import percent, score_name, span
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
@@ -154,7 +154,7 @@ def score_lines(results: RunResults | None, iteration: int, weights: str, tuned:
     scores = model.scores
     metrics = ["event", *(f"segment/{length}" for length in scores["segment"])]
     f1 = [f"{name}/{average}/f1" for name in metrics for average in F1_AVERAGES]
-    psds = [f"psds/{name}" for name in ("psds1", "psds2") if name in scores.get("psds", {})]
+    psds = PSDS if "psds" in scores else ()
     rows = [
         [score_name(path), percent(model.score(path)), span(*map(percent, model.interval(path)), " to ")]
         for path in (MEAN_AVERAGE_PRECISION, *f1, *psds)

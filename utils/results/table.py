@@ -8,7 +8,7 @@ from utils.results.published import PUBLISHED_COLUMNS, read_published_results
 from utils.results.runs import RunResults
 from utils.results.scored_models import ModelGroup, ScoredModel, grouped_by_seed, scored_models
 from utils.results.statistics import validation_key
-from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION
+from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, PSDS
 from utils.scoring.sed_eval_scores import segment_key
 from utils.scoring.text import score_name
 from utils.settings.groups import ScoringSettings
@@ -19,7 +19,7 @@ def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[st
     """Return the paths of the scores in the statistics, by the names of their columns."""
     metrics = ["event", *(f"segment/{segment_key(seconds)}" for seconds in segment_lengths)]
     f1 = [f"{metric}/{average}/f1" for metric in metrics for average in F1_AVERAGES]
-    paths = [MEAN_AVERAGE_PRECISION, *f1, *["psds/psds1", "psds/psds2"] * with_psds]
+    paths = [MEAN_AVERAGE_PRECISION, *f1, *(PSDS if with_psds else ())]
     return {score_name(path): path for path in paths}
 
 

@@ -18,7 +18,7 @@ from utils.system.files import written_whole
 
 DECIMALS = 6  # of resampled scores in a file
 F1_AVERAGES = ("macro", "micro")
-MEAN_AVERAGE_PRECISION = "mean_average_precision"  # its path in the statistics
+MEAN_AVERAGE_PRECISION, PSDS = "mean_average_precision", ("psds/psds1", "psds/psds2")  # as in statistics
 
 
 def resample_clips(clips: int, scoring: ScoringSettings) -> np.ndarray:
@@ -157,6 +157,11 @@ class ResampledScores:
     clips: str
     scoring: ScoringSettings
     scores: dict[str, Resampled]
+
+    def psds_to_json(self) -> dict[str, Any]:
+        """Return PSDS1 and PSDS2, where they were computed, for a line of statistics."""
+        of_psds = {Path(path).name: self.scores[path].score for path in PSDS if path in self.scores}
+        return {"psds": of_psds} if of_psds else {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the intervals of the scores, and how they were found, for a line of statistics."""

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -37,26 +36,14 @@ class PsdsScenario:
     cross_trigger_cost: float = 0.0
 
 
-def psds_scenarios(scoring: ScoringSettings) -> tuple[PsdsScenario, PsdsScenario]:
-    """Return the scenarios of PSDS1 and PSDS2."""
-    return PsdsScenario(scoring.psds1_tolerance), PsdsScenario(
-        scoring.psds2_tolerance, scoring.psds2_cross_trigger_tolerance, scoring.psds2_cross_trigger_cost
-    )
-
-
-@dataclass(frozen=True)
-class PsdsScores:
-    """PSDS1, which asks for exact times, and PSDS2, which asks for the right class; 0 to 1.
-
-    Both are NaN where the reference has no events.
-    """
-
-    psds1: float
-    psds2: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the scores as a dictionary, for a line of statistics."""
-        return asdict(self)
+def psds_scenarios(scoring: ScoringSettings) -> dict[str, PsdsScenario]:
+    """Return the scenarios of PSDS1, which asks for exact times, and of PSDS2, which asks for the class."""
+    return {
+        "psds1": PsdsScenario(scoring.psds1_tolerance),
+        "psds2": PsdsScenario(
+            scoring.psds2_tolerance, scoring.psds2_cross_trigger_tolerance, scoring.psds2_cross_trigger_cost
+        ),
+    }
 
 
 def frame_scores(
@@ -269,35 +256,3 @@ def psds(
         max_efpr=max_false_positive_rate,
     )
     return float(value)
-
-
-def intersect_all(
-    reference: Sequence[Clip],
-    scores: Sequence[ClipScores],
-    *,
-    labels: Sequence[str],
-    scoring: ScoringSettings,
-    durations: Sequence[float],
-) -> tuple[Intersections | None, Intersections | None]:
-    """Return what PSDS1 and PSDS2 are computed of; the parameters and errors are those of `intersect`."""
-    first, second = (
-        intersect(reference, scores, scenario, labels=labels, durations=durations)
-        for scenario in psds_scenarios(scoring)
-    )
-    return first, second
-
-
-def psds_scores(
-    intersections: tuple[Intersections | None, Intersections | None], scoring: ScoringSettings
-) -> PsdsScores:
-    """Compute PSDS1 and PSDS2."""
-    return PsdsScores(
-        *(
-            psds(
-                of_scenario,
-                instability_cost=scoring.psds_instability_cost,
-                max_false_positive_rate=scoring.psds_max_false_positive_rate,
-            )
-            for of_scenario in intersections
-        )
-    )

@@ -13,7 +13,7 @@ import numpy as np
 
 from utils.dataset.tables import Clip
 from utils.scoring.bootstrap import Resampled
-from utils.scoring.psds import ClipScores, Intersections, intersect_all, psds_scores
+from utils.scoring.psds import ClipScores, Intersections, intersect, psds, psds_scenarios
 from utils.settings.groups import ScoringSettings
 
 SECONDS_PER_HOUR = 3600
@@ -245,9 +245,13 @@ def score_and_resample_psds(
 
     The parameters and errors are those of `utils.scoring.psds.intersect` and `resample_psds`.
     """
-    intersections = intersect_all(reference, scores, labels=labels, scoring=scoring, durations=durations)
-    of_all = psds_scores(intersections, scoring).to_json()
-    return {
-        f"psds/{name}": Resampled(score, resample_psds(of_scenario, draws, scoring))
-        for (name, score), of_scenario in zip(of_all.items(), intersections, strict=True)
-    }
+    found = {}
+    for name, scenario in psds_scenarios(scoring).items():
+        intersections = intersect(reference, scores, scenario, labels=labels, durations=durations)
+        score = psds(
+            intersections,
+            instability_cost=scoring.psds_instability_cost,
+            max_false_positive_rate=scoring.psds_max_false_positive_rate,
+        )
+        found[f"psds/{name}"] = Resampled(score, resample_psds(intersections, draws, scoring))
+    return found

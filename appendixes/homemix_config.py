@@ -1,4 +1,4 @@
-"""Settings of the results in appendixes/results.md: SED_CONFIG=appendixes/homemix_config.py bash runme.sh"""
+"""Settings of the results in appendixes/results.md: as SED_CONFIG, with DATASET_DIR=homemix bash runme.sh"""
 
 labels = ["Speech", "Dog", "Cat", "Bird", "Cow", "Sheep", "Lion", "Frog", "Chicken", "Baby_cry"]
 batch_size = 16

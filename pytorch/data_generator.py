@@ -291,16 +291,14 @@ def mixed_batches(
 
 
 def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
-    """Return the clips of several batches as one, with the targets that their annotations allow."""
+    """Return the clips of several batches, each of another annotation, as one with the targets of all."""
     ends = np.cumsum([len(batch.names) for batch in batches]).tolist()
     rows = {
         annotation: slice(end - len(batch.names), end)
         for annotation, batch, end in zip(annotations, batches, ends, strict=True)
     }
     of_annotation = dict(zip(annotations, batches, strict=True))
-    counted = [
-        (annotation, batch.clips_counted) for annotation, batch in zip(annotations, batches, strict=True)
-    ]
+    counts = {annotation: batch.clips_counted.all for annotation, batch in of_annotation.items()}
     return Batch(
         [name for batch in batches for name in batch.names],
         torch.cat([batch.logmel for batch in batches]),
@@ -309,9 +307,5 @@ def join_batches(batches: list[Batch], annotations: list[str]) -> Batch:
         rows.get("weak", NO_ROWS),
         rows.get("strong", NO_ROWS),
         rows.get("none", NO_ROWS),
-        ClipCounts(
-            sum(counts.all for annotation, counts in counted if annotation == "weak"),
-            sum(counts.all for annotation, counts in counted if annotation == "strong"),
-            sum(counts.all for _, counts in counted),
-        ),
+        ClipCounts(counts.get("weak", 0), counts.get("strong", 0), sum(counts.values())),
     )

@@ -221,8 +221,7 @@ def standardizer_in(content: Mapping[str, Any], mel_bins: int, path: Path) -> St
     for key in ("mean", "std"):
         value = content.get(key)
         try:
-            is_single = getattr(value, "dtype", None) == torch.float32
-            require_tensor(key, value, (mel_bins,), torch.float32 if is_single else torch.float64)
+            require_tensor(key, value, (mel_bins,), torch.float64)
         except ValueError as error:
             raise SedError(
                 f"{path}: its scalar has no valid {key} of {mel_bins} mel bands: {error}; train again"

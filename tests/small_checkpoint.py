@@ -40,7 +40,7 @@ def small_checkpoint(path: Path) -> Path:
         outputs_in_float32=True,
         mel_bins=FEATURES.mel_bins,
     )
-    bands = torch.ones(FEATURES.mel_bins)
+    bands = torch.ones(FEATURES.mel_bins, dtype=torch.float64)
     content = detector_state(RUN, Standardizer(-50 * bands, 20 * bands), FEATURES, EVENTS)
     write_checkpoint(path, content | {"model": model.state_dict(), "iteration": 1, "start": "never"})
     return path

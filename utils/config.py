@@ -1,4 +1,4 @@
-"""Every hyperparameter of the system, once, with its unit and its reason.
+"""Every setting, once, with its unit and its reason; the networks' sizes are in `pytorch/models.py`.
 
 Edit the values here, or leave this file alone and let the environment variable SED_CONFIG name a Python
 file whose values replace those of this file.

@@ -44,6 +44,19 @@ def make_homemix(sources: Path, output_dir: Path, *, clips: dict[str, int], seed
     logger.info(f"HomeMix of {sum(clips.values())} clips: {short_path(output_dir)}")
 
 
+def make_test_set(sources: Path, output_dir: Path, *, clips_num: int, seed: int) -> None:
+    """Make validation clips of the recordings that `make_homemix` leaves out; see there."""
+    make_subset(output_dir, VALIDATION, clips_num, cut_sound_bank(sources, "test", seed), seed)
+    logger.info(f"Test set of {clips_num} clips: {short_path(output_dir)}")
+
+
+def make_test_command(arguments: argparse.Namespace) -> None:
+    start_logging()
+    make_test_set(
+        arguments.sources, arguments.output_dir, clips_num=arguments.validation, seed=arguments.seed
+    )
+
+
 def make_command(arguments: argparse.Namespace) -> None:
     start_logging()
     clips = command_line.clip_counts(arguments, CLIPS)
@@ -65,20 +78,29 @@ def main() -> None:
         summary="cut and mix the recordings, write the tables, and print statistics",
         example="python utils/homemix.py make --sources sources --output_dir homemix",
     )
-    make.add_argument(
-        "--sources",
-        type=Path,
-        required=True,
-        help="folder with clones of Animal-Sound-Dataset, free-spoken-digit-dataset and baby_cry_detection",
+    test = command_line.add_command(
+        commands,
+        "make_test",
+        make_test_command,
+        summary="mix clips of the recordings that make leaves out, to score finished models on",
+        example="python utils/homemix.py make_test --sources sources --output_dir homemix_test",
     )
-    make.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
-    command_line.add_clip_counts(make, CLIPS)
-    make.add_argument(
-        "--seed",
-        type=command_line.seed_number,
-        default=0,
-        help="of the random numbers that everything is drawn by; default 0",
-    )
+    for command, counts in ((make, CLIPS), (test, {VALIDATION: CLIPS[VALIDATION]})):
+        command.add_argument(
+            "--sources",
+            type=Path,
+            required=True,
+            help="folder with clones of Animal-Sound-Dataset, free-spoken-digit-dataset and "
+            "baby_cry_detection",
+        )
+        command.add_argument("--output_dir", type=Path, required=True, help="folder of the data set to make")
+        command_line.add_clip_counts(command, counts)
+        command.add_argument(
+            "--seed",
+            type=command_line.seed_number,
+            default=0,
+            help="of the random numbers that everything is drawn by; default 0",
+        )
     statistics = command_line.add_command(
         commands,
         "statistics",

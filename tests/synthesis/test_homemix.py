@@ -11,11 +11,11 @@ import pytest
 import soundfile
 
 from tests.commands import PROJECT, assert_user_error, run_command, run_well
-from utils.dataset.subsets import SUBSETS, read_clips
+from utils.dataset.subsets import SUBSETS, VALIDATION, read_clips
 from utils.dataset.tables import Clip, Event
 from utils.homemix import make_homemix
 from utils.synthesis import homemix_clips, soundbank
-from utils.synthesis.homemix_clips import SAMPLE_RATE, Mixture, join_events, mix_clip
+from utils.synthesis.homemix_clips import SAMPLE_RATE, Mixture, join_events, make_clip, mix_clip
 from utils.synthesis.homemix_statistics import event_statistics, overlapped_seconds
 from utils.synthesis.soundbank import (
     BACKGROUND,
@@ -27,6 +27,7 @@ from utils.synthesis.soundbank import (
     find_events,
     split_recordings,
 )
+from utils.system.files import make_folder
 
 RATE = soundbank.SAMPLE_RATE
 FRAME = 0.02  # s; to which times of events are exact
@@ -122,6 +123,7 @@ def test_recordings_are_split_by_the_order_of_their_hashed_names(tmp_path):
     ranked = sorted(names, key=lambda name: hashlib.sha1(name.encode()).hexdigest())
     assert [path.name for path in splits["train"]] == sorted(ranked[:21])
     assert [path.name for path in splits["validation"]] == sorted(ranked[21:28])
+    assert [path.name for path in splits["test"]] == sorted(ranked[28:])
     backwards = [tmp_path / name for name in reversed(names)]
     assert split_recordings("Dog", backwards) == splits
 
@@ -150,10 +152,10 @@ def test_speakers_and_pieces_of_a_recording_stay_in_one_split(tmp_path, label, n
         split: {path.name.translate(separators).split("_")[origin] for path in paths}
         for split, paths in splits.items()
     }
-    assert origins["train"] and origins["validation"]
-    assert not origins["train"] & origins["validation"]
-    kept = sum(len(paths) for paths in splits.values())
-    assert 0.6 * len(names) <= kept < len(names)
+    assert all(origins.values())
+    assert len(set.union(*origins.values())) == sum(map(len, origins.values()))
+    assert sum(map(len, splits.values())) == len(names)
+    assert len(splits["train"]) >= 0.6 * len(names)
 
 
 def recording_names(label: str) -> list[str]:
@@ -189,14 +191,26 @@ def frequency_of(event: np.ndarray) -> int:
     return int(25 * round(np.argmax(spectrum) / 8 / 25))
 
 
-def test_no_recording_has_events_in_both_splits(sources):
-    train, validation = (cut_sound_bank(sources, split, seed=1) for split in ("train", "validation"))
+def test_no_recording_has_events_in_two_splits(sources):
+    banks = [cut_sound_bank(sources, split, seed=1) for split in ("train", "validation", "test")]
     for label in LABELS:
-        heard = [{frequency_of(event) for event in bank.events[label]} for bank in (train, validation)]
-        assert heard[0] and heard[1]
-        assert not heard[0] & heard[1], label
-    assert len(train.backgrounds) == 3
-    assert len(validation.backgrounds) == 1
+        heard = [{frequency_of(event) for event in bank.events[label]} for bank in banks]
+        assert all(heard)
+        assert len(set.union(*heard)) == sum(map(len, heard)), label
+    assert [len(bank.backgrounds) for bank in banks] == [3, 1, 1]
+
+
+def test_test_set_is_of_the_recordings_that_are_left(sources, tmp_path):
+    place = ["--sources", sources, "--output_dir", tmp_path]
+    run_well("utils/homemix.py", "make_test", *place, "--validation", 3)
+    clips = read_clips(tmp_path, VALIDATION, LABELS)
+    assert len(clips) == 3
+    bank = cut_sound_bank(sources, "test", seed=0)
+    subset = SUBSETS[VALIDATION]
+    made = make_clip(make_folder(tmp_path / "again"), subset, 1, bank, seed=0)
+    assert clips[1].labels == made.labels
+    audio = tmp_path / subset.audio_folder / made.name
+    assert audio.read_bytes() == (tmp_path / "again" / made.name).read_bytes()
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Cuts public recordings into the isolated sound events that HomeMix is mixed from.
 
-Recordings are split into training and validation before they are cut, so that no recording and no speaker
-is in both. appendixes/homemix.md names the repositories and their licenses.
+Recordings are split into training, validation and test before they are cut, so that no recording and no
+speaker is in two of them. appendixes/homemix.md names the repositories and their licenses.
 """
 
 import hashlib
@@ -41,10 +41,7 @@ BACKGROUND = "background"  # the name of the room recordings beside the labels
 BACKGROUND_FOLDERS = ("baby_cry_detection/data/901 - Silence",)
 AUDIO_SUFFIXES = (".wav", ".ogg")
 
-SPLIT_ENDS = {
-    "train": 60,
-    "validation": 80,
-}  # percent of the recordings, cumulative; the last 20 % stay unused
+SPLIT_ENDS = {"train": 60, "validation": 80, "test": 100}  # percent of the recordings, cumulative
 SPEAKER = re.compile(r"\d+_(.+)_\d+")  # DIGIT_SPEAKER_NUMBER
 PART_SUFFIX = re.compile(r"-[A-Z]$|_\d+$")  # long recordings of crying are stored as pieces of 5 s
 
@@ -141,11 +138,11 @@ def split_recordings(label: str, paths: list[Path]) -> dict[str, list[Path]]:
     contents: set[bytes] = set()
     taken = 0
     for origin in sorted(by_origin, key=lambda name: hashlib.sha1(name.encode()).digest()):
-        split = next((name for name, end in SPLIT_ENDS.items() if 100 * taken < end * len(paths)), None)
+        split = next(name for name, end in SPLIT_ENDS.items() if 100 * taken < end * len(paths))
         taken += len(by_origin[origin])
         for path in sorted(by_origin[origin]):
             content = hashlib.sha1(path.read_bytes()).digest()
-            if split and content not in contents:
+            if content not in contents:
                 splits[split].append(path)
             contents.add(content)
     return {split: sorted(recordings, key=lambda path: path.name) for split, recordings in splits.items()}
@@ -227,7 +224,7 @@ def cut_sound_bank(sources: Path, split: str, seed: int) -> SoundBank:
     sources : Path
         Folder with clones of the `REPOSITORIES`.
     split : str
-        `train` or `validation`.
+        `train`, `validation` or `test`.
     seed : int
         Of the random numbers by which digits are joined.
 

@@ -27,7 +27,7 @@ stage() { # stage NAME COMMAND ...   runs the command and says how long it took;
     "$@" || {
         code=$?
         case $code in
-            130 | 143) echo "runme.sh: stopped in stage '$name'; RESUME=1 goes on from there" >&2 ;;
+            130 | 143) echo "runme.sh: stopped in stage '$name'; the same command with RESUME=1 before it goes on from there" >&2 ;;
             *) echo "runme.sh: stage '$name' failed with exit code $code" >&2 ;;
         esac
         exit "$code"

@@ -147,9 +147,7 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         if not isinstance(content, dict):
             raise TypeError("its content has no names")
     except Exception as error:  # torch.load raises many kinds, whatever the file holds
-        raise SedError(
-            f"{path}: is not a valid checkpoint; remove it and take another one, or train again"
-        ) from error
+        raise SedError(f"{path}: is not a valid checkpoint; take another file, or train again") from error
     return content
 
 

@@ -107,7 +107,7 @@ def detector_of_run(
         if not saved:
             raise SedError(
                 f"{path.parent}: there is no checkpoint of this run; train it with pytorch/main.py "
-                "train and the same options"
+                "train, the same options and the same settings (SED_CONFIG)"
             )
         raise SedError(
             f"{path}: iteration {arguments.iteration} was never saved; the saved ones are: {saved}"

@@ -76,6 +76,8 @@ def resume_run(
                 f"It began as a training of {counted(begun, 'iteration')}, with another schedule: its "
                 f"result is not that of {iterations} iterations from the start"
             )
+    else:
+        logger.info("There is no checkpoint of this run with these settings: it begins anew")
     if ranks.is_first:
         kept_from = iterations + 1 if furthest > iterations else math.inf
         forget_records(paths.loss_statistics, after=done, kept_from=kept_from)

@@ -17,7 +17,7 @@ find_python() { # the first Python that is new enough
 
 prepare_python() { # prepare_python REQUIREMENTS_FILE ...   (paths relative to the project)
     if [ -n "${PYTHON:-}" ]; then
-        command -v "$PYTHON" >/dev/null && return
+        command -v "$PYTHON" >/dev/null && return # with the packages; utils/__init__.py says where some are missing
         echo "error: PYTHON=$PYTHON: there is no such program; name a Python, or leave it out for one in .venv" >&2
         exit 2
     fi

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import shlex
+import sys
+from subprocess import run
 from unittest.mock import patch
 
 import pytest
@@ -40,6 +42,15 @@ COMMANDS = {name: parser for script in SCRIPTS for name, parser in commands_of(s
 def test_all_commands_are_looked_at():
     assert len(SCRIPTS) >= 7
     assert {"pytorch/inference.py predict", "pytorch/main.py train", "utils/report.py"} <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_without_the_packages_a_command_ends_with_one_line_that_says_so(script):
+    """As with a Python other than that of .venv."""
+    result = run([sys.executable, "-S", PROJECT / script, "--help"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: torch is not installed in ")
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", COMMANDS)

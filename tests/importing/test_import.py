@@ -255,11 +255,12 @@ def test_folder_of_another_data_set_or_import_is_refused(field, tmp_path):
         ([8000], (8000, 256, 125, 4000)),
     ],
 )
-def test_settings_fit_the_recordings(tmp_path, rates, expected):
+def test_settings_fit_the_recordings(tmp_path, lines, rates, expected):
     for index, rate in enumerate([*rates, *rates]):
         record(tmp_path / f"field/{index}.wav", 1, rate)
         label(tmp_path / f"field/{index}.txt", (0.1, 0.5, "Robin"), (0.2, 0.5, 'Wren "b"'))
     imported(tmp_path / "field", tmp_path / "set")
+    assert any(line.startswith("The recordings have") for line in lines.messages) == (len(rates) > 1)
     values = literal_values(tmp_path / "set/settings.py")
     names = ("sample_rate", "window_size", "hop_size", "mel_max_frequency")
     assert tuple(values[name] for name in names) == expected

@@ -165,7 +165,7 @@ def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
     if label not in labels:
         raise SedError(
             f"{path}, line {row.line}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "
-            f"{source_of('labels')} are {', '.join(labels)}"
+            f"{source_of('labels')} are {', '.join(labels)}; others come from the file that SED_CONFIG names"
         )
     return label
 

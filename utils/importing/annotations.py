@@ -205,7 +205,8 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
     if not (has_times and (LABEL in places or options.default_label)) and not {NAME, LABEL} <= places.keys():
         return (
             f"{path}: not an annotation: no columns of file name and label, or of onset, offset and label "
-            f"(found: {', '.join(header)[:80]}); name them with --columns"
+            f"(found: {', '.join(header)[:80]}); name them with --columns (what separates columns "
+            "are tabs, commas or semicolons)"
         )
     file = AnnotationFile(path, "Raven selection table" if is_raven else "table", encoding)
     units = {name: unit_of(header[places[name]]) for name in TIMES if has_times and name in places}

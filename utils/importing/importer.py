@@ -366,6 +366,12 @@ def report(
         f"Settings: {output_dir / DATASET_SETTINGS_NAME} ({counted(len(labels), 'label')}, "
         f"{settings['sample_rate']} Hz, clips of {settings['clip_seconds']:g} s)"
     )
+    rates = {one.source.info.samplerate for part in subsets.values() for one in part}
+    if len(rates) > 1:
+        logger.info(
+            f"The recordings have {min(rates)} to {max(rates)} Hz; what is above "
+            f"{settings['sample_rate'] // 2} Hz is left out, unless the settings have another sample_rate"
+        )
     dataset, runme = (shlex.quote(short_path(path)) for path in (output_dir, RUNME))
     logger.info(f"Go on with: DATASET_DIR={dataset} bash {runme}")
 

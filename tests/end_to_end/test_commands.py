@@ -84,6 +84,16 @@ def test_inference_writes_the_submission_that_training_wrote_and_scores_it_alike
         assert float(score) == pytest.approx(float(shown), abs=0.056), name
 
 
+def test_checkpoints_linked_into_a_workspace_are_scored_on_its_clips(trained, tmp_path):
+    """As appendixes/homemix.md scores finished models on a test set."""
+    for kind in ("checkpoints", "features"):
+        (tmp_path / kind).symlink_to(trained.workspace.root / kind)
+    result = inference(trained, "--iteration", 2, workspace=tmp_path)
+    assert result.returncode == 0, result.stderr
+    submission = workspace_at(tmp_path).run_paths(trained.run).submission(2)
+    assert submission.read_text() == trained.paths.submission(2).read_text()
+
+
 def test_score_of_the_written_submission_agrees_with_inference(trained):
     reference = trained.dataset_dir / "metadata/validation/validation.csv"
     path = trained.paths.submission(2)

@@ -113,7 +113,7 @@ def test_one_training_is_run_and_the_last_line_leads_on(followed):
     assert "Settings of the data set: birds/settings.py" in output
     page = (followed / "workspace/birds/report.html").read_text()
     assert "<title>Results: birds</title>" in page
-    assert "Strong audio, recipe" in page
+    assert "Synthetic audio, recipe" in page
     assert "Synthetic audio" not in output + page
 
 

@@ -91,12 +91,6 @@ def test_rows_stand_in_the_order_of_the_published_results(workspace):
     assert all(row[4:] == ["100.0"] * 6 for row in rows)
 
 
-def test_strongly_labelled_clips_of_own_classes_are_not_called_synthetic(workspace):
-    own = replace(SETTINGS.features, labels=("Wren", "Robin"))
-    begin(workspace, replace(FRAMEWISE, data_type="train_weak+train_synthetic"), features=own)
-    assert read_runs(workspace)[0].title == f"Weak + strong audio, framewise loss ({TRAITS})"
-
-
 def test_published_results_stand_beside_ones_own_on_the_real_set_only(workspace):
     add_run(workspace, WEAK, 0.5, 1168)
     header, *rows = rows_of(workspace)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from utils.dataset.subsets import SYNTHETIC, UNLABELLED, WEAK, read_challenge_labels
+from utils.dataset.subsets import SYNTHETIC, UNLABELLED, WEAK
 from utils.results.published import read_published_results
 from utils.results.record_forms import LOSS, SCORED, misfit
 from utils.results.statistics import read_records, read_run_settings, validation_key
@@ -15,8 +15,6 @@ from utils.workspace.paths import RunPaths, Workspace
 from utils.workspace.run import STUDENT, Run
 
 SHORT_NAMES = {WEAK: "weak", SYNTHETIC: "synthetic", UNLABELLED: "unlabelled"}
-# The strongly labelled clips of the challenge's classes are synthetic; those of own classes need not be.
-NAMES_OF_OWN_CLIPS = SHORT_NAMES | {SYNTHETIC: "strong"}
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,7 @@ class RunResults:
     def training(self) -> str:
         """What the run learns from, and how."""
         run = self.run
-        has_own_classes = list(self.features.labels) != read_challenge_labels()
-        names = NAMES_OF_OWN_CLIPS if has_own_classes else SHORT_NAMES
-        audio = " + ".join(names[data_type] for data_type in run.data_types)
+        audio = " + ".join(SHORT_NAMES[data_type] for data_type in run.data_types)
         loss = run.loss_type.removesuffix("_binary_crossentropy").replace("_", " ")
         way = loss if run.is_recipe else f"{loss} loss"
         return f"{audio.capitalize()} audio, {way}"

@@ -21,7 +21,7 @@ from utils.system.files import require_regular
 INT16_FULL_SCALE = np.float32(2**15)  # what libsndfile divides 16-bit samples by
 LARGEST_SAMPLE = 1e15  # full scale is 1; the power of much larger samples overflows in single precision
 RESAMPLING_QUALITY = "HQ"  # soxr's name
-SAMPLE_RATES = limits_of(FeatureSettings, "sample_rate")  # Hz
+SAMPLE_RATE_LIMITS = limits_of(FeatureSettings, "sample_rate")  # Hz
 
 
 @contextmanager
@@ -48,10 +48,10 @@ def problem_of(error: OSError | soundfile.SoundFileError) -> str:
 
 def require_sample_rate(path: Path, file: soundfile.SoundFile | FfmpegAudio) -> None:
     """Raise SedError if no recording has such a sample rate."""
-    if not SAMPLE_RATES.allow(file.samplerate):
+    if not SAMPLE_RATE_LIMITS.allow(file.samplerate):
         raise SedError(
-            f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATES}; replace or "
-            "remove the file"
+            f"{path}: has a sample rate of {file.samplerate} Hz, which must be {SAMPLE_RATE_LIMITS}; replace "
+            "or remove the file"
         )
 
 

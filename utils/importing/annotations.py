@@ -161,7 +161,7 @@ def read_audacity(file: AnnotationFile, lines: list[str], options: ReadingOption
         if line.strip() and not line.startswith(SPECTRAL_LINE):
             cells = dict(zip((ONSET, OFFSET, LABEL), line.split("\t"), strict=False))
             cells[LABEL] = label_of_audacity(cells.get(LABEL, ""))
-            add(file, number, cells, {}, options)
+            add_row(file, number, cells, {}, options)
     return file
 
 
@@ -224,7 +224,7 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
                 "with the separator in them, such as decimal commas, into quotes"
             )
             continue
-        add(
+        add_row(
             file,
             number,
             {name: cells[place] for name, place in places.items() if place < len(cells)},
@@ -241,7 +241,7 @@ def unit_of(header: str) -> float | None:
     return 1.0 if ":" in unit else SECONDS_PER_UNIT.get(unit)  # as in (hh:mm:ss)
 
 
-def add(
+def add_row(
     file: AnnotationFile,
     line: int,
     cells: dict[str, str],

@@ -207,7 +207,7 @@ def match(files: list[AnnotationFile], sources: Sources) -> None:
                 candidates[0].is_annotated = True
         for annotation in file.annotations:
             if len(found[annotation.recording]) == 1:
-                give(annotation, found[annotation.recording][0], sources)
+                assign(annotation, found[annotation.recording][0], sources)
     if missing:
         sources.notes.append(
             f"Left out: annotations of {counted(len(missing), 'recording')} not found "
@@ -215,7 +215,7 @@ def match(files: list[AnnotationFile], sources: Sources) -> None:
         )
 
 
-def give(annotation: Annotation, source: Source, sources: Sources) -> None:
+def assign(annotation: Annotation, source: Source, sources: Sources) -> None:
     """Add an annotation to its recording."""
     if annotation.label is None:
         return

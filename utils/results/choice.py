@@ -17,7 +17,7 @@ NAMES_OF_MODELS = (
     ":teacher_tuned for tuned events or the teacher's weights"
 )
 VARIANT_NAMES = {validation_key(*variant).removesuffix("_validation"): variant for variant in VARIANTS[1:]}
-VALIDATION = "pytorch/inference.py inference_validation, with the options of this run"
+VALIDATE_COMMAND = "pytorch/inference.py inference_validation, with the options of this run"
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
 
 
@@ -34,7 +34,7 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
     """
     models = scored_models(runs)
     if not models:
-        raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATION}")
+        raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATE_COMMAND}")
     if name == BEST:
         return [best_model(models)]
     run_name, _, variant = name.rpartition(":")
@@ -52,7 +52,7 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
     if not of_run:
         weights, tuned = VARIANT_NAMES.get(variant, (STUDENT, False))
         options = [f"--weights {weights}"] * (weights != STUDENT) + ["--tuned, once tune has run"] * tuned
-        how = " and ".join([VALIDATION, *options])
+        how = " and ".join([VALIDATE_COMMAND, *options])
         where = " (by mean_teacher alone, a run has a teacher)" * (weights != STUDENT)
         raise SedError(f"{name}: there are no such scores of this run{where}; make them with {how}")
     return of_run

@@ -1,6 +1,6 @@
 """Two models on the same clips: the differences of their scores, and the intervals of these."""
 
-from utils.results.choice import VALIDATION
+from utils.results.choice import VALIDATE_COMMAND
 from utils.results.scored_models import ScoredModel
 from utils.scoring.bootstrap import ResampledScores
 from utils.scoring.text import interval_name, percent, score_name, span
@@ -12,10 +12,10 @@ def read_resampled(model: ScoredModel) -> ResampledScores:
     """Read the scores of a model on the draws of the clips."""
     results = model.results
     path = results.paths.resampled_scores(model.record["iteration"], model.weights, model.tuned)
-    with made_by(VALIDATION):
+    with made_by(VALIDATE_COMMAND):
         resampled = ResampledScores.read(path)
     if resampled.start != results.start:
-        raise SedError(f"{path}: is of an earlier training of this run; make it with: {VALIDATION}")
+        raise SedError(f"{path}: is of an earlier training of this run; make it with: {VALIDATE_COMMAND}")
     return resampled
 
 
@@ -35,7 +35,7 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
         if getattr(one, what) != getattr(other, what):
             raise SedError(
                 f"the runs were scored on different {what if what == 'clips' else 'settings of the scores'}; "
-                f"validate both again with {VALIDATION}"
+                f"validate both again with {VALIDATE_COMMAND}"
             )
     confidence = one.scoring.bootstrap_confidence
     rows = [["", "A", "B", "B - A", f"{interval_name(confidence)} of B - A"]]

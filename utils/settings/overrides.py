@@ -14,7 +14,7 @@ from utils.system.terminal import command_to_type, short_path
 from utils.system.words import did_you_mean
 
 CONFIG_VARIABLE = "SED_CONFIG"
-PUBLISHED_VALUES = "utils/config.py"
+CONFIG_FILE = "utils/config.py"
 DATASET_SETTINGS_NAME = "settings.py"  # in the folder of a data set
 
 
@@ -37,12 +37,12 @@ def settings_file() -> Path | None:
 def settings_source() -> str:
     """Return where the settings are from, for messages."""
     path = settings_file()
-    return f"{CONFIG_VARIABLE}={path}" if path else PUBLISHED_VALUES
+    return f"{CONFIG_VARIABLE}={path}" if path else CONFIG_FILE
 
 
 def source_of(name: str) -> str:
     """Return where the value of a setting is from, for messages."""
-    return settings_source() if name in read_overrides() else PUBLISHED_VALUES
+    return settings_source() if name in read_overrides() else CONFIG_FILE
 
 
 def with_settings(script: Path, *words: str | Path) -> str:
@@ -86,7 +86,7 @@ def read_overrides() -> dict[str, Any]:
         if name not in known:
             raise SedError(
                 f"{where}: unknown name '{name}'{did_you_mean(name, known)}; the names are those in "
-                f"{PUBLISHED_VALUES}"
+                f"{CONFIG_FILE}"
             )
     return values
 

@@ -47,8 +47,8 @@ class Mixture:
     events: tuple[Event, ...]
 
 
-def decibels(gain: float) -> float:
-    """Return the factor of an amplitude that a gain in dB is."""
+def gain_factor(gain: float) -> float:
+    """Return the factor of the amplitude for a gain in dB."""
     return 10 ** (gain / 20)
 
 
@@ -77,8 +77,10 @@ def draw_background(bank: SoundBank, generator: Generator) -> np.ndarray:
     seconds = CLIP_SECONDS if is_full else generator.uniform(SHORTEST_CLIP_SECONDS, CLIP_SECONDS)
     samples = int(seconds * SAMPLE_RATE)
     room = np.resize(draw_sound(bank.backgrounds, generator), samples)
-    noise = NOISE_LEVEL * coloured_noise(samples, generator) * decibels(generator.uniform(*NOISE_GAINS))
-    return noise + room * decibels(generator.uniform(*ROOM_GAINS))
+    noise = (
+        NOISE_LEVEL * coloured_noise(samples, generator) * gain_factor(generator.uniform(*NOISE_GAINS))
+    )
+    return noise + room * gain_factor(generator.uniform(*ROOM_GAINS))
 
 
 def draw_labels(generator: Generator) -> list[str]:
@@ -110,7 +112,9 @@ def add_event(samples: np.ndarray, sound: np.ndarray, level: float, generator: G
         return None
     part = sound[begin - start : end - start]
     # The part of an event inside the clip can be silent: events contain pauses of up to 0.25 s.
-    gain = level * decibels(generator.uniform(*EVENT_LEVELS)) / max(rms(part), np.finfo(np.float32).eps)
+    gain = (
+        level * gain_factor(generator.uniform(*EVENT_LEVELS)) / max(rms(part), np.finfo(np.float32).eps)
+    )
     samples[begin:end] += gain * part
     return slice(begin, end)
 

@@ -77,9 +77,7 @@ def draw_background(bank: SoundBank, generator: Generator) -> np.ndarray:
     seconds = CLIP_SECONDS if is_full else generator.uniform(SHORTEST_CLIP_SECONDS, CLIP_SECONDS)
     samples = int(seconds * SAMPLE_RATE)
     room = np.resize(draw_sound(bank.backgrounds, generator), samples)
-    noise = (
-        NOISE_LEVEL * coloured_noise(samples, generator) * gain_factor(generator.uniform(*NOISE_GAINS))
-    )
+    noise = NOISE_LEVEL * coloured_noise(samples, generator) * gain_factor(generator.uniform(*NOISE_GAINS))
     return noise + room * gain_factor(generator.uniform(*ROOM_GAINS))
 
 
@@ -112,9 +110,7 @@ def add_event(samples: np.ndarray, sound: np.ndarray, level: float, generator: G
         return None
     part = sound[begin - start : end - start]
     # The part of an event inside the clip can be silent: events contain pauses of up to 0.25 s.
-    gain = (
-        level * gain_factor(generator.uniform(*EVENT_LEVELS)) / max(rms(part), np.finfo(np.float32).eps)
-    )
+    gain = level * gain_factor(generator.uniform(*EVENT_LEVELS)) / max(rms(part), np.finfo(np.float32).eps)
     samples[begin:end] += gain * part
     return slice(begin, end)
 

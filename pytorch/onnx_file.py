@@ -23,9 +23,7 @@ from utils.system.terminal import install_command
 
 INPUT_NAME, OUTPUT_NAMES = "waveform", ("framewise", "clipwise")
 OPSET = 17  # of ONNX; the first with STFT
-LARGEST_DIFFERENCE = (
-    1e-4  # of a probability from the pipeline's; a hundredth of a step of the tuned thresholds
-)
+LARGEST_DIFFERENCE = 1e-4  # of a probability; a hundredth of a step of the tuned thresholds
 CHECKED_LENGTHS = (1.0, 0.31, 1.57)  # in clips: the usual one, and two that are no multiple of a hop
 CHECKED_SECONDS = 10.0  # of a synthetic clip at most; a longer one ends with silence
 QUIET = 0.01  # full scale of the second clip of the check

@@ -8,11 +8,7 @@ from utils.settings.group import SettingsGroup, names_of, setting
 from utils.system.errors import SedError
 
 LABEL_SEPARATORS = set(",\t\n\r")
-POST_PROCESSING_NAMES = (
-    "double_threshold",
-    "median_filter",
-    "event_boxes",
-)  # see utils/events/post_processing.py
+POST_PROCESSING_NAMES = ("double_threshold", "median_filter", "event_boxes")
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz
 # Of a clip: 52 minutes at 32 kHz, and 49 times the features of the published clips. Settings beyond are taken
 # for those of a damaged file rather than for ones that need hundreds of gigabytes.

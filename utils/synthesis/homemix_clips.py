@@ -29,10 +29,7 @@ ROOM_GAINS = (-12.0, 0.0)  # dB
 FLATTEST_BIN = 20  # of the noise's spectrum, 2 Hz in 10 s: below it, the spectrum falls no further
 TWO_CLASSES_FRACTION = 0.45  # of the clips; the others have one class
 MOST_EVENTS = 4  # of a class in a clip, before they are joined
-STARTS = (
-    -0.1,
-    0.95,
-)  # of an event, as a fraction of the clip; some events are cut off by the clip's start or end
+STARTS = (-0.1, 0.95)  # of an event, as a fraction of the clip; some are cut off by its start or end
 EVENT_LEVELS = (4.0, 24.0)  # dB above the background, root mean square of the part inside the clip
 SHORTEST_PART_SECONDS = 0.25  # a shorter part of an event inside the clip is left out
 JOINING_GAP_SECONDS = 0.15  # events of a class with a shorter pause are one, as in the challenge's annotation

@@ -9,7 +9,14 @@ if not __package__:
 
 from utils.config import SETTINGS
 from utils.dataset.tables import write_table
-from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models, predict_command
+from utils.results.choice import (
+    BEST,
+    NAMES_OF_MODELS,
+    checkpoint_of,
+    find_group,
+    find_models,
+    predict_command,
+)
 from utils.results.comparison import comparison_lines
 from utils.results.figures import plot_scores_over_time, plot_training_curves
 from utils.results.runs import read_evaluated_runs
@@ -39,11 +46,11 @@ def print_table(arguments: argparse.Namespace) -> None:
 
 
 def print_comparison(arguments: argparse.Namespace) -> None:
-    """Print the scores of two models on the same clips, their differences, and the intervals of these."""
+    """Print the scores of two models, or of their means over seeds, and the differences with intervals."""
     settings = SETTINGS
     workspace = Workspace(arguments.workspace, settings.features.folder_name)
     runs = read_evaluated_runs(workspace)
-    first, second = (find_models(runs, workspace, name)[0] for name in arguments.runs)
+    first, second = (find_group(runs, workspace, name) for name in arguments.runs)
     for line in comparison_lines(first, second):
         print(line)
 
@@ -99,7 +106,7 @@ def main() -> None:
         commands,
         "compare",
         print_comparison,
-        summary="compare two runs on the same clips: differences of their scores, with intervals",
+        summary="compare two runs, or two means over seeds, on the same clips, with intervals",
         example="python utils/plot_results.py compare --workspace workspace/demo 1 2:tuned",
     )
     command_line.add_workspace(comparison)
@@ -107,7 +114,8 @@ def main() -> None:
         "runs",
         nargs=2,
         metavar="RUN",
-        help=f"{NAMES_OF_MODELS}; without one of these, the student, not tuned",
+        help=f"{NAMES_OF_MODELS}; without one of these, the student, not tuned; numbers such as 1-3 or 1,4 "
+        "name runs that differ only in their seed",
     )
     command_line.run(parser)
 

@@ -12,7 +12,7 @@ from tests.conftest import workspace_at
 from tests.results.test_results import FRAMEWISE, WEAK, begin
 from tests.settings_for_tests import LABELS, SETTINGS
 from utils.dataset.tables import Clip, Event
-from utils.results.choice import find_models
+from utils.results.choice import find_group, find_models
 from utils.results.comparison import comparison_lines
 from utils.results.page_data import groups_of_runs, table_rows
 from utils.results.runs import read_runs
@@ -187,7 +187,7 @@ def test_page_has_a_row_for_several_seeds_and_in_it_each_run(workspace):
 
 def compared(workspace: Workspace, *names: str) -> list[str]:
     runs = read_runs(workspace)
-    return comparison_lines(*(find_models(runs, workspace, name)[0] for name in names))
+    return comparison_lines(*(find_group(runs, workspace, name) for name in names))
 
 
 def test_difference_of_two_runs_is_that_of_each_draw(workspace):
@@ -210,6 +210,31 @@ def test_difference_of_two_runs_is_that_of_each_draw(workspace):
     ]
     (line,) = [line for line in compared(workspace, "2", "2") if line.startswith("event F1 micro")]
     assert line.split()[5:] == ["+0.0", "+0.0"]
+
+
+def test_difference_of_means_over_seeds_is_that_of_each_draw(workspace):
+    first, second = (
+        [add_validated(workspace, replace(run, seed=seed), found=found) for seed, found in enumerate(founds)]
+        for run, founds in ((WEAK, (2, 3, 5)), (FRAMEWISE, (8, 9)))
+    )
+    means = [
+        np.mean([of_run.scores["event/micro/f1"].draws for of_run in group], axis=0)
+        for group in (first, second)
+    ]
+    score = np.mean([f1_percent(found) for found in (8, 9)]) - np.mean([f1_percent(n) for n in (2, 3, 5)])
+    difference = means[1] - means[0]
+    ends = 100 * (np.quantile(difference, [0.025, 0.975]) - difference.mean()) + score
+    for names in (("1-3", "4,5"), ("1,2-3", "4-5")):
+        lines = compared(workspace, *names)
+        assert "3 seeds: 0, 1, 2" in lines[0]
+        (line,) = [line for line in lines if line.startswith("event F1 micro")]
+        values = [f1_percent(found) for found in (2, 3, 5)]
+        assert f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" in line
+        assert line.split()[-5:] == [f"{score:+.1f}", f"{ends[0]:+.1f}", "to", f"{ends[1]:+.1f}", "*"]
+    with pytest.raises(SedError, match="1-4: these runs differ in more than their seed"):
+        compared(workspace, "1-4", "5")
+    with pytest.raises(SedError, match="there is no run '6'"):
+        compared(workspace, "1-3", "4-6")
 
 
 def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
@@ -240,7 +265,7 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
 def test_runs_on_other_clips_or_draws_are_not_compared(workspace, options, message):
     add_validated(workspace, WEAK, found=2)
     add_validated(workspace, FRAMEWISE, found=2, **options)
-    with pytest.raises(SedError, match=f"{message}; validate both again with"):
+    with pytest.raises(SedError, match=f"{message}; validate all again with"):
         compared(workspace, "1", "2")
 
 

@@ -1,10 +1,17 @@
 """Finds a trained model in a workspace by what the results call it."""
 
+import re
 from pathlib import Path
 
 from utils.results.record_forms import VARIANTS
 from utils.results.runs import RunResults, read_runs
-from utils.results.scored_models import ScoredModel, best_model, scored_models
+from utils.results.scored_models import (
+    ModelGroup,
+    ScoredModel,
+    best_model,
+    grouped_by_seed,
+    scored_models,
+)
 from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
@@ -18,6 +25,7 @@ NAMES_OF_MODELS = (
 )
 VARIANT_NAMES = {validation_key(*variant).removesuffix("_validation"): variant for variant in VARIANTS[1:]}
 VALIDATE_COMMAND = "pytorch/inference.py inference_validation, with the options of this run"
+NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")  # of runs, as the results table has them
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
 
 
@@ -56,6 +64,33 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
         where = " (by mean_teacher alone, a run has a teacher)" * (weights != STUDENT)
         raise SedError(f"{name}: there are no such scores of this run{where}; make them with {how}")
     return of_run
+
+
+def find_group(runs: list[RunResults], workspace: Workspace, name: str) -> ModelGroup:
+    """Return the first model that a name stands for, see `find_models`; of numbers, one of each run.
+
+    Parameters
+    ----------
+    runs : list of RunResults
+    workspace : Workspace
+    name : str
+        As in `find_models`, or numbers of runs that differ only in their seed, such as 1-3 or 1,4:teacher.
+
+    Raises
+    ------
+    SedError
+        If there is no such model, or the runs differ in more than their seed.
+    """
+    numbers, _, variant = name.partition(":")
+    if not NUMBERS.fullmatch(numbers):
+        return ModelGroup((find_models(runs, workspace, name)[0],))
+    ends = [part.partition("-") for part in numbers.split(",")]
+    chosen = [number for low, _, high in ends for number in range(int(low), int(high or low) + 1)]
+    names = [":".join(filter(None, (str(number), variant))) for number in dict.fromkeys(chosen)]
+    groups = grouped_by_seed([find_models(runs, workspace, one)[0] for one in names])
+    if len(groups) != 1:
+        raise SedError(f"{name}: these runs differ in more than their seed; name those of one row")
+    return groups[0]
 
 
 def find_run(runs: list[RunResults], workspace: Workspace, name: str) -> RunResults | None:

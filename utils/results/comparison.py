@@ -1,9 +1,11 @@
-"""Two models on the same clips: the differences of their scores, and the intervals of these."""
+"""Two models, or their means over seeds, on the same clips: differences of scores, with intervals."""
+
+from dataclasses import replace
 
 from utils.results.choice import VALIDATE_COMMAND
-from utils.results.scored_models import ScoredModel
-from utils.scoring.bootstrap import ResampledScores
-from utils.scoring.text import interval_name, percent, score_name, span
+from utils.results.scored_models import ModelGroup, ScoredModel
+from utils.scoring.bootstrap import ResampledScores, mean_of
+from utils.scoring.text import interval_name, score_name, span
 from utils.system.errors import SedError, made_by
 from utils.system.terminal import aligned
 
@@ -19,24 +21,38 @@ def read_resampled(model: ScoredModel) -> ResampledScores:
     return resampled
 
 
-def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
-    """Return a table of two models' scores in percent, with the differences and their intervals.
+def mean_over_seeds(group: ModelGroup) -> ResampledScores:
+    """Return the means of the scores of a group's models, of all clips and of each draw."""
+    first, *others = resampled = [read_resampled(model) for model in group.models]
+    for other in others:
+        require_alike(first, other)
+    paths = [path for path in first.scores if all(path in one.scores for one in others)]
+    return replace(first, scores={path: mean_of([one.scores[path] for one in resampled]) for path in paths})
 
-    Both are scored on the same draws of the clips, so the difference of each draw is that of two models on
-    the same clips.
+
+def require_alike(one: ResampledScores, other: ResampledScores) -> None:
+    """Raise SedError unless both are of the same clips and draws with the same tolerances."""
+    for what in ("clips", "scoring"):
+        if getattr(one, what) != getattr(other, what):
+            raise SedError(
+                f"the runs were scored on different {what if what == 'clips' else 'settings of the scores'}; "
+                f"validate all again with {VALIDATE_COMMAND}"
+            )
+
+
+def comparison_lines(first: ModelGroup, second: ModelGroup) -> list[str]:
+    """Return a table of two models' or groups' scores in percent, with the differences and their intervals.
+
+    All are scored on the same draws of the clips, so the difference of each draw is that of two models, or of
+    two means over seeds, on the same clips.
 
     Raises
     ------
     SedError
         If the models were not scored on the same clips and draws with the same tolerances.
     """
-    one, other = read_resampled(first), read_resampled(second)
-    for what in ("clips", "scoring"):
-        if getattr(one, what) != getattr(other, what):
-            raise SedError(
-                f"the runs were scored on different {what if what == 'clips' else 'settings of the scores'}; "
-                f"validate both again with {VALIDATE_COMMAND}"
-            )
+    one, other = mean_over_seeds(first), mean_over_seeds(second)
+    require_alike(one, other)
     confidence = one.scoring.bootstrap_confidence
     rows = [["", "A", "B", "B - A", f"{interval_name(confidence)} of B - A"]]
     for path, of_one in one.scores.items():
@@ -48,8 +64,8 @@ def comparison_lines(first: ScoredModel, second: ScoredModel) -> list[str]:
         rows.append(
             [
                 score_name(path),
-                percent(of_one.score),
-                percent(other.scores[path].score),
+                first.cell(path),
+                second.cell(path),
                 f"{100 * difference.score:+.1f}",
                 span(f"{100 * low:+.1f}", f"{100 * high:+.1f}", " to ") + mark,
             ]

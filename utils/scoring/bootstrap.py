@@ -131,6 +131,13 @@ class Resampled:
         return float(low), float(high)
 
 
+def mean_of(scores: Sequence[Resampled]) -> Resampled:
+    """Return the mean of the scores, also in each draw."""
+    return Resampled(
+        float(np.mean([one.score for one in scores])), np.mean([one.draws for one in scores], axis=0)
+    )
+
+
 def fingerprint(clips: Sequence[Clip]) -> str:
     """Return a digest of clips and their annotation."""
     rows = [[clip.name, sorted((e.onset, e.offset, e.label) for e in clip.events or ())] for clip in clips]

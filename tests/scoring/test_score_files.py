@@ -93,7 +93,7 @@ def test_score_files_that_are_not_valid_are_refused(tmp_path, text, message):
 
 
 def test_clips_without_a_file_of_their_own_are_refused(tmp_path):
-    with pytest.raises(SedError, match=r"a\.b\.tsv: there are no such scores \(2 clips without\)"):
+    with pytest.raises(SedError, match=r"a\.b\.tsv: there is no such file \(2 clips without scores\)"):
         read_scores(tmp_path, NAMES, LABELS)
     with pytest.raises(SedError, match=r"a\.flac and a\.wav have the same file of scores, a\.tsv"):
         write_scores(tmp_path, ["a.wav", "a.flac"], some_scores(), LABELS)

@@ -88,10 +88,12 @@ def test_checkpoints_linked_into_a_workspace_are_scored_on_its_clips(trained, tm
     """As appendixes/homemix.md scores finished models on a test set."""
     for kind in ("checkpoints", "features"):
         (tmp_path / kind).symlink_to(trained.workspace.root / kind)
+    shutil.copytree(trained.workspace.statistics, tmp_path / "statistics")
     result = inference(trained, "--iteration", 2, workspace=tmp_path)
     assert result.returncode == 0, result.stderr
     submission = workspace_at(tmp_path).run_paths(trained.run).submission(2)
     assert submission.read_text() == trained.paths.submission(2).read_text()
+    run_well("utils/plot_results.py", "compare", "--workspace", tmp_path, "1", "1")
 
 
 def test_score_of_the_written_submission_agrees_with_inference(trained):

@@ -35,6 +35,8 @@ def arguments(checkpoint: Path, **changes: object) -> SimpleNamespace:
     return SimpleNamespace(
         **{
             "checkpoint_path": checkpoint,
+            "workspace": None,
+            "run": "best",
             "audio": [],
             "output_dir": None,
             "format": ("csv",),

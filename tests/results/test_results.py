@@ -288,7 +288,7 @@ def test_resumed_training_must_have_the_same_settings_and_a_new_one_may_have_oth
 
 def test_resumed_training_must_have_the_same_training_settings_though_the_folder_is_the_same(workspace):
     begin(workspace, OTHER_RATE)
-    nearly = replace(OTHER_RATE, training=replace(OTHER_RATE.training, learning_rate=0.01 + 1e-12))
+    nearly = replace(OTHER_RATE, training=replace(OTHER_RATE.training, learning_rate=0.01 + 1e-15))
     assert workspace.run_paths(nearly) == workspace.run_paths(OTHER_RATE)
     with pytest.raises(SedError, match="learning_rate = 0.01, but now it is 0.01000"):
         begin(workspace, nearly, resume=True)

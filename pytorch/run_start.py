@@ -77,7 +77,7 @@ def resume_run(
                 f"result is not that of {iterations} iterations from the start"
             )
     else:
-        logger.info("There is no checkpoint of this run with these settings: it begins anew")
+        logger.info(f"No checkpoint with these settings up to iteration {iterations}: the run begins anew")
     if ranks.is_first:
         kept_from = iterations + 1 if furthest > iterations else math.inf
         forget_records(paths.loss_statistics, after=done, kept_from=kept_from)

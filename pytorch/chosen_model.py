@@ -1,13 +1,12 @@
 """Which model a command takes: a run's own, or one named by its path, or by a workspace and a run there."""
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytorch.compute import Compute, choose_compute
 from pytorch.detector import StoredDetector, load_detector, tuned_post_processing
 from pytorch.stage_arguments import add_weights_argument
-from utils.events.post_processing import PostProcessing
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
 from utils.results.runs import read_evaluated_runs
 from utils.results.scored_models import best_model
@@ -37,14 +36,14 @@ class ChosenModel:
     weights: str
     tuned: bool
 
-    def load(self, compute: Compute, batch_size: int) -> tuple[StoredDetector, PostProcessing]:
-        """Load the detector and its post-processing; a SED_CONFIG file replaces settings of the latter."""
+    def load(self, compute: Compute, batch_size: int) -> StoredDetector:
+        """Load the detector; a SED_CONFIG file replaces settings of its post-processing."""
         detector = load_detector(
             self.checkpoint, self.weights, compute, batch_size=batch_size, event_values=read_overrides()
         )
-        if self.tuned:
-            return detector, tuned_post_processing(detector, self.checkpoint, self.weights)
-        return detector, detector.post_processing
+        if not self.tuned:
+            return detector
+        return replace(detector, tuned=tuned_post_processing(detector, self.checkpoint, self.weights))
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,7 +91,7 @@ def choose_model(arguments: argparse.Namespace) -> ChosenModel:
 
 
 def detector_of_run(
-    arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str
+    arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str, *, tuned: bool
 ) -> StoredDetector:
     """Load the detector that the command line names, and start the log of the command.
 
@@ -113,12 +112,8 @@ def detector_of_run(
             f"{path}: iteration {arguments.iteration} was never saved; the saved ones are: {saved}"
         )
     keep_freed_memory()
-    detector = load_detector(
-        path,
-        arguments.weights,
-        choose_compute(arguments.cuda, arguments.precision),
-        batch_size=settings.loop.evaluation_batch_size,
-        event_values=read_overrides(),
+    detector = ChosenModel(path, arguments.weights, tuned).load(
+        choose_compute(arguments.cuda, arguments.precision), settings.loop.evaluation_batch_size
     )
     for name in differing(detector.features, settings.features):
         value, now = getattr(detector.features, name), getattr(settings.features, name)

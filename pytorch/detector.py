@@ -87,9 +87,10 @@ class Detector:
 
     @property
     def post_processing(self) -> PostProcessing:
-        """How the events of each class are found, if it is not tuned."""
+        """How its probabilities become events: the same for all classes, unless it is tuned."""
         of_class = class_post_processing(self.post_processing_name, self.events)
-        return (of_class,) * self.features.classes_num
+        of_classes = (of_class,) * self.features.classes_num
+        return PostProcessing(self.labels, of_classes, self.features.frames_per_second)
 
     def probabilities(self, logmel: np.ndarray | torch.Tensor) -> Probabilities:
         """Run the model over clips; where there is digital silence only, nothing is detected.
@@ -134,10 +135,17 @@ class StoredDetector(Detector):
         Of the training, when the checkpoint was saved.
     start : str
         What identifies the training among those of its run.
+    tuned : PostProcessing or None
+        What `tune` has chosen, where that is used.
     """
 
     iteration: int
     start: str
+    tuned: PostProcessing | None = None
+
+    @property
+    def post_processing(self) -> PostProcessing:
+        return self.tuned or super().post_processing
 
 
 def load_detector(
@@ -242,9 +250,5 @@ def tuned_post_processing(detector: StoredDetector, checkpoint: Path, weights: s
     """
     with made_by("pytorch/inference.py tune, with the options of this run"):
         return read_tuned(
-            tuned_beside(checkpoint, weights),
-            labels=detector.labels,
-            name=detector.post_processing_name,
-            events=detector.events,
-            start=detector.start,
+            tuned_beside(checkpoint, weights), detector.post_processing, detector.events, detector.start
         )

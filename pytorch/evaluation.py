@@ -141,9 +141,7 @@ class Evaluation:
                 detector.probabilities(self.validation_logmel),
                 self.validation.reference,
                 self.paths.submission(iteration, weights),
-                labels=detector.labels,
                 post_processing=detector.post_processing,
-                frames_per_second=detector.features.frames_per_second,
                 scoring=self.scoring,
             )
         forward_seconds = time.perf_counter() - start

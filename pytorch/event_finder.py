@@ -10,7 +10,6 @@ from pytorch.long_audio import detect_in_streams
 from utils.audio.reading import SampleStream
 from utils.audio.recordings import AudioFile, Unread, header_seconds
 from utils.events.event_files import DetectedEvents, write_audacity, write_probabilities, write_raven
-from utils.events.post_processing import PostProcessing, detect_events
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import cut_events, with_scores
 from utils.results.recording_media import RecordingMedia
@@ -36,15 +35,11 @@ class EventFinder:
     Parameters
     ----------
     detector : StoredDetector
-    post_processing : PostProcessing
     files : EventFiles or None
     """
 
-    def __init__(
-        self, detector: StoredDetector, post_processing: PostProcessing, files: EventFiles | None = None
-    ) -> None:
+    def __init__(self, detector: StoredDetector, files: EventFiles | None = None) -> None:
         self.detector = detector
-        self.post_processing = post_processing
         self.files = files
 
     def work(self) -> dict[str, Any]:
@@ -52,41 +47,27 @@ class EventFinder:
         return {
             "start": self.detector.start,
             "iteration": self.detector.iteration,
-            "settings": repr((self.detector.features, self.detector.events, self.post_processing)),
+            "settings": repr((self.detector.features, self.detector.events, self.detector.post_processing)),
             "compute": repr(self.detector.compute),
             "files": repr(self.files),
         }
 
     def settings(self) -> dict[str, Any]:
         """Return what the events depend on besides the weights, for a file beside them."""
-        of_classes = zip(self.detector.labels, self.post_processing, strict=True)
         return {
             "settings": asdict(self.detector.features)
             | {"window_overlap": self.detector.events.window_overlap},
-            "post_processing": {
-                label: {"name": of_class.name, **asdict(of_class)} for label, of_class in of_classes
-            },
+            "post_processing": self.detector.post_processing.to_json(),
         }
 
     def detect(self, recordings: Sequence[AudioFile], unreadable: list[Unread]) -> Iterator[DetectedEvents]:
         """Yield the events of each readable recording as it ends; note the others as unreadable."""
         page = self.files.page if self.files else None
         media = {one: RecordingMedia(self.detector.features, page) for one in recordings if page}
-        frames_per_second = self.detector.features.frames_per_second
+        post_processing = self.detector.post_processing
         for recording, seconds, probabilities in self._probabilities(recordings, unreadable, media):
-            events = detect_events(
-                probabilities,
-                labels=self.detector.labels,
-                post_processing=self.post_processing,
-                frames_per_second=frames_per_second,
-            )
-            scored = with_scores(
-                cut_events(events, seconds),
-                probabilities,
-                labels=self.detector.labels,
-                post_processing=self.post_processing,
-                frames_per_second=frames_per_second,
-            )
+            events = cut_events(post_processing.events(probabilities), seconds)
+            scored = with_scores(events, probabilities, post_processing)
             detected = DetectedEvents(recording, seconds, scored)
             if self.files is not None:
                 self._write(self.files, detected, probabilities, media.pop(recording, None))
@@ -157,7 +138,7 @@ class EventFinder:
                 detected,
                 probabilities,
                 media,
-                self.post_processing,
+                self.detector.post_processing,
                 features,
                 detected_by=f"{self.detector.model_type}, iteration {self.detector.iteration}",
             )

@@ -12,7 +12,6 @@ from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector
 from pytorch.onnx_file import write_onnx
 from utils.config import SETTINGS
-from utils.events.post_processing import PostProcessing
 from utils.results.model_card import model_card
 from utils.system import command_line
 from utils.system.files import written_whole
@@ -26,11 +25,11 @@ def export_onnx(arguments: argparse.Namespace) -> None:
     """Write an ONNX file, and a model card beside it."""
     start_logging()
     model = choose_model(arguments)
-    detector, post_processing = load_in_float32(model)
-    difference = write_onnx(arguments.output, detector, post_processing, model.weights)
+    detector = load_in_float32(model)
+    difference = write_onnx(arguments.output, detector, model.weights)
     logger.info(f"Detector written to {arguments.output}")
     logger.info(f"Checked in onnxruntime: at most {difference:.1e} from the pipeline's probabilities")
-    write_card(arguments.output.with_suffix(CARD_SUFFIX), model, detector, post_processing)
+    write_card(arguments.output.with_suffix(CARD_SUFFIX), model, detector)
 
 
 def export_card(arguments: argparse.Namespace) -> None:
@@ -38,18 +37,16 @@ def export_card(arguments: argparse.Namespace) -> None:
     start_logging()
     model = choose_model(arguments)
     path = arguments.output or model.checkpoint.with_name(CARD_NAME)
-    write_card(path, model, *load_in_float32(model))
+    write_card(path, model, load_in_float32(model))
 
 
-def load_in_float32(model: ChosenModel) -> tuple[StoredDetector, PostProcessing]:
-    """Load the detector and its post-processing on the processor."""
+def load_in_float32(model: ChosenModel) -> StoredDetector:
+    """Load the detector on the processor."""
     compute = choose_compute(cuda=False, precision="fp32")
     return model.load(compute, SETTINGS.loop.evaluation_batch_size)
 
 
-def write_card(
-    path: Path, model: ChosenModel, detector: StoredDetector, post_processing: PostProcessing
-) -> None:
+def write_card(path: Path, model: ChosenModel, detector: StoredDetector) -> None:
     """Write the model card of a detector, unless there is one, which may have been filled in."""
     if path.exists():
         logger.info(f"Model card {path} is kept as it is; remove it to have a new one")
@@ -58,7 +55,7 @@ def write_card(
         model.checkpoint,
         model_type=detector.model_type,
         features=detector.features,
-        post_processing=post_processing,
+        post_processing=detector.post_processing,
         iteration=detector.iteration,
         start=detector.start,
         weights=model.weights,

@@ -18,7 +18,6 @@ from utils.audio.recordings import STANDARD_INPUT, AudioFile
 from utils.audio.windows import cut_windows, window_hop_frames
 from utils.events.event_files import EVENT_COLUMNS, DetectedEvents, event_row, summary_lines
 from utils.events.live_events import LiveEvents, settling_seconds
-from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent
 from utils.system.errors import SedError
@@ -156,25 +155,22 @@ def final_outputs(windows: Iterable[tuple[int, Probabilities]], hop_outputs: int
         yield part(len(counts), first * last.stride_frames + last.frames)
 
 
-def latency_bound(detector: Detector, post_processing: PostProcessing) -> float:
+def latency_bound(detector: Detector) -> float:
     """Return the most seconds from an event's end until it is certain, besides the time to compute.
 
     The last window that holds the event's end and what must be known after it begins before both, and must be
     complete.
     """
     outputs_per_second = detector.features.frames_per_second / detector.model.stride_frames
-    return detector.features.clip_seconds + settling_seconds(post_processing, outputs_per_second)
+    return detector.features.clip_seconds + settling_seconds(detector.post_processing, outputs_per_second)
 
 
-def detect_live(
-    detector: Detector, post_processing: PostProcessing, blocks: Iterable[np.ndarray], sample_rate: int
-) -> Iterator[ScoredEvent]:
+def detect_live(detector: Detector, blocks: Iterable[np.ndarray], sample_rate: int) -> Iterator[ScoredEvent]:
     """Yield the events of a stream, each as soon as it is certain, and the open ones when it ends.
 
     Parameters
     ----------
     detector : Detector
-    post_processing : PostProcessing
     blocks : iterable of np.ndarray, shape (samples,)
         The sound as it comes.
     sample_rate : int
@@ -197,21 +193,14 @@ def detect_live(
             logmel = logmel_of_clip(window.samples, features)
             yield window.start_frame // stride, detector.probabilities(logmel[None])[0]
 
-    events = LiveEvents(
-        detector.labels,
-        post_processing,
-        stride_frames=stride,
-        frames_per_second=features.frames_per_second,
-    )
+    events = LiveEvents(detector.post_processing, stride)
     for final in final_outputs(windows(), hop_frames // stride):
         frames = final.frames
         yield from events.push(final)
     yield from events.finish(frames, samples / sample_rate)
 
 
-def predict_live(
-    detector: Detector, post_processing: PostProcessing, source: str, sample_rate: int | None
-) -> int:
+def predict_live(detector: Detector, source: str, sample_rate: int | None) -> int:
     """Print the events of a stream as a table, a row as soon as an event is certain; return the exit code.
 
     The stream ends with its input, or with Ctrl-C.
@@ -222,11 +211,11 @@ def predict_live(
     signal.signal(signal.SIGINT, incoming.stop)
     logger.info(
         f"Detecting from {time.strftime('%H:%M:%S')} on, until the stream ends or Ctrl-C; an event is "
-        f"printed at most {latency_bound(detector, post_processing):.1f} s after its end, plus computing time"
+        f"printed at most {latency_bound(detector):.1f} s after its end, plus computing time"
     )
     print("\t".join(EVENT_COLUMNS), flush=True)
     events = []
-    for event in detect_live(detector, post_processing, incoming, rate):
+    for event in detect_live(detector, incoming, rate):
         print("\t".join(event_row(LIVE_NAME, event)), flush=True)
         events.append(event)
     of_stream = DetectedEvents(AudioFile(STANDARD_INPUT, LIVE_NAME), incoming.seconds, tuple(events))

@@ -14,7 +14,6 @@ from torch.onnx.operators import shape_as_tensor
 from pytorch.detector import Detector, StoredDetector
 from utils.audio.logmel import logmel_of_clip, mel_filters
 from utils.audio.reading import fit_clip
-from utils.events.post_processing import PostProcessing
 from utils.synthesis.demo_clips import make_recording
 from utils.synthesis.demo_sounds import SAMPLE_RATE
 from utils.system.errors import SedError
@@ -130,13 +129,10 @@ def missing_package() -> SedError:
     return SedError(f"ONNX files need two more packages: {install_command('requirements-onnx.txt')}")
 
 
-def metadata_of(detector: StoredDetector, post_processing: PostProcessing, weights: str) -> dict[str, str]:
+def metadata_of(detector: StoredDetector, weights: str) -> dict[str, str]:
     """Return what it takes besides the outputs to find events, by name, as text or JSON."""
     features = detector.features
-    rules = [
-        {"label": label, "name": of_class.name} | asdict(of_class)
-        for label, of_class in zip(detector.labels, post_processing, strict=True)
-    ]
+    rules = detector.post_processing.to_json()
     values = {
         "labels": detector.labels,
         "sample_rate": features.sample_rate,
@@ -144,7 +140,7 @@ def metadata_of(detector: StoredDetector, post_processing: PostProcessing, weigh
         "outputs_per_second": features.frames_per_second / detector.model.stride_frames,
         "frames_per_second": features.frames_per_second,
         "stride_frames": detector.model.stride_frames,
-        "post_processing": rules,
+        "post_processing": [{"label": label} | of_class for label, of_class in rules.items()],
         "features": asdict(features),
         "model_type": detector.model_type,
         "weights": weights,
@@ -192,7 +188,7 @@ def largest_difference(content: bytes, detector: Detector) -> float:
     return float(np.max(differences))
 
 
-def write_onnx(path: Path, detector: StoredDetector, post_processing: PostProcessing, weights: str) -> float:
+def write_onnx(path: Path, detector: StoredDetector, weights: str) -> float:
     """Write a detector as an ONNX file, checked against the pipeline; return the largest difference.
 
     Parameters
@@ -200,8 +196,6 @@ def write_onnx(path: Path, detector: StoredDetector, post_processing: PostProces
     path : Path
     detector : StoredDetector
         Computing in float32 on the processor.
-    post_processing : PostProcessing
-        Goes into the metadata.
     weights : str
         Whose weights the detector has, for the metadata.
 
@@ -210,7 +204,7 @@ def write_onnx(path: Path, detector: StoredDetector, post_processing: PostProces
     SedError
         If the file would differ from the pipeline, a package is missing, or the file cannot be written.
     """
-    content = onnx_content(detector, metadata_of(detector, post_processing, weights))
+    content = onnx_content(detector, metadata_of(detector, weights))
     difference = largest_difference(content, detector)
     if not difference <= LARGEST_DIFFERENCE:  # also where it is NaN
         raise SedError(

@@ -134,21 +134,21 @@ def predict(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     settings = SETTINGS
     compute = choose_compute(arguments.cuda, arguments.precision)
-    detector, post_processing = model.load(compute, settings.loop.evaluation_batch_size)
+    detector = model.load(compute, settings.loop.evaluation_batch_size)
     how = [f"the {model.weights}"] * (model.weights != STUDENT) + ["tuned events"] * model.tuned
     logger.info(", ".join([f"Detector: {short_path(model.checkpoint)}", *how]))
     if arguments.live is not None:
-        return predict_live(detector, post_processing, arguments.live, arguments.sample_rate)
+        return predict_live(detector, arguments.live, arguments.sample_rate)
     recordings, unreadable = with_table_names(*find_recordings(arguments.audio))
     if output_dir is None:
-        finder = EventFinder(detector, post_processing)
+        finder = EventFinder(detector)
         detected = list(finder.detect(recordings, unreadable))
         require_any(detected, unreadable)
         print_csv(sys.stdout, detected)
         return closing(detector.labels, detected, unreadable)
     page = settings.page if arguments.page else None
     files = EventFiles(EventPaths(output_dir), arguments.format, arguments.probabilities, page)
-    finder = EventFinder(detector, post_processing, files)
+    finder = EventFinder(detector, files)
     checkpoint = {
         "path": str(model.checkpoint),
         "model_type": detector.model_type,

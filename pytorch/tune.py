@@ -39,7 +39,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths = workspace.run_paths(run)
-    detector = detector_of_run(arguments, settings, paths, "tune")
+    detector = detector_of_run(arguments, settings, paths, "tune", tuned=False)
     with open_validation_set(workspace, arguments.dataset_dir, arguments.tune_on, settings) as clips:
         logger.info(f"Tuning clips: {describe_count(clips.features)} of {arguments.tune_on}")
         if arguments.tune_on in run.data_types:
@@ -48,9 +48,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     tuned = tune(
         clips.reference.clips,
         probabilities,
-        labels=detector.labels,
-        before=detector.post_processing,
-        frames_per_second=detector.features.frames_per_second,
+        detector.post_processing,
         tuning=settings.tuning,
         scoring=settings.scoring,
     )

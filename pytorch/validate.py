@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from pytorch.chosen_model import detector_of_run
-from pytorch.detector import StoredDetector, tuned_post_processing
+from pytorch.detector import StoredDetector
 from pytorch.stage_arguments import add_checkpoint_arguments, add_run_arguments, run_of, workspace_of
 from pytorch.training_data import describe_count
 from utils.audio.reading import clip_duration
 from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS, VALIDATION
 from utils.dataset.tables import Clip
-from utils.events.post_processing import PostProcessing, predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.results.statistics import append_record, validation_key
 from utils.scoring.bootstrap import (
@@ -26,7 +25,7 @@ from utils.scoring.bootstrap import (
     resample_detection,
     resample_mean_average_precision,
 )
-from utils.scoring.psds import ClipScores, frame_scores, scores_of_clips
+from utils.scoring.psds import ClipScores, scores_of_clips
 from utils.scoring.psds_bootstrap import score_and_resample_psds
 from utils.scoring.score_files import write_scores
 from utils.scoring.text import classes_table, describe_absent, explain_scores, scores_table
@@ -93,16 +92,12 @@ def validate(arguments: argparse.Namespace) -> None:
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths, scoring = workspace.run_paths(run), settings.scoring
     of_model = (arguments.iteration, arguments.weights, arguments.tuned)
-    detector = detector_of_run(arguments, settings, paths, "inference")
-    post_processing = detector.post_processing
-    if arguments.tuned:
-        checkpoint = paths.checkpoint(arguments.iteration)
-        post_processing = tuned_post_processing(detector, checkpoint, arguments.weights)
+    detector = detector_of_run(arguments, settings, paths, "inference", tuned=arguments.tuned)
     with open_validation_set(workspace, arguments.dataset_dir, VALIDATION, settings) as validation:
         logger.info(f"Validation clips: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
             logger.info("The model was trained on these clips too: the scores say nothing about other clips.")
-        found = detect(detector, post_processing, validation)
+        found = detect(detector, validation)
         scores = score_submission(
             found.submission,
             found.probabilities.clipwise,
@@ -137,19 +132,16 @@ def validate(arguments: argparse.Namespace) -> None:
             draw_clips(paths.clip_figures(*of_model), validation, found, arguments.visualize, detector)
 
 
-def detect(detector: StoredDetector, post_processing: PostProcessing, validation: ValidationSet) -> Detected:
+def detect(detector: StoredDetector, validation: ValidationSet) -> Detected:
     """Run the detector over the clips."""
-    frames_per_second = detector.features.frames_per_second
     probabilities = detector.probabilities(validation.features.logmel)
-    submission = predicted_clips(
-        validation.features.names,
+    post_processing = detector.post_processing
+    return Detected(
         probabilities,
-        labels=detector.labels,
-        post_processing=post_processing,
-        frames_per_second=frames_per_second,
+        post_processing.submission(validation.features.names, probabilities),
+        post_processing.frame_scores(probabilities),
+        probabilities.edges / post_processing.frames_per_second,
     )
-    scores = frame_scores(probabilities, post_processing, frames_per_second=frames_per_second)
-    return Detected(probabilities, submission, scores, probabilities.edges / frames_per_second)
 
 
 def clip_scores(

@@ -1,9 +1,10 @@
 """The settings that tests start from: those of `utils/config.py`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from utils.config import SETTINGS
-from utils.events.post_processing import PostProcessing, class_post_processing
+from utils.events.post_processing import ClassPostProcessing, PostProcessing, class_post_processing
 
 LABELS = SETTINGS.features.labels
 COLLARS = {
@@ -12,6 +13,13 @@ COLLARS = {
 }
 
 
-def post_processing_named(name: str, **changes: object) -> PostProcessing:
-    """Return the post-processing of that name for every class, with changes of the settings' values."""
-    return (class_post_processing(name, replace(SETTINGS.events, **changes)),) * len(LABELS)
+def rule_named(name: str, **changes: object) -> ClassPostProcessing:
+    """Return a class's post-processing of that name, with changes of the settings' values."""
+    return class_post_processing(name, replace(SETTINGS.events, **changes))
+
+
+def same_for_all(
+    of_class: ClassPostProcessing, labels: Sequence[str] = LABELS, frames_per_second: float = 64.0
+) -> PostProcessing:
+    """Return a post-processing that is the same for every class."""
+    return PostProcessing(tuple(labels), (of_class,) * len(labels), frames_per_second)

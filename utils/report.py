@@ -45,34 +45,27 @@ BYTES_PER_MEGABYTE = 1e6
 
 def run_model(
     model: ScoredModel, logmel: "np.ndarray", settings: Settings
-) -> tuple[Probabilities | None, PostProcessing]:
-    """Return a model's probabilities of clips, and how they became events.
+) -> tuple[Probabilities, PostProcessing] | tuple[None, None]:
+    """Return a model's probabilities of clips, and how they became events; None where it has no checkpoint.
 
     Parameters
     ----------
     model : ScoredModel
     logmel : np.ndarray, shape (clips, frames, mel_bins), dB
     settings : Settings
-
-    Returns
-    -------
-    probabilities : Probabilities or None
-        None where the model has no checkpoint any more.
-    post_processing : PostProcessing
-        Of each class; empty without a checkpoint.
     """
     from pytorch.chosen_model import ChosenModel  # here, as torch is needed for nothing else
     from pytorch.compute import choose_compute
 
     checkpoint = model.results.paths.checkpoint(model.record["iteration"])
     if not checkpoint.is_file():
-        return None, ()
+        return None, None
     chosen = ChosenModel(checkpoint, model.weights, model.tuned)
     compute = choose_compute(False, settings.defaults.precision)
-    detector, post_processing = chosen.load(compute, settings.loop.evaluation_batch_size)
+    detector = chosen.load(compute, settings.loop.evaluation_batch_size)
     if detector.start != model.results.start:  # of an earlier training of the run
-        return None, ()
-    return detector.probabilities(logmel), post_processing
+        return None, None
+    return detector.probabilities(logmel), detector.post_processing
 
 
 def judge_model(model: ScoredModel, reference: Sequence[Clip], settings: Settings) -> list[JudgedClip]:

@@ -17,7 +17,6 @@ from tests.benchmarks.measure import SETTINGS, compare, peak_operations_per_seco
 from tests.benchmarks.plain_model import PlainCnn, operations_per_clip
 from utils.audio.feature_file import Features
 from utils.dataset.tables import Clip, Event
-from utils.events.post_processing import predicted_clips
 from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import score_events
 from utils.scoring.validation import ValidationReference, ValidationSet
@@ -78,14 +77,11 @@ def plain(clips: int) -> float:
             for batch in torch.from_numpy(features.logmel).split(BATCH_SIZE):
                 model(batch)
     clips_to_score = np.arange(len(validation.features.names)) % len(few)
-    submission = predicted_clips(
+    submission = detector.post_processing.submission(
         validation.features.names,
         Probabilities(
             few.framewise[clips_to_score], few.clipwise[clips_to_score], few.stride_frames, few.frames
         ),
-        labels=FEATURES.labels,
-        post_processing=detector.post_processing,
-        frames_per_second=FEATURES.frames_per_second,
     )
     score_events(
         validation.reference.clips,

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pytorch.score import score
-from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from tests.settings_for_tests import LABELS, SETTINGS, rule_named, same_for_all
 from utils.dataset.tables import read_durations, read_strong_table, read_unlabelled_table, read_weak_table
-from utils.events.post_processing import POST_PROCESSINGS, detect_events
+from utils.events.post_processing import POST_PROCESSINGS
 from utils.events.probabilities import Probabilities
 from utils.system.errors import SedError
 
@@ -137,12 +137,8 @@ PROBABILITIES = st.one_of(
 def test_any_probabilities_become_sound_events(framewise, clipwise, name, stride_frames, rest):
     """Also NaN, infinite and negative ones: an event lies in the clip, and those of a class do not touch."""
     frames = len(framewise) * stride_frames + min(rest, stride_frames - 1)
-    events = detect_events(
-        Probabilities(framewise, clipwise, stride_frames, frames),
-        labels=LABELS,
-        post_processing=post_processing_named(name),
-        frames_per_second=FRAMES_PER_SECOND,
-    )
+    post_processing = same_for_all(rule_named(name), frames_per_second=FRAMES_PER_SECOND)
+    events = post_processing.events(Probabilities(framewise, clipwise, stride_frames, frames))
     seconds = frames / FRAMES_PER_SECOND
     assert all(0 <= event.onset < event.offset <= seconds for event in events)
     for label in LABELS:

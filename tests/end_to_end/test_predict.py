@@ -21,7 +21,7 @@ from pytorch.detector import StoredDetector, load_detector
 from pytorch.long_audio import WindowProbabilities, average_windows, detect_in_streams
 from pytorch.predict import predict
 from tests.commands import assert_user_error, run_command, run_well
-from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from tests.settings_for_tests import LABELS, SETTINGS, rule_named, same_for_all
 from tests.small import CONFIG, FEATURES_FOLDER, Small, make_small
 from utils.audio.logmel import logmel_of_clip
 from utils.audio.reading import SampleStream, read_clip
@@ -29,7 +29,6 @@ from utils.audio.recordings import find_recordings
 from utils.audio.windows import cut_windows, window_hop_frames
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
 from utils.events.event_files import label_of_audacity, write_audacity
-from utils.events.post_processing import detect_events
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent, cut_events
 from utils.system.errors import SedError
@@ -47,7 +46,7 @@ EAGER = (
 PREDICT = ("pytorch/inference.py", "predict")
 RATE = 44100  # Hz, of the recordings
 FEATURES = SETTINGS.features
-DOUBLE_THRESHOLD = post_processing_named("double_threshold")
+DOUBLE_THRESHOLD = same_for_all(rule_named("double_threshold"))
 ROUNDING = 1e-4  # of probabilities: a model rounds a window differently beside others in a batch
 
 
@@ -574,10 +573,7 @@ def test_event_across_window_borders_is_one_event(tmp_path, seconds, onset, offs
     stream = SampleStream(tmp_path / "tone.wav", FEATURES)
     ((of_stream, probabilities),) = filter(None, detect_in_streams(LoudnessDetector(), [stream]))
     assert of_stream is stream
-    events = detect_events(
-        probabilities, labels=LABELS, post_processing=DOUBLE_THRESHOLD, frames_per_second=64.0
-    )
-    (event,) = cut_events(events, stream.seconds)
+    (event,) = cut_events(DOUBLE_THRESHOLD.events(probabilities), stream.seconds)
     assert event.label == LABELS[0]
     assert event.onset == pytest.approx(onset, abs=0.15)
     assert event.offset == pytest.approx(offset, abs=0.15)
@@ -613,12 +609,7 @@ def test_class_starts_events_only_where_windows_find_it_and_they_reach_beyond():
     clipwise = np.zeros((240, 10))
     clipwise[:80, 3] = SETTINGS.events.clip_threshold + 0.1
     clipwise[80:, 3] = SETTINGS.events.clip_threshold
-    events = detect_events(
-        Probabilities(framewise, clipwise, stride_frames=4, frames=960),
-        labels=LABELS,
-        post_processing=DOUBLE_THRESHOLD,
-        frames_per_second=64.0,
-    )
+    events = DOUBLE_THRESHOLD.events(Probabilities(framewise, clipwise, stride_frames=4, frames=960))
     assert [(event.onset * 64, event.offset * 64) for event in events] == [(100, 200), (300, 500)]
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tests.settings_for_tests import post_processing_named
+from tests.settings_for_tests import rule_named
 from utils.events.boxes import change_points, sound_event_boxes
 
 PROBABILITIES = hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1, width=16))
@@ -93,7 +93,7 @@ def test_thresholds_choose_among_the_same_boxes(probability, clipwise, low, high
     low, high = sorted((low, high))
     edges, rate = 4 * np.arange(len(probability) + 1), 64.0
     found = [
-        post_processing_named("event_boxes", box_threshold=threshold)[0]
+        rule_named("event_boxes", box_threshold=threshold)
         .find_runs(probability, clipwise, edges=edges, frames_per_second=rate)
         .tolist()
         for threshold in (low, high)
@@ -102,14 +102,14 @@ def test_thresholds_choose_among_the_same_boxes(probability, clipwise, low, high
 
 
 def test_confidence_is_the_geometric_mean_of_box_and_clip_and_what_psds_sees():
-    of_class = post_processing_named("event_boxes")[0]
+    of_class = rule_named("event_boxes")
     framewise = np.array([[0] * 40 + [0.81] * 40 + [0] * 40], float)
     scores = of_class.frame_scores(framewise, np.array([0.49]), outputs_per_second=16.0)
     np.testing.assert_allclose(scores[0], [0] * 40 + [0.63] * 40 + [0] * 40)
 
 
 def test_clip_probability_of_a_long_recording_counts_where_the_box_is():
-    of_class = post_processing_named("event_boxes", box_threshold=0.5)[0]
+    of_class = rule_named("event_boxes", box_threshold=0.5)
     framewise = np.array(([0] * 40 + [0.9] * 40 + [0] * 40) * 2, float)
     clipwise = np.array([1.0] * 120 + [0.1] * 120)
     edges = 4 * np.arange(241)

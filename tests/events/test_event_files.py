@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.settings_for_tests import LABELS, post_processing_named
+from tests.settings_for_tests import LABELS, rule_named, same_for_all
 from utils.audio.recordings import STANDARD_INPUT, AudioFile
 from utils.dataset.tables import Event, read_strong_table
 from utils.events.event_files import (
@@ -17,7 +17,7 @@ from utils.events.event_files import (
     write_raven,
 )
 from utils.events.event_journal import EventJournal
-from utils.events.post_processing import DoubleThreshold, detect_events
+from utils.events.post_processing import DoubleThreshold
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import ScoredEvent, cut_events, with_scores
 from utils.system.errors import SedError
@@ -26,7 +26,7 @@ DOG, CAT, SPEECH = "Dog", "Cat", "Speech"
 EVENTS = (ScoredEvent(0.5, 1.25, DOG, 0.9312), ScoredEvent(2.0, 3.0, CAT, 1.0))
 
 
-DOUBLE_THRESHOLD = DoubleThreshold(0.5, 0.9, 0.5, 0.0, 0.0)
+DOUBLE_THRESHOLD = same_for_all(DoubleThreshold(0.5, 0.9, 0.5, 0.0, 0.0), (DOG, CAT), 32)
 
 
 def test_score_is_the_mean_of_the_frame_probabilities_of_the_event():
@@ -34,13 +34,7 @@ def test_score_is_the_mean_of_the_frame_probabilities_of_the_event():
     generator = np.random.default_rng(0)
     probabilities = Probabilities(generator.random((7, 2), np.float32), np.ones(2), 4, 26)
     for first, after in ((0, 4), (4, 12), (20, 26), (3, 11), (0, 26)):
-        (event,) = with_scores(
-            [Event(first / 32, after / 32, CAT)],
-            probabilities,
-            labels=(DOG, CAT),
-            post_processing=(DOUBLE_THRESHOLD,) * 2,
-            frames_per_second=32,
-        )
+        (event,) = with_scores([Event(first / 32, after / 32, CAT)], probabilities, DOUBLE_THRESHOLD)
         frames = probabilities.stretched()[first:after, 1]
         assert event.score == pytest.approx(frames.mean(), rel=1e-5)
 
@@ -50,13 +44,12 @@ def test_score_of_a_box_is_its_confidence_and_events_are_in_time_order(clipwise)
     framewise = np.full((40, 2), 0.02, np.float32)
     framewise[20:30, 0], framewise[5:12, 1], framewise[25:40, 1] = 0.8, 0.9, 0.7
     probabilities = Probabilities(framewise, clipwise, 4, 160)
-    boxes = post_processing_named("event_boxes")[:2]
-    names = {"labels": (DOG, CAT), "post_processing": boxes, "frames_per_second": 32}
-    scored = with_scores(detect_events(probabilities, **names), probabilities, **names)
+    boxes = same_for_all(rule_named("event_boxes"), (DOG, CAT), 32)
+    scored = with_scores(boxes.events(probabilities), probabilities, boxes)
     assert [event.label for event in scored] == [CAT, DOG, CAT]
     expected = {}
     for of_class, label, frames, clip in zip(
-        boxes, (DOG, CAT), framewise.T, probabilities.clipwise.T, strict=True
+        boxes.of_classes, (DOG, CAT), framewise.T, probabilities.clipwise.T, strict=True
     ):
         for (first, _), confidence in zip(*of_class.boxes(frames, clip, outputs_per_second=8), strict=True):
             expected[label, first / 8] = confidence

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.settings_for_tests import post_processing_named
+from tests.settings_for_tests import rule_named, same_for_all
 from utils.events.live_events import ClassStream, LiveEvents, settling_seconds
 from utils.events.post_processing import DoubleThreshold, MedianFilter
 from utils.events.probabilities import Probabilities
@@ -60,7 +60,7 @@ def test_events_are_those_of_the_whole_recording_however_it_comes(levels, parts,
 def test_no_event_is_found_later_than_the_settling_time_after_its_end(levels, post_processing):
     """Without levels between the thresholds: what begins so after an event may yet become a part of it."""
     stream = ClassStream(post_processing, STRIDE, RATE)
-    settling = settling_seconds((post_processing,), RATE / STRIDE)
+    settling = settling_seconds(same_for_all(post_processing, ["Dog"], RATE), RATE / STRIDE)
     for known, level in enumerate([*levels, *[0.0] * 30], start=1):
         for _, after, _ in stream.push(np.float32([level]), np.float32([1.0])):
             assert known * STRIDE / RATE - after / RATE <= settling
@@ -76,8 +76,8 @@ def test_memory_of_a_stream_does_not_grow_between_events():
 
 
 def test_events_of_all_classes_come_in_time_order_and_end_with_the_stream():
-    post_processing = (DoubleThreshold(0.1, 0.9, 0.5, 0.0, 0.0),) * 2
-    live = LiveEvents(("Dog", "Cat"), post_processing, stride_frames=STRIDE, frames_per_second=RATE)
+    of_class = DoubleThreshold(0.1, 0.9, 0.5, 0.0, 0.0)
+    live = LiveEvents(same_for_all(of_class, ["Dog", "Cat"], RATE), STRIDE)
     framewise = np.zeros((20, 2), np.float32)
     framewise[4:6, 0] = framewise[2:3, 1] = framewise[16:, 1] = 0.95
     first = live.push(Probabilities(framewise, np.ones_like(framewise), STRIDE, 80))
@@ -99,7 +99,7 @@ def test_boxes_that_are_apart_are_those_of_the_whole_recording(outputs):
         framewise[start : start + length] = generator.uniform(0.4, 1)
     framewise += generator.uniform(0, 0.02, len(framewise)).astype(np.float32)
     clipwise = np.full(len(framewise), 0.9, np.float32)
-    (post_processing, *_) = post_processing_named("event_boxes")
+    post_processing = rule_named("event_boxes")
     stream, found = ClassStream(post_processing, STRIDE, RATE), []
     for start in range(0, len(framewise), outputs):
         part = slice(start, start + outputs)

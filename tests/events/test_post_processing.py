@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from tests.settings_for_tests import LABELS, SETTINGS, rule_named, same_for_all
 from utils.dataset.tables import Event
 from utils.events.post_processing import (
+    ClassPostProcessing,
     DoubleThreshold,
     MedianFilter,
     PostProcessing,
     class_post_processing,
-    detect_events,
     double_threshold,
     drop_short_runs,
     join_close_runs,
@@ -22,7 +22,7 @@ from utils.events.probabilities import Probabilities
 
 Run = tuple[int, int]
 CLASSES = len(LABELS)
-DOUBLE_THRESHOLD = post_processing_named("double_threshold")
+DOUBLE_THRESHOLD = rule_named("double_threshold")
 
 
 def plain_double_threshold(probability: list[float], high: float, low: float) -> list[Run]:
@@ -64,10 +64,8 @@ def plain_drop(runs: list[Run], length: int) -> list[Run]:
     return [(first, after) for first, after in runs if after - first > length]
 
 
-def detect(probabilities: Probabilities, post_processing: PostProcessing) -> tuple[Event, ...]:
-    return detect_events(
-        probabilities, labels=LABELS, post_processing=post_processing, frames_per_second=64.0
-    )
+def detect(probabilities: Probabilities, of_class: ClassPostProcessing) -> tuple[Event, ...]:
+    return same_for_all(of_class).events(probabilities)
 
 
 def in_clip(framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int = 8) -> Probabilities:
@@ -77,7 +75,7 @@ def in_clip(framewise: np.ndarray, clipwise: np.ndarray, stride_frames: int = 8)
 def detect_runs(probability: np.ndarray) -> np.ndarray:
     """Detect with an output for each frame."""
     edges = np.arange(len(probability) + 1)
-    return DOUBLE_THRESHOLD[0].find_runs(probability, 1.0, edges=edges, frames_per_second=64.0)
+    return DOUBLE_THRESHOLD.find_runs(probability, 1.0, edges=edges, frames_per_second=64.0)
 
 
 def as_runs(array: np.ndarray) -> list[Run]:
@@ -132,9 +130,7 @@ def test_outputs_give_the_events_of_the_frames_they_stand_for(outputs, stride, c
     frames = max(len(outputs) * stride + cut_off - 20, (len(outputs) - 1) * stride + 1)
     probabilities = Probabilities(np.array(outputs)[:, None], np.ones(1), stride, frames)
     expected = as_runs(detect_runs(probabilities.stretched()[:, 0]))
-    events = detect_events(
-        probabilities, labels=["Dog"], post_processing=DOUBLE_THRESHOLD[:1], frames_per_second=64.0
-    )
+    events = same_for_all(DOUBLE_THRESHOLD, ["Dog"]).events(probabilities)
     assert [(event.onset * 64, event.offset * 64) for event in events] == expected
 
 
@@ -192,7 +188,7 @@ def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
     framewise = np.zeros((len(outputs), CLASSES))
     framewise[:, 4] = outputs
     probabilities = Probabilities(framewise, np.zeros(CLASSES), stride, frames)
-    events = detect(probabilities, post_processing_named("median_filter"))
+    events = detect(probabilities, rule_named("median_filter"))
     runs = plain_runs(plain_median_filter([value > 0.5 for value in outputs], 5))
     edges = [*range(0, len(outputs) * stride, stride), frames]
     expected = [(edges[first] / 64, edges[after] / 64) for first, after in runs]
@@ -203,18 +199,18 @@ def test_median_filter_equals_the_plain_reading(outputs, stride, cut_off):
 def test_each_class_has_its_own_parameters():
     framewise = np.full((80, CLASSES), 0.4)
     framewise[8:16] = 0.6
-    of_settings = DOUBLE_THRESHOLD[0]
-    low = replace(of_settings, high_threshold=0.5, low_threshold=0.5)
-    post_processing = (
+    low = replace(DOUBLE_THRESHOLD, high_threshold=0.5, low_threshold=0.5)
+    of_classes = (
         low,
         replace(low, low_threshold=0.4),
         replace(low, drop_length=1.0),
         replace(low, clip_threshold=0.6),
         MedianFilter(frame_threshold=0.5, median_filter_outputs=1),
         MedianFilter(frame_threshold=0.5, median_filter_outputs=17),
-        *[of_settings] * 4,
+        *[DOUBLE_THRESHOLD] * 4,
     )
-    events = detect(in_clip(framewise, framewise.max(axis=0)), post_processing)
+    post_processing = PostProcessing(LABELS, of_classes, frames_per_second=64.0)
+    events = post_processing.events(in_clip(framewise, framewise.max(axis=0)))
     found = [(event.onset, event.offset, LABELS.index(event.label)) for event in events]
     assert found == [(1.0, 2.0, 0), (0.0, 10.0, 1), (1.0, 2.0, 4)]
 

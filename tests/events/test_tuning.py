@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytorch.stage_arguments import tuning_data_type
 from tests.commands import assert_user_error, run_command, run_well
 from tests.conftest import copy_inputs
-from tests.settings_for_tests import LABELS, SETTINGS, post_processing_named
+from tests.settings_for_tests import LABELS, SETTINGS, rule_named, same_for_all
 from utils.dataset.tables import Clip, Event, read_strong_table
 from utils.events.matching import EventTimes
 from utils.events.post_processing import (
@@ -22,7 +22,6 @@ from utils.events.post_processing import (
     DoubleThreshold,
     MedianFilter,
     PostProcessing,
-    detect_events,
 )
 from utils.events.probabilities import Probabilities
 from utils.events.tuning import (
@@ -87,7 +86,7 @@ def trials_of(
     timeline = Timeline.of(
         probabilities, frames_per_second=FRAMES_PER_SECOND, longest_gap=max(TUNING.tuned_join_gaps)
     )
-    before = before or post_processing_named(name)[0]
+    before = before or rule_named(name)
     framewise, clipwise = probabilities.framewise[..., 0], probabilities.clipwise[:, 0]
     return list(TRIALS[name](before, framewise, clipwise, timeline, TUNING))
 
@@ -103,12 +102,7 @@ def test_events_of_each_trial_are_those_that_inference_detects(name, stride, fra
         expected = [
             (index, event.onset, event.offset)
             for index, of_clip in enumerate(probabilities)
-            for event in detect_events(
-                of_clip,
-                labels=[LABEL],
-                post_processing=[candidate],
-                frames_per_second=FRAMES_PER_SECOND,
-            )
+            for event in same_for_all(candidate, [LABEL], FRAMES_PER_SECOND).events(of_clip)
         ]
         assert list(zip(events.group, events.onset, events.offset, strict=True)) == expected
         found_some += len(expected) > 0
@@ -116,8 +110,7 @@ def test_events_of_each_trial_are_those_that_inference_detects(name, stride, fra
 
 
 def test_merge_difference_of_boxes_is_not_tuned_and_stays():
-    (of_class,) = post_processing_named("event_boxes")[:1]
-    before = replace(of_class, box_merge_difference=0.3)
+    before = replace(rule_named("event_boxes"), box_merge_difference=0.3)
     probabilities = random_probabilities(3, 2, STRIDE_FRAMES, SETTINGS.features.clip_frames)
     candidates = [candidate for candidate, _ in trials_of("event_boxes", probabilities, before)]
     assert {candidate.box_merge_difference for candidate in candidates} == {0.3}
@@ -144,20 +137,12 @@ def annotated(level: float) -> tuple[list[Clip], Probabilities]:
 
 
 def tuned_from(before: PostProcessing, clips: list[Clip], probabilities: Probabilities) -> list[TunedClass]:
-    return tune(
-        clips,
-        probabilities,
-        labels=LABELS,
-        before=before,
-        frames_per_second=FRAMES_PER_SECOND,
-        tuning=TUNING,
-        scoring=SETTINGS.scoring,
-    )
+    return tune(clips, probabilities, before, tuning=TUNING, scoring=SETTINGS.scoring)
 
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_quiet_class_gets_a_low_threshold_and_classes_without_events_keep_the_settings(name):
-    before = post_processing_named(name)
+    before = same_for_all(rule_named(name), frames_per_second=FRAMES_PER_SECOND)
     # The confidence of a box is the geometric mean with the clip probability, which is higher.
     threshold, probability, confidence = {
         "double_threshold": ("high_threshold", 0.4, 0.4),
@@ -167,18 +152,18 @@ def test_quiet_class_gets_a_low_threshold_and_classes_without_events_keep_the_se
     tuned = tuned_from(before, *annotated(probability))
     assert (tuned[0].events, tuned[0].f1_before, tuned[0].f1) == (6, 0, 1)
     assert asdict(tuned[0].post_processing)[threshold] < confidence
-    assert [of_class.post_processing for of_class in tuned[1:]] == list(before[1:])
+    assert [of_class.post_processing for of_class in tuned[1:]] == list(before.of_classes[1:])
 
 
 def test_settings_stay_where_nothing_is_better():
-    before = post_processing_named("double_threshold")
+    before = same_for_all(rule_named("double_threshold"), frames_per_second=FRAMES_PER_SECOND)
     tuned = tuned_from(before, *annotated(0.95))
     assert (tuned[0].f1_before, tuned[0].f1) == (1, 1)
-    assert tuned[0].post_processing == before[0]
+    assert tuned[0].post_processing == before.of_classes[0]
 
 
 def some_tuned() -> list[TunedClass]:
-    of_settings = post_processing_named("double_threshold", join_gap=0.5, low_threshold=0.4)[0]
+    of_settings = rule_named("double_threshold", join_gap=0.5, low_threshold=0.4)
     return [
         TunedClass(label, 1, replace(of_settings, high_threshold=0.9 - index / 20), 0.5, 0.6)
         for index, label in enumerate(LABELS)
@@ -186,16 +171,16 @@ def some_tuned() -> list[TunedClass]:
 
 
 def read(path: Path, name: str = "double_threshold", start: str = START) -> PostProcessing:
-    return read_tuned(path, labels=LABELS, name=name, events=SETTINGS.events, start=start)
+    return read_tuned(path, same_for_all(rule_named(name)), SETTINGS.events, start)
 
 
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "tuned.json"
     write_tuned(path, some_tuned(), "train_synthetic", START)
-    assert read(path) == tuple(of_class.post_processing for of_class in some_tuned())
+    assert read(path).of_classes == tuple(of_class.post_processing for of_class in some_tuned())
     median = [replace(of_class, post_processing=MedianFilter(0.25, 9)) for of_class in some_tuned()]
     write_tuned(path, median, "train_synthetic", START)
-    assert read(path, "median_filter") == (MedianFilter(0.25, 9),) * len(LABELS)
+    assert read(path, "median_filter").of_classes == (MedianFilter(0.25, 9),) * len(LABELS)
 
 
 def test_missing_file_is_a_missing_input(tmp_path):
@@ -343,4 +328,4 @@ def test_file_that_is_not_of_tuned_post_processing_is_refused(tmp_path, text):
     path = tmp_path / "tuned.json"
     path.write_text(text, errors="surrogatepass")
     with pytest.raises(MissingInputError, match=r"tuned\.json: not a valid file of tuned post-processing"):
-        read_tuned(path, labels=LABELS, name="double_threshold", events=SETTINGS.events, start="now")
+        read_tuned(path, same_for_all(rule_named("double_threshold")), SETTINGS.events, "now")

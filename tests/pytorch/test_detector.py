@@ -79,5 +79,5 @@ def test_each_kind_of_model_has_its_post_processing(model_type):
     kinds = {"Crnn": MedianFilter, "Crnn_8layers_AttentionPooling": EventBoxes}
     kind = kinds.get(model_type, DoubleThreshold)
     post_processing = new_detector(NumberModel(), 1, model_type).post_processing
-    assert len(post_processing) == FEATURES.classes_num
-    assert {type(of_class) for of_class in post_processing} == {kind}
+    assert post_processing.labels == FEATURES.labels
+    assert [type(of_class) for of_class in post_processing.of_classes] == [kind] * FEATURES.classes_num

@@ -17,10 +17,10 @@ import soundfile
 from pytorch.live import Incoming, detect_live, final_outputs, latency_bound, microphone_blocks, pcm_blocks
 from pytorch.long_audio import WindowProbabilities, average_windows, detect_in_streams
 from tests.commands import PROJECT
-from tests.settings_for_tests import SETTINGS
+from tests.settings_for_tests import SETTINGS, same_for_all
 from tests.small_checkpoint import small_checkpoint, small_sounds
 from utils.audio.reading import SampleStream
-from utils.events.post_processing import class_post_processing, detect_events
+from utils.events.post_processing import class_post_processing
 from utils.events.probabilities import Probabilities
 from utils.events.scored_events import cut_events, with_scores
 from utils.system.errors import SedError
@@ -36,7 +36,9 @@ FEATURES = replace(
     mel_max_frequency=4000,
 )
 EVENTS = replace(SETTINGS.events, join_gap=0.125, drop_length=0.0, clip_threshold=0.1)
-POST_PROCESSING = (class_post_processing("double_threshold", EVENTS),) * FEATURES.classes_num
+POST_PROCESSING = same_for_all(
+    class_post_processing("double_threshold", EVENTS), FEATURES.labels, FEATURES.frames_per_second
+)
 SECONDS_TO_COMPUTE = 1.0  # that a slow and busy machine may take for a window of the test's model
 BLOCK_SECONDS = 0.05  # of what a sender writes at once
 
@@ -45,7 +47,7 @@ class LoudnessDetector:
     """Detects the first class wherever it is loud, and looks a little at the whole window."""
 
     model = SimpleNamespace(stride_frames=4)
-    features, events, labels = FEATURES, EVENTS, FEATURES.labels
+    features, events, labels, post_processing = FEATURES, EVENTS, FEATURES.labels, POST_PROCESSING
     batch_size = 8
 
     def probabilities(self, logmel: np.ndarray) -> Probabilities:
@@ -94,25 +96,15 @@ def events_of(samples: np.ndarray, tmp_path) -> tuple:
     detector = LoudnessDetector()
     streams = [SampleStream(tmp_path / "sound.wav", FEATURES)]
     ((stream, probabilities),) = filter(None, detect_in_streams(detector, streams))
-    rate = FEATURES.frames_per_second
-    events = detect_events(
-        probabilities, labels=FEATURES.labels, post_processing=POST_PROCESSING, frames_per_second=rate
-    )
-    events = cut_events(events, stream.seconds)
-    return with_scores(
-        events,
-        probabilities,
-        labels=FEATURES.labels,
-        post_processing=POST_PROCESSING,
-        frames_per_second=rate,
-    )
+    events = cut_events(POST_PROCESSING.events(probabilities), stream.seconds)
+    return with_scores(events, probabilities, POST_PROCESSING)
 
 
 @pytest.mark.parametrize("seconds", [0.7, 1.0, 7.5, 8.3])
 def test_events_of_a_stream_are_those_of_the_recording(tmp_path, seconds):
     samples = tones(seconds, (0.3, 0.6), (1.1, 3.9), (4.0, 4.2), (5.0, 5.2), (6.1, 7.0), (8.1, 8.3))
     blocks = np.split(samples.astype(np.float32), range(777, len(samples), 777))
-    found = list(detect_live(LoudnessDetector(), POST_PROCESSING, blocks, RATE))
+    found = list(detect_live(LoudnessDetector(), blocks, RATE))
     expected = events_of(samples, tmp_path)
     assert len(expected) == {0.7: 1, 1.0: 1, 7.5: 4, 8.3: 5}[seconds]
     assert [(e.onset, e.offset, e.label) for e in found] == [(e.onset, e.offset, e.label) for e in expected]
@@ -131,9 +123,9 @@ def test_events_need_no_more_of_the_stream_than_the_stated_latency():
             yield block
 
     detector = LoudnessDetector()
-    bound = latency_bound(detector, POST_PROCESSING)
+    bound = latency_bound(detector)
     latencies = []
-    for event in detect_live(detector, POST_PROCESSING, blocks(), RATE):
+    for event in detect_live(detector, blocks(), RATE):
         latencies.append(taken / RATE - event.offset)
         assert latencies[-1] <= bound + BLOCK_SECONDS
     assert len(latencies) > 10
@@ -154,12 +146,12 @@ def test_events_of_a_stream_in_real_time_come_within_the_stated_latency():
 
     threading.Thread(target=send).start()
     detector = LoudnessDetector()
-    bound = latency_bound(detector, POST_PROCESSING)
+    bound = latency_bound(detector)
     assert bound == pytest.approx(1.0 + 0.125 + 4 / 32)
     with os.fdopen(reader, "rb", buffering=0) as file:
         incoming = Incoming(pcm_blocks(file), RATE)
         found = []
-        for event in detect_live(detector, POST_PROCESSING, incoming, RATE):
+        for event in detect_live(detector, incoming, RATE):
             found.append(event)
             latency = time.monotonic() - began - event.offset
             assert latency <= bound + SECONDS_TO_COMPUTE

@@ -80,7 +80,7 @@ def test_every_model_gives_the_probabilities_of_the_pipeline_for_any_length(
     pytest.importorskip("onnxruntime", reason="needs requirements-onnx.txt")
     detector = new_detector(model_type, monkeypatch)
     path = tmp_path / "below" / "detector.onnx"
-    assert write_onnx(path, detector, detector.post_processing, "student") <= 1e-4
+    assert write_onnx(path, detector, "student") <= 1e-4
     session = session_of(str(path))
     generator = np.random.default_rng(5)
     stride = detector.model.stride_frames
@@ -114,9 +114,10 @@ def test_waveform_of_less_than_an_output_is_padded_with_zeros(monkeypatch):
 def test_metadata_tell_labels_rates_and_thresholds(monkeypatch, tmp_path):
     pytest.importorskip("onnx", reason="needs requirements-onnx.txt")
     detector = new_detector("Cnn_5layers_AvgPooling", monkeypatch)
-    of_class, highs = detector.post_processing[0], [0.7, 0.8, 0.9]
-    post_processing = tuple(replace(of_class, high_threshold=high) for high in highs)
-    session = session_of(onnx_content(detector, metadata_of(detector, post_processing, "student")))
+    untuned, highs = detector.post_processing, [0.7, 0.8, 0.9]
+    of_classes = tuple(replace(untuned.of_classes[0], high_threshold=high) for high in highs)
+    tuned = replace(detector, tuned=replace(untuned, of_classes=of_classes))
+    session = session_of(onnx_content(tuned, metadata_of(tuned, "student")))
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["labels"]) == list(FEATURES.labels)
     assert int(about["sample_rate"]) == 8000
@@ -141,7 +142,7 @@ def test_file_that_differs_from_the_pipeline_is_not_written(monkeypatch, tmp_pat
     monkeypatch.setattr(onnx_file, "mel_filters", lambda features: 1.1 * filters_of(features))
     path = tmp_path / "detector.onnx"
     with pytest.raises(SedError, match="not written, as its probabilities would differ by up to"):
-        write_onnx(path, detector, detector.post_processing, "student")
+        write_onnx(path, detector, "student")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +153,7 @@ def test_missing_package_is_named(missing, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, missing, None)
     detector = new_detector("Cnn_5layers_AvgPooling", monkeypatch)
     with pytest.raises(SedError, match=r"pip install -r requirements-onnx\.txt"):
-        write_onnx(tmp_path / "detector.onnx", detector, detector.post_processing, "student")
+        write_onnx(tmp_path / "detector.onnx", detector, "student")
 
 
 def example_of_the_page() -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.commands import run_well
-from tests.settings_for_tests import SETTINGS, post_processing_named
+from tests.settings_for_tests import SETTINGS, rule_named, same_for_all
 from tests.small import CNN, ITERATIONS
 from utils.results.model_card import model_card, score_lines
 from utils.results.runs import RunResults
@@ -82,7 +82,7 @@ def test_statistics_of_another_training_do_not_count(paths):
             paths.checkpoint(ITERATIONS),
             model_type="Cnn_5layers_AvgPooling",
             features=replace(SETTINGS.features, labels=("Dog|Wolf",)),
-            post_processing=post_processing_named("median_filter")[:1],
+            post_processing=same_for_all(rule_named("median_filter"), ["Dog|Wolf"]),
             iteration=iteration,
             start=start,
             weights="student",

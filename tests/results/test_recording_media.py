@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from tests.settings_for_tests import SETTINGS, post_processing_named
+from tests.settings_for_tests import SETTINGS, rule_named, same_for_all
 from utils.audio.recordings import AudioFile
 from utils.events.event_files import DetectedEvents
 from utils.events.probabilities import Probabilities
@@ -69,7 +69,7 @@ def write(
         DetectedEvents(AudioFile(Path(name), name), seconds, EVENTS),
         Probabilities(framewise, framewise, STRIDE, outputs * STRIDE),
         media,
-        post_processing_named(post_processing)[:3],
+        same_for_all(rule_named(post_processing), FEATURES.labels),
         FEATURES,
         detected_by="a model",
     )

@@ -12,15 +12,13 @@ from hypothesis import strategies as st
 
 from tests.commands import run_well
 from tests.settings_for_tests import LABELS as ALL_LABELS
-from tests.settings_for_tests import SETTINGS, post_processing_named
+from tests.settings_for_tests import SETTINGS, rule_named, same_for_all
 from utils.audio.reading import clip_duration
 from utils.dataset.tables import Clip, Event
-from utils.events.post_processing import detect_events
 from utils.events.probabilities import Probabilities
 from utils.scoring.psds import (
     PsdsScenario,
     cut_edges,
-    frame_scores,
     intersect,
     psds,
     psds_scenarios,
@@ -34,7 +32,7 @@ LABELS = ["Speech", "Dog", "Cat"]
 OUTPUT_SECONDS = 0.125
 OUTPUTS = 16  # of a clip
 EDGES = np.arange(OUTPUTS + 1) * OUTPUT_SECONDS
-MEDIAN_FILTER = post_processing_named("median_filter")
+MEDIAN_FILTER = same_for_all(rule_named("median_filter"))
 PSDS1, PSDS2 = psds_scenarios(SETTINGS.scoring).values()
 BETWEEN = PsdsScenario(0.6, 0.3, 0.5)  # where few clips give neither 0 nor 1
 Interval = tuple[float, float]
@@ -263,19 +261,16 @@ def test_a_threshold_on_the_filtered_scores_finds_the_events_of_the_median_filte
     outputs = np.zeros((1, len(values), len(ALL_LABELS)), np.float32)
     outputs[0, :, 0] = values
     probabilities = Probabilities(outputs, outputs.max(axis=1), 8, frames=8 * len(values))
-    mask = frame_scores(probabilities, MEDIAN_FILTER, frames_per_second=64.0)[0, :, 0] > 0.5
+    mask = MEDIAN_FILTER.frame_scores(probabilities)[0, :, 0] > 0.5
     found = runs_at_or_above(mask, True)
-    events = detect_events(
-        probabilities[0], labels=ALL_LABELS, post_processing=MEDIAN_FILTER, frames_per_second=64.0
-    )
+    events = MEDIAN_FILTER.events(probabilities[0])
     assert [(event.onset, event.offset) for event in events] == found
 
 
 def test_double_threshold_leaves_the_scores_alone():
     outputs = np.random.default_rng(0).random((2, OUTPUTS, len(ALL_LABELS)))
     probabilities = Probabilities(outputs, outputs.max(axis=1), 8, frames=8 * OUTPUTS)
-    double_threshold = post_processing_named("double_threshold")
-    scores = frame_scores(probabilities, double_threshold, frames_per_second=64.0)
+    scores = same_for_all(rule_named("double_threshold")).frame_scores(probabilities)
     np.testing.assert_array_equal(scores, outputs)
 
 

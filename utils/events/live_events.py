@@ -41,7 +41,7 @@ def settling_seconds(post_processing: PostProcessing, outputs_per_second: float)
         MedianFilter: lambda one: one.median_filter_outputs // 2 / outputs_per_second,
         EventBoxes: lambda one: 2 * one.box_step,
     }
-    return max(seconds[type(one)](one) for one in post_processing) + 1 / outputs_per_second
+    return max(seconds[type(one)](one) for one in post_processing.of_classes) + 1 / outputs_per_second
 
 
 @dataclass
@@ -137,23 +137,16 @@ class LiveEvents:
 
     Parameters
     ----------
-    labels : sequence of str
     post_processing : PostProcessing
     stride_frames : int
-    frames_per_second : float
+        Frames of an output.
     """
 
-    def __init__(
-        self,
-        labels: Sequence[str],
-        post_processing: PostProcessing,
-        *,
-        stride_frames: int,
-        frames_per_second: float,
-    ) -> None:
-        self.labels = labels
-        self.frames_per_second = frames_per_second
-        self._classes = [ClassStream(one, stride_frames, frames_per_second) for one in post_processing]
+    def __init__(self, post_processing: PostProcessing, stride_frames: int) -> None:
+        self.labels, self.frames_per_second = post_processing.labels, post_processing.frames_per_second
+        self._classes = [
+            ClassStream(one, stride_frames, self.frames_per_second) for one in post_processing.of_classes
+        ]
 
     def push(self, final: Probabilities) -> list[ScoredEvent]:
         """Take outputs that are final, and return the events that are certain now, in time order."""

@@ -1,8 +1,8 @@
 """From frame probabilities to events, by one of the ways in `POST_PROCESSINGS`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.ndimage import median_filter
@@ -243,7 +243,6 @@ class EventBoxes:
 
 
 ClassPostProcessing = DoubleThreshold | MedianFilter | EventBoxes
-PostProcessing = tuple[ClassPostProcessing, ...]  # of each class, in the order of the labels
 POST_PROCESSINGS: dict[str, type[ClassPostProcessing]] = {
     kind.name: kind for kind in (DoubleThreshold, MedianFilter, EventBoxes)
 }
@@ -255,57 +254,52 @@ def class_post_processing(name: str, settings: EventSettings) -> ClassPostProces
     return kind(**{value: getattr(settings, value) for value in names_of(kind)})
 
 
-def detect_events(
-    probabilities: Probabilities,
-    *,
-    labels: Sequence[str],
-    post_processing: Sequence[ClassPostProcessing],
-    frames_per_second: float,
-) -> tuple[Event, ...]:
-    """Find the events of a clip, or of a longer recording.
+@dataclass(frozen=True)
+class PostProcessing:
+    """How the probabilities of a model become events.
 
-    Parameters
+    Attributes
     ----------
-    probabilities : Probabilities
-        Of a single clip or recording.
-    labels : sequence of str
-        Of the classes.
-    post_processing : sequence of ClassPostProcessing
+    labels : tuple of str
+        Of the classes, in the order of the probabilities.
+    of_classes : tuple of ClassPostProcessing
         How the events of each class are found.
     frames_per_second : float
-
-    Returns
-    -------
-    tuple of Event
-        By label, then by time.
     """
-    edges = probabilities.edges
-    return tuple(
-        Event(float(first / frames_per_second), float(after / frames_per_second), label)
-        for label, of_class, framewise, clipwise in zip(
-            labels, post_processing, probabilities.framewise.T, probabilities.clipwise.T, strict=True
-        )
-        for first, after in of_class.find_runs(
-            framewise, clipwise, edges=edges, frames_per_second=frames_per_second
-        )
-    )
 
+    labels: tuple[str, ...]
+    of_classes: tuple[ClassPostProcessing, ...]
+    frames_per_second: float
 
-def predicted_clips(
-    names: Sequence[str],
-    probabilities: Probabilities,
-    *,
-    labels: Sequence[str],
-    post_processing: PostProcessing,
-    frames_per_second: float,
-) -> list[Clip]:
-    """Return clips of these names with the events that `detect_events` finds in each."""
-    return [
-        Clip(
-            name,
-            events=detect_events(
-                of_clip, labels=labels, post_processing=post_processing, frames_per_second=frames_per_second
-            ),
+    def events(self, probabilities: Probabilities) -> tuple[Event, ...]:
+        """Find the events of a clip, or of a longer recording: by label, then by time."""
+        columns = zip(
+            self.labels, self.of_classes, probabilities.framewise.T, probabilities.clipwise.T, strict=True
         )
-        for name, of_clip in zip(names, probabilities, strict=True)
-    ]
+        return tuple(
+            Event(float(first / self.frames_per_second), float(after / self.frames_per_second), label)
+            for label, of_class, framewise, clipwise in columns
+            for first, after in of_class.find_runs(
+                framewise, clipwise, edges=probabilities.edges, frames_per_second=self.frames_per_second
+            )
+        )
+
+    def submission(self, names: Sequence[str], probabilities: Probabilities) -> list[Clip]:
+        """Return the clips of these names with the events of each."""
+        pairs = zip(names, probabilities, strict=True)
+        return [Clip(name, events=self.events(of_clip)) for name, of_clip in pairs]
+
+    def frame_scores(self, probabilities: Probabilities) -> np.ndarray:
+        """Return what PSDS puts its thresholds on, shape (clips, outputs, classes)."""
+        outputs_per_second = self.frames_per_second / probabilities.stride_frames
+        framewise, clipwise = np.moveaxis(probabilities.framewise, 2, 0), probabilities.clipwise.T
+        scores = [
+            of_class.frame_scores(*of_clips, outputs_per_second=outputs_per_second)
+            for of_class, *of_clips in zip(self.of_classes, framewise, clipwise, strict=True)
+        ]
+        return np.stack(scores, axis=2)
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """Return name and values of each class's post-processing, by label."""
+        pairs = zip(self.labels, self.of_classes, strict=True)
+        return {label: {"name": of_class.name} | asdict(of_class) for label, of_class in pairs}

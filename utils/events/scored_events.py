@@ -1,6 +1,6 @@
 """Detected events, and how sure the detector is of each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,12 +69,7 @@ def score_between(
 
 
 def with_scores(
-    events: Iterable[Event],
-    probabilities: Probabilities,
-    *,
-    labels: Sequence[str],
-    post_processing: PostProcessing,
-    frames_per_second: float,
+    events: Iterable[Event], probabilities: Probabilities, post_processing: PostProcessing
 ) -> tuple[ScoredEvent, ...]:
     """Give each event its score.
 
@@ -84,19 +79,19 @@ def with_scores(
         Of one recording.
     probabilities : Probabilities
         Of the recording.
-    labels : sequence of str
     post_processing : PostProcessing
         By which the events were found.
-    frames_per_second : float
 
     Returns
     -------
     tuple of ScoredEvent
         In time order.
     """
-    edges = probabilities.edges / frames_per_second
-    columns = zip(post_processing, probabilities.framewise.T, probabilities.clipwise.T, strict=True)
-    of_label = dict(zip(labels, columns, strict=True))
+    edges = probabilities.edges / post_processing.frames_per_second
+    columns = zip(
+        post_processing.of_classes, probabilities.framewise.T, probabilities.clipwise.T, strict=True
+    )
+    of_label = dict(zip(post_processing.labels, columns, strict=True))
     scored = [
         ScoredEvent(
             event.onset,

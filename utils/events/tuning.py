@@ -23,7 +23,6 @@ from utils.events.post_processing import (
     double_threshold,
     drop_short_runs,
     join_close_runs,
-    predicted_clips,
     runs_of_true,
 )
 from utils.events.probabilities import Probabilities
@@ -254,10 +253,8 @@ def tune_class(
 def tune(
     reference: Sequence[Clip],
     probabilities: Probabilities,
-    *,
-    labels: Sequence[str],
     before: PostProcessing,
-    frames_per_second: float,
+    *,
     tuning: TuningSettings,
     scoring: ScoringSettings,
 ) -> list[TunedClass]:
@@ -269,24 +266,18 @@ def tune(
         The annotation of the clips to tune on, which must not be those that scores are reported of.
     probabilities : Probabilities
         Of the same clips.
-    labels : sequence of str
     before : PostProcessing
         That of the settings.
-    frames_per_second : float
     tuning : TuningSettings
         The values to try, in all combinations.
     scoring : ScoringSettings
         The collars of the event F1.
     """
-    predicted = predicted_clips(
-        [clip.name for clip in reference],
-        probabilities,
-        labels=labels,
-        post_processing=before,
-        frames_per_second=frames_per_second,
-    )
+    predicted = before.submission([clip.name for clip in reference], probabilities)
     timeline = Timeline.of(
-        probabilities, frames_per_second=frames_per_second, longest_gap=max(tuning.tuned_join_gaps)
+        probabilities,
+        frames_per_second=before.frames_per_second,
+        longest_gap=max(tuning.tuned_join_gaps),
     )
     return [
         tune_class(
@@ -303,7 +294,7 @@ def tune(
             ),
             scoring,
         )
-        for index, (label, of_class) in enumerate(zip(labels, before, strict=True))
+        for index, (label, of_class) in enumerate(zip(before.labels, before.of_classes, strict=True))
     ]
 
 
@@ -330,18 +321,14 @@ def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, start: 
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read_tuned(
-    path: Path, *, labels: Sequence[str], name: str, events: EventSettings, start: str
-) -> PostProcessing:
+def read_tuned(path: Path, untuned: PostProcessing, events: EventSettings, start: str) -> PostProcessing:
     """Read what `write_tuned` wrote.
 
     Parameters
     ----------
     path : Path
-    labels : sequence of str
-        Of the model.
-    name : str
-        Of the model's kind of post-processing, one of `POST_PROCESSINGS`.
+    untuned : PostProcessing
+        Of the model; one kind for all classes.
     events : EventSettings
         What the values take the place of.
     start : str
@@ -361,7 +348,8 @@ def read_tuned(
         labels_of_file = [*classes.keys()]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MissingInputError(path, "not a valid file of tuned post-processing") from error
-    if labels_of_file != [*labels] or kind != name:
+    name = untuned.of_classes[0].name
+    if labels_of_file != [*untuned.labels] or kind != name:
         raise MissingInputError(
             path,
             f"is of {kind} and the labels {', '.join(labels_of_file)}, not of {name} and the model's labels",
@@ -377,4 +365,4 @@ def read_tuned(
             chosen.append(class_post_processing(name, replace(events, **values)))
         except SedError as error:
             raise MissingInputError(path, f"{label}: {error}") from error
-    return tuple(chosen)
+    return replace(untuned, of_classes=tuple(chosen))

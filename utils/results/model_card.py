@@ -1,7 +1,6 @@
 """The model card of a detector: what it is, what it was trained on, and how good it is."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from utils.events.post_processing import PostProcessing
@@ -45,7 +44,6 @@ def model_card(
     model_type : str
     features : FeatureSettings
     post_processing : PostProcessing
-        Of each class.
     iteration, start
         Of the checkpoint; statistics of another training do not count.
     weights, tuned
@@ -74,12 +72,11 @@ def model_card(
             f"Hz; window {features.window_size}, hop {features.hop_size} samples",
         ],
     ]
-    rules = [of_class.name for of_class in post_processing]
-    values = [asdict(of_class) for of_class in post_processing]
-    names = list(dict.fromkeys(name for of_class in values for name in of_class))
+    rules = post_processing.to_json()
+    names = list(dict.fromkeys(name for rule in rules.values() for name in rule if name != "name"))
     rows = [
-        [label, rule, *(f"{of_class[name]:g}" if name in of_class else "" for name in names)]
-        for label, rule, of_class in zip(features.labels, rules, values, strict=True)
+        [label, rule["name"], *(f"{rule[name]:g}" if name in rule else "" for name in names)]
+        for label, rule in rules.items()
     ]
     return "\n".join(
         [

@@ -175,7 +175,7 @@ def shown_model(
     judged: Sequence[JudgedClip],
     indexes: np.ndarray,
     probabilities: Probabilities | None,
-    post_processing: PostProcessing,
+    post_processing: PostProcessing | None,
 ) -> ShownModel:
     """Put together the errors of a model in all clips, and what it found in those that are shown.
 
@@ -190,8 +190,8 @@ def shown_model(
         Which of them are shown.
     probabilities : Probabilities or None
         Of the shown clips; None without a checkpoint.
-    post_processing : PostProcessing
-        How the probabilities became events; empty without a checkpoint.
+    post_processing : PostProcessing or None
+        How the probabilities became events; None without a checkpoint.
     """
     labels = model.results.features.labels
     return ShownModel(
@@ -201,7 +201,9 @@ def shown_model(
         reference_verdicts=count_verdicts((j for clip in judged for j in clip.reference), labels),
         predicted_verdicts=count_verdicts((j for clip in judged for j in clip.predicted), labels),
         confusion=confusion(judged, labels).tolist(),
-        thresholds=[thresholds_of(of_class) for of_class in post_processing],
+        thresholds=[]
+        if post_processing is None
+        else [thresholds_of(one) for one in post_processing.of_classes],
         clips=[
             found_in_clip(judged[index], None if probabilities is None else probabilities[place])
             for place, index in enumerate(indexes)

@@ -121,6 +121,6 @@ def write_recording_page(
         chunk_seconds=media.page.recording_page_chunk_seconds,
         probabilities=[probability_text(of_class) for of_class in steps.T],
         seconds_per_step=group * probabilities.stride_frames / features.frames_per_second,
-        thresholds=[thresholds_of(of_class) for of_class in post_processing],
+        thresholds=[thresholds_of(of_class) for of_class in post_processing.of_classes],
     )
     write_page(path, page.name, asdict(page), parts="recording")

@@ -8,8 +8,6 @@ import numpy as np
 import pandas as pd
 
 from utils.dataset.tables import Clip, Event
-from utils.events.post_processing import PostProcessing
-from utils.events.probabilities import Probabilities
 from utils.settings.groups import ScoringSettings
 from utils.system.errors import SedError
 from utils.system.terminal import install_command
@@ -44,26 +42,6 @@ def psds_scenarios(scoring: ScoringSettings) -> dict[str, PsdsScenario]:
             scoring.psds2_tolerance, scoring.psds2_cross_trigger_tolerance, scoring.psds2_cross_trigger_cost
         ),
     }
-
-
-def frame_scores(
-    probabilities: Probabilities, post_processing: PostProcessing, *, frames_per_second: float
-) -> np.ndarray:
-    """Return what PSDS puts its thresholds on, after the post-processing of each class.
-
-    Returns
-    -------
-    np.ndarray, shape (clips, outputs, classes)
-    """
-    outputs_per_second = frames_per_second / probabilities.stride_frames
-    by_class = zip(
-        post_processing, np.moveaxis(probabilities.framewise, 2, 0), probabilities.clipwise.T, strict=True
-    )
-    scores = [
-        of_class.frame_scores(framewise, clipwise, outputs_per_second=outputs_per_second)
-        for of_class, framewise, clipwise in by_class
-    ]
-    return np.stack(scores, axis=2)
 
 
 def united_events(events: Sequence[Event]) -> list[tuple[float, float, str]]:

@@ -13,7 +13,7 @@ from utils.audio.feature_file import Features
 from utils.audio.inputs import load_features, open_fresh_features
 from utils.dataset.subsets import VALIDATION, read_clips
 from utils.dataset.tables import Clip, write_strong_table
-from utils.events.post_processing import PostProcessing, predicted_clips
+from utils.events.post_processing import PostProcessing
 from utils.events.probabilities import Probabilities
 from utils.scoring.sed_eval_scores import DetectionScores, mean_average_precision, score_events
 from utils.settings.groups import ScoringSettings, Settings
@@ -130,26 +130,18 @@ def score_probabilities_in_worker(
     reference: ValidationReference,
     path: Path,
     *,
-    labels: Sequence[str],
     post_processing: PostProcessing,
-    frames_per_second: float,
     scoring: ScoringSettings,
 ) -> Scored:
     """Turn probabilities into a submission and score it, in a process beside the training."""
     start = time.perf_counter()
-    submission = predicted_clips(
-        [clip.name for clip in reference.clips],
-        probabilities,
-        labels=labels,
-        post_processing=post_processing,
-        frames_per_second=frames_per_second,
-    )
+    submission = post_processing.submission([clip.name for clip in reference.clips], probabilities)
     scores = score_submission(
         submission,
         probabilities.clipwise,
         reference,
         path,
-        labels=labels,
+        labels=post_processing.labels,
         scoring=scoring,
         show_progress=False,
     )

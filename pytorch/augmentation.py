@@ -123,37 +123,6 @@ def mixup(clips: AugmentedClips, parts: list[slice], *, probability: float, alph
     return clips.mixed(partners, torch.where(is_mixed, weight, 1.0))
 
 
-def filter_augment(logmel: Tensor, *, decibels: float, pieces: tuple[int, int]) -> Tensor:
-    """Filter each clip by a random piecewise linear gain over the mel bands.
-
-    Nam, Kim, Park: FilterAugment: An acoustic environmental data augmentation method, ICASSP 2022.
-
-    Parameters
-    ----------
-    logmel : Tensor, shape (clips, frames, mel_bins), dB
-    decibels : float
-        The gain at the ends of the pieces is uniform within ± this.
-    pieces : tuple of int
-        Fewest and most of a clip.
-    """
-    clips, _, bands = logmel.shape
-    device = logmel.device
-    fewest, most = pieces
-    # Inner ends of pieces at random bands; those beyond a clip's own number lie past the last band.
-    ends = torch.rand(clips, most - 1, device=device)
-    own_pieces = torch.randint(fewest, most + 1, (clips, 1), device=device)
-    ends = torch.where(torch.arange(1, most, device=device) < own_pieces, ends, 2.0).sort(dim=1).values
-    edges = torch.cat([torch.zeros_like(own_pieces, dtype=ends.dtype), ends], dim=1)
-    edges = torch.cat([edges, edges.new_full((clips, 1), 2.0)], dim=1).clamp(max=1.0)
-    gains = (2 * torch.rand(clips, most + 1, device=device) - 1) * decibels
-    place = torch.linspace(0, 1, bands, device=device).expand(clips, -1).contiguous()
-    right = torch.searchsorted(edges, place, right=True).clamp(1, most)
-    left_edge, right_edge = edges.gather(1, right - 1), edges.gather(1, right)
-    fraction = (place - left_edge) / (right_edge - left_edge).clamp(min=1e-6)
-    gain = torch.lerp(gains.gather(1, right - 1), gains.gather(1, right), fraction.clamp(0, 1))
-    return logmel + gain[:, None]
-
-
 def augment(
     clips: AugmentedClips,
     parts: list[slice],
@@ -165,10 +134,5 @@ def augment(
     """Change clips as the recipe does: with sounds added at first, which mixup follows."""
     clips = time_shift(clips, deviation_outputs=settings.time_shift_deviation * outputs_per_second)
     if adds_sounds:
-        clips = add_sounds(clips, parts, gain_decibels=settings.added_sound_gain)
-    else:
-        clips = mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)
-    logmel = filter_augment(
-        clips.logmel, decibels=settings.filter_augment_gain, pieces=settings.filter_augment_pieces
-    )
-    return replace(clips, logmel=logmel)
+        return add_sounds(clips, parts, gain_decibels=settings.added_sound_gain)
+    return mixup(clips, parts, probability=settings.mixup_probability, alpha=settings.mixup_alpha)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from pytorch.augmentation import AugmentedClips, augment, filter_augment
+from pytorch.augmentation import AugmentedClips, augment
 from pytorch.compute import Compute
 from pytorch.data_generator import NO_ROWS, Batch, Standardizer
 from pytorch.losses import binary_crossentropy, mean_over_clips
@@ -140,11 +140,6 @@ class Recipe:
         framewise, clipwise = logmel.new_zeros(count, outputs, classes), logmel.new_zeros(count, classes)
         if taught_rows:
             clips = torch.cat([logmel[rows] for rows in taught_rows])
-            clips = filter_augment(
-                clips,
-                decibels=self.settings.filter_augment_gain,
-                pieces=self.settings.filter_augment_pieces,
-            )
             with torch.no_grad(), self.compute.autocast():
                 output = self.average.model(self.standardize(clips))
             first = 0

@@ -80,8 +80,6 @@ added_sounds_fraction = 0.5  # of the iterations, the first ones: to each clip a
 added_sound_gain = 6.0  # dB; ... louder or softer by up to this. Then mixup, which keeps events apart:
 mixup_probability = 0.5  # of batches whose clips are mixed in pairs ...
 mixup_alpha = 0.2  # ... with weights of the Beta(alpha, alpha) distribution
-filter_augment_gain = 4.0  # dB; gain of a random filter, up or down ...
-filter_augment_pieces = (3, 5)  # ... which is linear over the mel bands in 3 to 5 pieces
 
 evaluation_interval = 200  # iterations
 checkpoint_interval = 1000  # iterations; the last iteration is always saved

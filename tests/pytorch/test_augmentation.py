@@ -10,7 +10,6 @@ from pytorch.augmentation import (
     AugmentedClips,
     add_sounds,
     augment,
-    filter_augment,
     mixup,
     rolled,
     time_shift,
@@ -137,33 +136,11 @@ def test_mixup_of_probability_zero_changes_nothing():
     assert torch.equal(mixup(clips, [slice(0, CLIPS)], probability=0.0, alpha=0.2).logmel, clips.logmel)
 
 
-def test_filter_is_piecewise_linear_within_its_gain_and_one_for_all_frames_of_a_clip():
-    logmel = torch.zeros(500, 3, 64)
-    gain = filter_augment(logmel, decibels=6.0, pieces=(3, 5))
-    assert torch.equal(gain[:, 0], gain[:, 2])
-    assert gain.abs().max() <= 6
-    assert gain.abs().max() > 5
-    bends = (gain[:, 0].diff(n=2, dim=1).abs() > 1e-4).sum(dim=1)
-    assert bends.max() <= 2 * 4  # at most four inner ends of pieces, each bends one or two steps
-    assert len(torch.unique(gain[:, 0, 0])) > 400  # another draw for each clip
-
-
-@pytest.mark.parametrize("pieces", [1, 2, 4])
-def test_filter_has_the_pieces_asked_for(pieces: int):
-    torch.manual_seed(1)
-    gain = filter_augment(torch.zeros(200, 1, 1000), decibels=6.0, pieces=(pieces, pieces))[:, 0].double()
-    bends = (gain.diff(n=2, dim=1).abs() > 1e-4).long()
-    ends = (bends.diff(dim=1, prepend=bends.new_zeros(200, 1)) > 0).sum(dim=1)
-    assert ends.max() == pieces - 1
-    assert ends.float().mean() >= 0.9 * (pieces - 1)  # a few are too close together, or bend too little
-
-
 def test_same_seed_gives_the_same_augmentation():
     def run() -> torch.Tensor:
         torch.manual_seed(5)
         clips = time_shift(clips_of_classes([0, 1, 2, 0, 1, 2]), deviation_outputs=3.0)
         clips = add_sounds(clips, [slice(0, CLIPS)], gain_decibels=6.0)
-        clips = mixup(clips, [slice(0, CLIPS)], probability=1.0, alpha=1.0)
-        return filter_augment(clips.logmel, decibels=3.0, pieces=(3, 5))
+        return mixup(clips, [slice(0, CLIPS)], probability=1.0, alpha=1.0).logmel
 
     assert torch.equal(run(), run())

@@ -130,7 +130,7 @@ def test_each_kind_of_clips_brings_its_terms(data_types, terms):
 
 
 def test_targets_are_the_annotation_where_there_is_one_else_the_averages_probabilities():
-    training, batches = new(filter_augment_gain=0.0)
+    training, batches = new()
     batch = next(batches)
     recipe = training.recipe
     clips = recipe.clips_with_targets(batch, [batch.weak_rows, batch.unlabelled_rows])

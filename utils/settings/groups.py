@@ -186,15 +186,10 @@ class RecipeSettings(SettingsGroup):
     added_sound_gain: float = setting(at_least=0)
     mixup_probability: float = setting(at_least=0, at_most=1)
     mixup_alpha: float = setting(above=0)
-    filter_augment_gain: float = setting(at_least=0)
-    filter_augment_pieces: tuple[int, int] = setting(at_least=1)
 
     def check_together(self) -> None:
         if self.warm_up_fraction + self.cosine_fraction > 1:
             raise SedError("warm_up_fraction and cosine_fraction must be at most 1 together")
-        fewest, most = self.filter_augment_pieces
-        if fewest > most:
-            raise SedError(f"filter_augment_pieces must rise, not fall from {fewest} to {most}")
 
 
 # Behind the recipe's row of results. The folder of a run names what its training has otherwise.
@@ -211,8 +206,6 @@ MEASURED_RECIPE = RecipeSettings(
     added_sound_gain=6.0,
     mixup_probability=0.5,
     mixup_alpha=0.2,
-    filter_augment_gain=4.0,
-    filter_augment_pieces=(3, 5),
 )
 
 

@@ -151,9 +151,9 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     return content
 
 
-def start_of(path: Path) -> Any:
+def training_id_of(path: Path) -> Any:
     """Return what identifies the training that saved a checkpoint among those of its run."""
-    return read_checkpoint(path, torch.device("cpu")).get("start")
+    return read_checkpoint(path, torch.device("cpu")).get("training_id")
 
 
 def require_stored(path: Path) -> None:
@@ -195,13 +195,13 @@ def valid_content(path: Path) -> Iterator[None]:
         ) from error
 
 
-def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> tuple[dict[str, Any] | None, int]:
+def last_checkpoint(paths: RunPaths, training_id: str, iterations: int) -> tuple[dict[str, Any] | None, int]:
     """Return the last checkpoint of a training that may be resumed, and how far the training has come.
 
     Parameters
     ----------
     paths : RunPaths
-    start : str
+    training_id : str
         What identifies this training among those of its run.
     iterations : int
         A checkpoint of more iterations is not resumed from.
@@ -216,7 +216,7 @@ def last_checkpoint(paths: RunPaths, start: str, iterations: int) -> tuple[dict[
     furthest = 0
     for iteration in reversed(paths.saved_iterations()):
         content = read_checkpoint(paths.checkpoint(iteration), torch.device("cpu"))
-        if content.get("start") == start:
+        if content.get("training_id") == training_id:
             furthest = max(furthest, iteration)
             if iteration <= iterations:
                 return content | {"iteration": iteration}, furthest

@@ -36,7 +36,7 @@ TYPES = {  # of values in a checkpoint
     "loss_type": str,
     "outputs_in_float32": bool,
     "iteration": int,
-    "start": str,
+    "training_id": str,
     "features": dict,
     "events": dict,
     "scalar": dict,
@@ -133,14 +133,14 @@ class StoredDetector(Detector):
     ----------
     iteration : int
         Of the training, when the checkpoint was saved.
-    start : str
+    training_id : str
         What identifies the training among those of its run.
     tuned : PostProcessing or None
         What `tune` has chosen, where that is used.
     """
 
     iteration: int
-    start: str
+    training_id: str
     tuned: PostProcessing | None = None
 
     @property
@@ -219,7 +219,7 @@ def load_detector(
         compute,
         batch_size,
         content["iteration"],
-        content["start"],
+        content["training_id"],
     )
 
 
@@ -250,5 +250,5 @@ def tuned_post_processing(detector: StoredDetector, checkpoint: Path, weights: s
     """
     with made_by("pytorch/inference.py tune, with the options of this run"):
         return read_tuned(
-            tuned_beside(checkpoint, weights), detector.post_processing, detector.events, detector.start
+            tuned_beside(checkpoint, weights), detector.post_processing, detector.events, detector.training_id
         )

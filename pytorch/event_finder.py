@@ -45,7 +45,7 @@ class EventFinder:
     def work(self) -> dict[str, Any]:
         """Return what the files of a recording depend on, besides the recording."""
         return {
-            "start": self.detector.start,
+            "training_id": self.detector.training_id,
             "iteration": self.detector.iteration,
             "settings": repr((self.detector.features, self.detector.events, self.detector.post_processing)),
             "compute": repr(self.detector.compute),

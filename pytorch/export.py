@@ -57,7 +57,7 @@ def write_card(path: Path, model: ChosenModel, detector: StoredDetector) -> None
         features=detector.features,
         post_processing=detector.post_processing,
         iteration=detector.iteration,
-        start=detector.start,
+        training_id=detector.training_id,
         weights=model.weights,
         tuned=model.tuned,
         parameters=sum(parameter.numel() for parameter in detector.model.parameters()),

@@ -86,7 +86,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Start or resume
     inputs = input_digests(workspace, [*run.data_types, VALIDATION], scalar)
-    start = begin_run(
+    training_id = begin_run(
         paths,
         run,
         settings.features,
@@ -96,7 +96,7 @@ def train(arguments: argparse.Namespace) -> None:
         resume=arguments.resume,
         ranks=ranks,
     )
-    done = resume_run(paths, start, iterations, training, meter, ranks) if arguments.resume else 0
+    done = resume_run(paths, training_id, iterations, training, meter, ranks) if arguments.resume else 0
     has_board = arguments.tensorboard and ranks.is_first
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
@@ -136,7 +136,7 @@ def train(arguments: argparse.Namespace) -> None:
         evaluation.report(wait=True)  # a resumed training does not score again what came before
         path = paths.checkpoint(iteration)
         detector = detector_state(run, standardize, settings.features, settings.events)
-        progress = {"iteration": iteration, "iterations": iterations, "start": start}
+        progress = {"iteration": iteration, "iterations": iterations, "training_id": training_id}
         write_checkpoint(path, progress | detector | state)
         logger.info(f"Checkpoint: {short_path(path)}")
 

@@ -48,13 +48,13 @@ def begin_run(
             paths.settings, run, features=features, precision=precision, resume=resume, inputs=inputs
         )
     ranks.wait()
-    return read_run_settings(paths.settings).start
+    return read_run_settings(paths.settings).training_id
 
 
 def resume_run(
-    paths: RunPaths, start: str, iterations: int, training: Training, meter: Meter, ranks: Ranks
+    paths: RunPaths, training_id: str, iterations: int, training: Training, meter: Meter, ranks: Ranks
 ) -> int:
-    """Take up the last checkpoint of at most `iterations` of the training that began as `start`.
+    """Take up the last checkpoint of at most `iterations` of the training with the ID `training_id`.
 
     What the training will write again is removed from the statistics.
 
@@ -63,7 +63,7 @@ def resume_run(
     int
         The iterations done, 0 where there is no such checkpoint.
     """
-    checkpoint, furthest = last_checkpoint(paths, start, iterations)
+    checkpoint, furthest = last_checkpoint(paths, training_id, iterations)
     done = 0
     if checkpoint is not None:
         done = checkpoint["iteration"]

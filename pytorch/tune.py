@@ -55,5 +55,5 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     for line in tuned_table(tuned):
         logger.info(line)
     path = tuned_beside(paths.checkpoint(arguments.iteration), arguments.weights)
-    write_tuned(path, tuned, arguments.tune_on, detector.start)
+    write_tuned(path, tuned, arguments.tune_on, detector.training_id)
     logger.info(f"Used by inference_validation --tuned: {short_path(path)}")

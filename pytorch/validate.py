@@ -120,7 +120,7 @@ def validate(arguments: argparse.Namespace) -> None:
         ]:
             logger.info(line)
         statistics = scores.to_json() | resampled.psds_to_json() | {"bootstrap": resampled.to_json()}
-        record = {"iteration": arguments.iteration, "start": detector.start}
+        record = {"iteration": arguments.iteration, "training_id": detector.training_id}
         record[validation_key(arguments.weights, arguments.tuned)] = statistics
         append_record(paths.inference_statistics, record)
         if arguments.probabilities:
@@ -183,7 +183,7 @@ def resample(
     )
     resampled = {MEAN_AVERAGE_PRECISION: Resampled(scores.mean_average_precision, of_tags)}
     resampled |= resample_detection(scores.detection, draws) | of_psds
-    return ResampledScores(detector.start, fingerprint(reference), scoring, resampled)
+    return ResampledScores(detector.training_id, fingerprint(reference), scoring, resampled)
 
 
 def draw_clips(

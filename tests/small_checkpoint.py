@@ -42,7 +42,7 @@ def small_checkpoint(path: Path) -> Path:
     )
     bands = torch.ones(FEATURES.mel_bins, dtype=torch.float64)
     content = detector_state(RUN, Standardizer(-50 * bands, 20 * bands), FEATURES, EVENTS)
-    write_checkpoint(path, content | {"model": model.state_dict(), "iteration": 1, "start": "never"})
+    write_checkpoint(path, content | {"model": model.state_dict(), "iteration": 1, "training_id": "never"})
     return path
 
 

@@ -63,7 +63,7 @@ def run_model(
     chosen = ChosenModel(checkpoint, model.weights, model.tuned)
     compute = choose_compute(False, settings.defaults.precision)
     detector = chosen.load(compute, settings.loop.evaluation_batch_size)
-    if detector.start != model.results.start:  # of an earlier training of the run
+    if detector.training_id != model.results.training_id:  # of an earlier training of the run
         return None, None
     return detector.probabilities(logmel), detector.post_processing
 

@@ -304,14 +304,14 @@ def test_tuned_post_processing_lies_beside_the_checkpoint(taught, outputs, tmp_p
     nothing = {"clip_threshold": 1, "high_threshold": 1, "low_threshold": 1, "join_gap": 0, "drop_length": 0}
     everything = {**nothing, "clip_threshold": 0, "high_threshold": 0, "low_threshold": 0}
     classes = dict.fromkeys(LABELS, nothing) | {LABELS[4]: everything}
-    start = torch.load(taught.checkpoint, weights_only=True)["start"]
-    content = {"start": start, "post_processing": "double_threshold", "classes": classes}
+    training_id = torch.load(taught.checkpoint, weights_only=True)["training_id"]
+    content = {"training_id": training_id, "post_processing": "double_threshold", "classes": classes}
     path = tuned_beside(tmp_path / "model.pth", STUDENT)
     path.write_text(json.dumps(content))
     (printed,) = run_well(*command, "--tuned").splitlines()[1:]
     assert printed.rpartition("\t")[0] == f"long.wav\t0\t{len(outputs.long) / RATE:.6g}\t{LABELS[4]}"
 
-    path.write_text(json.dumps(content | {"start": "another"}))
+    path.write_text(json.dumps(content | {"training_id": "another"}))
     assert_user_error(run_command(*command, "--tuned"), path, "was tuned for an earlier training of this run")
     path.unlink()
     expected = (path, "was not tuned yet", "pytorch/inference.py tune")
@@ -356,7 +356,7 @@ def test_files_need_a_folder():
         ({"events": [1]}, "'events' is not valid"),
         ({"outputs_in_float32": 1}, "'outputs_in_float32' is not valid"),
         ({"iteration": "6"}, "'iteration' is not valid"),
-        ({"start": None}, "'start' is not valid"),
+        ({"training_id": None}, "'training_id' is not valid"),
         ({"scalar": {"mean": torch.zeros(16).double()}}, "its scalar has no valid std of 16 mel bands"),
         (
             {"scalar": {"mean": torch.zeros(16).double(), "std": torch.ones(3).double()}},
@@ -417,7 +417,7 @@ def test_checkpoint_with_wrong_settings_is_refused(taught, tmp_path, name, value
 
 def test_checkpoint_of_an_earlier_version_says_what_it_lacks(taught, tmp_path):
     content = torch.load(taught.checkpoint, weights_only=True)
-    for name in ("scalar", "features", "events", "outputs_in_float32", "iteration", "start", "model"):
+    for name in ("scalar", "features", "events", "outputs_in_float32", "iteration", "training_id", "model"):
         torch.save({key: value for key, value in content.items() if key != name}, tmp_path / "old.pth")
         with pytest.raises(SedError, match=f"old.pth: has no '{name}', as it is of an earlier version"):
             load(tmp_path / "old.pth")

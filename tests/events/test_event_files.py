@@ -100,7 +100,7 @@ def test_summary_counts_events_and_seconds_of_each_class():
     assert summary_lines([nothing], (DOG,)) == ["1 recording, 10.0 s of audio: no events"]
 
 
-WORK = {"start": "x", "formats": ["csv"]}
+WORK = {"training_id": "x", "formats": ["csv"]}
 
 
 @pytest.fixture
@@ -170,6 +170,6 @@ def test_other_work_or_a_changed_recording_starts_over(tmp_path, recordings):
     with EventJournal(path, WORK) as journal:
         assert journal.finished(recordings[0]) is None
         assert journal.finished(recordings[1]) is not None
-    with EventJournal(path, WORK | {"start": "y"}) as journal:
+    with EventJournal(path, WORK | {"training_id": "y"}) as journal:
         assert journal.finished(recordings[1]) is None
-    assert json.loads(path.read_text()) == WORK | {"start": "y"}
+    assert json.loads(path.read_text()) == WORK | {"training_id": "y"}

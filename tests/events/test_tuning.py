@@ -40,7 +40,7 @@ from utils.workspace.paths import tuned_beside
 from utils.workspace.run import STUDENT
 
 LABEL = LABELS[0]
-START = "2019-06-01 12:00:00"
+TRAINING_ID = "2019-06-01 12:00:00"
 STRIDE_FRAMES = 8
 FRAMES_PER_SECOND = SETTINGS.features.frames_per_second
 OUTPUTS = math.ceil(SETTINGS.features.clip_frames / STRIDE_FRAMES)
@@ -170,16 +170,16 @@ def some_tuned() -> list[TunedClass]:
     ]
 
 
-def read(path: Path, name: str = "double_threshold", start: str = START) -> PostProcessing:
-    return read_tuned(path, same_for_all(rule_named(name)), SETTINGS.events, start)
+def read(path: Path, name: str = "double_threshold", training_id: str = TRAINING_ID) -> PostProcessing:
+    return read_tuned(path, same_for_all(rule_named(name)), SETTINGS.events, training_id)
 
 
 def test_what_is_written_is_read_again(tmp_path):
     path = tmp_path / "tuned.json"
-    write_tuned(path, some_tuned(), "train_synthetic", START)
+    write_tuned(path, some_tuned(), "train_synthetic", TRAINING_ID)
     assert read(path).of_classes == tuple(of_class.post_processing for of_class in some_tuned())
     median = [replace(of_class, post_processing=MedianFilter(0.25, 9)) for of_class in some_tuned()]
-    write_tuned(path, median, "train_synthetic", START)
+    write_tuned(path, median, "train_synthetic", TRAINING_ID)
     assert read(path, "median_filter").of_classes == (MedianFilter(0.25, 9),) * len(LABELS)
 
 
@@ -205,7 +205,7 @@ def test_file_of_an_earlier_training_is_refused(tmp_path):
         ({"classes": 3}, "not a valid file of tuned post-processing"),
         ({"classes": [1, 2]}, "not a valid file of tuned post-processing"),
         ({"classes": dict.fromkeys(LABELS)}, f"{LABEL} must have clip_threshold, high_threshold"),
-        ({"start": 3}, "was tuned for an earlier training"),
+        ({"training_id": 3}, "was tuned for an earlier training"),
         ({"values": {"high_threshold": 1.5}}, f"{LABEL}: high_threshold must be at .* but is 1.5"),
         ({"values": {"high_threshold": "0.5"}}, "high_threshold must be a number, but is '0.5'"),
         ({"values": {"join_gap": math.nan}}, "join_gap must be at least 0 and at most 3600, but is nan"),
@@ -220,7 +220,7 @@ def test_file_of_an_earlier_training_is_refused(tmp_path):
 )
 def test_broken_file_is_a_user_error(tmp_path, change, message):
     path = tmp_path / "tuned.json"
-    write_tuned(path, some_tuned(), "train_synthetic", START)
+    write_tuned(path, some_tuned(), "train_synthetic", TRAINING_ID)
     content = json.loads(path.read_text())
     if "values" in change:
         content["classes"][LABEL] |= change["values"]
@@ -232,10 +232,10 @@ def test_broken_file_is_a_user_error(tmp_path, change, message):
     assert str(path) in str(error.value)
 
 
-@pytest.mark.parametrize("key", ["start", "post_processing", "classes"])
+@pytest.mark.parametrize("key", ["training_id", "post_processing", "classes"])
 def test_file_that_lacks_something_is_a_user_error(tmp_path, key):
     path = tmp_path / "tuned.json"
-    write_tuned(path, some_tuned(), "train_synthetic", START)
+    write_tuned(path, some_tuned(), "train_synthetic", TRAINING_ID)
     content = json.loads(path.read_text())
     del content[key]
     path.write_text(json.dumps(content))
@@ -245,7 +245,7 @@ def test_file_that_lacks_something_is_a_user_error(tmp_path, key):
 
 def test_class_that_lacks_a_value_is_a_user_error(tmp_path):
     path = tmp_path / "tuned.json"
-    write_tuned(path, some_tuned(), "train_synthetic", START)
+    write_tuned(path, some_tuned(), "train_synthetic", TRAINING_ID)
     content = json.loads(path.read_text())
     del content["classes"][LABEL]["join_gap"]
     path.write_text(json.dumps(content))
@@ -263,7 +263,7 @@ def test_file_that_holds_something_else_is_a_user_error(tmp_path, content):
 def test_filter_of_no_length_is_refused(tmp_path):
     path = tmp_path / "tuned.json"
     tuned = [replace(of_class, post_processing=MedianFilter(0.5, 0)) for of_class in some_tuned()]
-    write_tuned(path, tuned, "train_synthetic", START)
+    write_tuned(path, tuned, "train_synthetic", TRAINING_ID)
     with pytest.raises(MissingInputError, match="median_filter_outputs must be at least 1 .* but is 0"):
         read(path, "median_filter")
 
@@ -303,7 +303,7 @@ def test_tune_and_inference_with_what_it_chose(trained, tmp_path):
     record = json.loads(paths.inference_statistics.read_text().splitlines()[-1])
     assert "tuned_validation" in record
     assert "validation" not in record
-    path.write_text(json.dumps(content | {"start": "another"}))
+    path.write_text(json.dumps(content | {"training_id": "another"}))
     assert_user_error(run_command(*inference, "--tuned"), "was tuned for an earlier training of this run")
     table = run_well("utils/plot_results.py", "table", "--workspace", tmp_path)
     assert "1. Weak audio, clipwise loss  " in table
@@ -323,7 +323,7 @@ def test_clips_without_events_are_refused():
         tuning_data_type("train_weak")
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "null", "[1]", '{"start": 1}', "\x00", '"\ud800"'])
+@pytest.mark.parametrize("text", ["[" * 100_000, "null", "[1]", '{"training_id": 1}', "\x00", '"\ud800"'])
 def test_file_that_is_not_of_tuned_post_processing_is_refused(tmp_path, text):
     path = tmp_path / "tuned.json"
     path.write_text(text, errors="surrogatepass")

@@ -54,7 +54,7 @@ def content() -> dict[str, Any]:
     training, meter = new_state()
     learn(training, meter)
     own = detector_state(RUN, STANDARDIZE, FEATURES, SETTINGS.events)
-    return {"iteration": 1, "start": "now"} | own | training_state(training, meter, ALONE)
+    return {"iteration": 1, "training_id": "now"} | own | training_state(training, meter, ALONE)
 
 
 def with_value(content: Any, keys: tuple, value: Any) -> Any:
@@ -113,7 +113,7 @@ STRANGE = {
     ("loss_type",): [GONE, "loss", 3],
     ("outputs_in_float32",): [GONE, None, 2],
     ("iteration",): [GONE, "x", NAN],
-    ("start",): [GONE, None, b"x"],
+    ("training_id",): [GONE, None, b"x"],
 }
 
 
@@ -166,10 +166,10 @@ def test_zip_bomb_is_refused_before_its_content_is_loaded(tmp_path, content, mon
 
 def test_file_in_the_older_format_of_torch_is_read(tmp_path, content):
     """Published weights are often in it; it knows no compression."""
-    torch.save({"start": "then"}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    assert read_checkpoint(tmp_path / "old.pth", CPU.device)["start"] == "then"
+    torch.save({"training_id": "then"}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    assert read_checkpoint(tmp_path / "old.pth", CPU.device)["training_id"] == "then"
     write_checkpoint(tmp_path / "new.pth", content)
-    assert read_checkpoint(tmp_path / "new.pth", CPU.device)["start"] == "now"
+    assert read_checkpoint(tmp_path / "new.pth", CPU.device)["training_id"] == "now"
 
 
 def places(content: Any, keys: tuple = ()) -> Iterator[tuple]:

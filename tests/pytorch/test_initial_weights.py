@@ -46,7 +46,7 @@ def made_checkpoint(path: Path, model_type: str, features: FeatureSettings) -> d
     state = new_model(model_type, features.classes_num).state_dict()
     run = Run("train_weak", "1", model_type, "clipwise_binary_crossentropy", 4, 1)
     scalar = Standardizer(torch.zeros(features.mel_bins).double(), torch.ones(features.mel_bins).double())
-    content = {"iteration": 5, "start": "start", "model": state}
+    content = {"iteration": 5, "training_id": "training_id", "model": state}
     write_checkpoint(path, content | detector_state(run, scalar, features, SETTINGS.events))
     return state
 

@@ -59,7 +59,15 @@ def new_detector(model_type: str, monkeypatch: pytest.MonkeyPatch) -> StoredDete
     standardize = Standardizer(-bands - 20, 10 + bands)
     compute = Compute(torch.device("cpu"), torch.float32)
     return StoredDetector(
-        model, model_type, standardize, FEATURES, SETTINGS.events, compute, 8, iteration=7, start="start"
+        model,
+        model_type,
+        standardize,
+        FEATURES,
+        SETTINGS.events,
+        compute,
+        8,
+        iteration=7,
+        training_id="training_id",
     )
 
 

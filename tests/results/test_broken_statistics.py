@@ -93,7 +93,7 @@ RUN_CHANGES = {
     ("run", "mine"): [1],
     ("run",): [GONE, None, [1]],
     ("features",): [GONE, None, {}],
-    ("start",): [GONE, None, 5],
+    ("training_id",): [GONE, None, 5],
     ("inputs",): [None, [1]],
 }
 

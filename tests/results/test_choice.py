@@ -62,8 +62,8 @@ def test_last_checkpoint_is_taken_where_that_of_the_scores_was_never_saved(finis
         checkpoint_of(*found(workspace, "best"))
     paths.checkpoint(3).parent.mkdir(parents=True)
     shutil.copy(finished.workspace.run_paths(CNN).checkpoint(3), paths.checkpoint(3))
-    torch.save({"start": "of an earlier training"}, paths.checkpoint(ITERATIONS))
-    torch.save({"start": "of an earlier training"}, paths.checkpoint(ITERATIONS + 1))
+    torch.save({"training_id": "of an earlier training"}, paths.checkpoint(ITERATIONS))
+    torch.save({"training_id": "of an earlier training"}, paths.checkpoint(ITERATIONS + 1))
     assert checkpoint_of(*found(workspace, "best")) == paths.checkpoint(3)
 
 

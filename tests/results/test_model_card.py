@@ -77,22 +77,22 @@ def test_checkpoint_alone_has_a_card_without_scores(small, paths, tmp_path):
 
 
 def test_statistics_of_another_training_do_not_count(paths):
-    def card_of(start: str, iteration: int) -> str:
+    def card_of(training_id: str, iteration: int) -> str:
         return model_card(
             paths.checkpoint(ITERATIONS),
             model_type="Cnn_5layers_AvgPooling",
             features=replace(SETTINGS.features, labels=("Dog|Wolf",)),
             post_processing=same_for_all(rule_named("median_filter"), ["Dog|Wolf"]),
             iteration=iteration,
-            start=start,
+            training_id=training_id,
             weights="student",
             tuned=False,
             parameters=1,
             stride_frames=8,
         )
 
-    start = RunResults.read(paths).start
-    assert "validation clips, in percent" in card_of(start, ITERATIONS)
+    training_id = RunResults.read(paths).training_id
+    assert "validation clips, in percent" in card_of(training_id, ITERATIONS)
     assert "Not measured" in card_of("another", ITERATIONS)
-    assert "Not measured" in card_of(start, 3)
-    assert r"| Dog\|Wolf | median_filter |" in card_of(start, ITERATIONS)
+    assert "Not measured" in card_of(training_id, 3)
+    assert r"| Dog\|Wolf | median_filter |" in card_of(training_id, ITERATIONS)

@@ -284,14 +284,14 @@ def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
     assert file_digest(paths.submission(2, tuned=True)) == file_digest(paths.submission(2))
     scores = read_runs(workspace)[0].evaluations[0]["validation"]
     best = scores | {"event": scores["event"] | {"macro": scores["event"]["macro"] | {"f1": 1.0}}}
-    start = read_run_settings(paths.settings).start
-    record = {"iteration": 2, "start": start, "tuned_validation": best}
+    training_id = read_run_settings(paths.settings).training_id
+    record = {"iteration": 2, "training_id": training_id, "tuned_validation": best}
     append_record(paths.inference_statistics, record)
     tuned = [
         TunedClass(label, 1, DoubleThreshold(0.3, 0.8, round(0.01 * index, 2), 0, 0), 0, 1)
         for index, label in enumerate(FEATURES.labels)
     ]
-    write_tuned(tuned_beside(paths.checkpoint(2), STUDENT), tuned, "train_synthetic", start)
+    write_tuned(tuned_beside(paths.checkpoint(2), STUDENT), tuned, "train_synthetic", training_id)
     make_report(trained, tmp_path, clips=1)
     data = page_data(workspace.report)
     assert data["shown_title"].endswith(", tuned")

@@ -48,14 +48,14 @@ OTHER_RATE = replace(WEAK, training=replace(WEAK.training, learning_rate=0.01))
 
 
 def begin(workspace: Workspace, run: Run, *, resume: bool = False, **changes: object) -> str:
-    """Write the settings of a run as a training does; return its start."""
+    """Write the settings of a run as a training does; return its ID."""
     values = {"features": SETTINGS.features, "precision": "fp32"} | changes
     return write_run_settings(workspace.run_paths(run).settings, run, resume=resume, **values)
 
 
 def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -> dict:
     """Leave the statistics of a run with a perfect submission; return a record as of its inference."""
-    start = begin(workspace, run)
+    training_id = begin(workspace, run)
     labels, scoring = SETTINGS.features.labels, SETTINGS.scoring
     scores = score_events(REFERENCE, REFERENCE, labels=labels, scoring=scoring).to_json()
     validation = {"mean_average_precision": mean_ap, "clips_listed": clips_listed, **scores}
@@ -64,7 +64,7 @@ def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -
     paths = workspace.run_paths(run)
     append_record(paths.training_statistics, record)
     append_record(paths.loss_statistics, {"iteration": 20, "loss": 0.5})
-    return record | {"start": start}
+    return record | {"training_id": training_id}
 
 
 def rows_of(workspace: Workspace) -> list[list[str]]:
@@ -245,21 +245,21 @@ def test_scores_of_earlier_weights_do_not_count_after_a_new_training(workspace):
     record["validation"]["mean_average_precision"] = 0.75
     record["tuned_validation"] = record["teacher_validation"] = record["validation"]
     append_record(workspace.run_paths(WEAK).inference_statistics, record)
-    assert begin(workspace, WEAK, resume=True) == record["start"]
+    assert begin(workspace, WEAK, resume=True) == record["training_id"]
     assert [row[3] for row in rows_of(workspace)[1:]] == ["75.0"] * 3
     begin(workspace, WEAK)
     assert [row[3] for row in rows_of(workspace)[1:]] == ["50.0"]
-    del record["start"]  # as in a file of an earlier version
+    del record["training_id"]  # as in a file of an earlier version
     append_record(workspace.run_paths(WEAK).inference_statistics, record)
     assert [row[3] for row in rows_of(workspace)[1:]] == ["50.0"]
 
 
 def test_settings_of_a_run_are_read_as_they_were_written(workspace):
-    start = begin(workspace, OTHER_RATE)
+    training_id = begin(workspace, OTHER_RATE)
     settings = read_run_settings(workspace.run_paths(OTHER_RATE).settings)
     assert settings.run == OTHER_RATE
     assert settings.features == SETTINGS.features
-    assert (settings.precision, settings.start) == ("fp32", start)
+    assert (settings.precision, settings.training_id) == ("fp32", training_id)
     assert [path.settings for path in workspace.all_run_paths()] == [workspace.run_paths(OTHER_RATE).settings]
 
 
@@ -276,14 +276,14 @@ def test_settings_of_a_run_are_read_as_they_were_written(workspace):
 def test_resumed_training_must_have_the_same_settings_and_a_new_one_may_have_others(
     workspace, changes, message
 ):
-    start = begin(workspace, WEAK)
-    assert begin(workspace, WEAK, resume=True) == start
+    training_id = begin(workspace, WEAK)
+    assert begin(workspace, WEAK, resume=True) == training_id
     with pytest.raises(SedError, match=f"{message}.*leave out --resume"):
         begin(workspace, WEAK, resume=True, **changes)
-    assert read_run_settings(workspace.run_paths(WEAK).settings).start == start
-    new_start = begin(workspace, WEAK, **changes)
-    assert new_start != start
-    assert begin(workspace, WEAK, resume=True, **changes) == new_start
+    assert read_run_settings(workspace.run_paths(WEAK).settings).training_id == training_id
+    new_id = begin(workspace, WEAK, **changes)
+    assert new_id != training_id
+    assert begin(workspace, WEAK, resume=True, **changes) == new_id
 
 
 def test_resumed_training_must_have_the_same_training_settings_though_the_folder_is_the_same(workspace):
@@ -305,7 +305,7 @@ BROKEN_SETTINGS = {
     "unknown flag": lambda content: content | {"run": content["run"] | {"speed": 1}},
     "no training": lambda content: content | {"run": content["run"] | {"training": {}}},
     "no features": lambda content: content | {"features": {}},
-    "start is no text": lambda content: content | {"start": 1},
+    "ID is no text": lambda content: content | {"training_id": 1},
 }
 
 

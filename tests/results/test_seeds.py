@@ -43,17 +43,17 @@ def add_validated(
     workspace: Workspace, run: Run, *, found: int, mean_ap: float = 0.5, weights: str = "", **options: object
 ) -> ResampledScores:
     """Leave what a training and inference_validation do: a model that finds the events of so many clips."""
-    start = begin(workspace, run, resume=True, precision=options.get("precision", "fp32"))
+    training_id = begin(workspace, run, resume=True, precision=options.get("precision", "fp32"))
     paths, clips = workspace.run_paths(run), options.get("clips", REFERENCE)
     scoring = options.get("scoring", SCORING)
     scores = score_events(clips, clips[:found], labels=LABELS, scoring=scoring, show_progress=False)
     resampled = resample_detection(scores, resample_clips(len(clips), scoring))
-    kept = ResampledScores(start, fingerprint(clips), scoring, resampled)
+    kept = ResampledScores(training_id, fingerprint(clips), scoring, resampled)
     iteration = options.get("iteration", 200)
     kept.write(paths.resampled_scores(iteration, "teacher" if weights else "student"))
     validation = scores.to_json() | {"mean_average_precision": mean_ap, "clips_listed": len(clips)}
     validation |= options.get("psds", {})
-    record = {"iteration": iteration, "start": start, f"{weights}validation": validation}
+    record = {"iteration": iteration, "training_id": training_id, f"{weights}validation": validation}
     record[f"{weights}validation"]["bootstrap"] = kept.to_json()
     append_record(paths.training_statistics, {"iteration": iteration})
     append_record(paths.inference_statistics, record)
@@ -277,7 +277,7 @@ def test_runs_without_current_draws_are_not_compared(workspace):
     path.unlink()
     with pytest.raises(SedError, match="there is no such file; make it with: pytorch/inference.py"):
         compared(workspace, "1", "2")
-    path.write_text(content.replace('"start": "', '"start": "0'))
+    path.write_text(content.replace('"training_id": "', '"training_id": "0'))
     with pytest.raises(SedError, match="is of an earlier training of this run"):
         compared(workspace, "1", "2")
 

@@ -189,21 +189,23 @@ def scores_to_keep() -> ResampledScores:
         "psds/psds1": Resampled(0, np.zeros(20)),
     }
     values["event/micro/f1"] = Resampled(np.nan, np.full(20, np.nan))
-    return ResampledScores("start", fingerprint(REFERENCE), FEW, values)
+    return ResampledScores("training_id", fingerprint(REFERENCE), FEW, values)
 
 
 def test_resampled_scores_are_read_as_they_were_written(tmp_path):
     kept = scores_to_keep()
     kept.write(tmp_path / "resampled.json")
     read = ResampledScores.read(tmp_path / "resampled.json")
-    assert (read.start, read.clips, read.scoring) == (kept.start, kept.clips, kept.scoring)
+    assert (read.training_id, read.clips, read.scoring) == (kept.training_id, kept.clips, kept.scoring)
     assert read.scores.keys() == kept.scores.keys()
     for path, score in kept.scores.items():
         assert read.scores[path].score == pytest.approx(score.score, abs=1e-6, nan_ok=True)
         np.testing.assert_allclose(read.scores[path].draws, score.draws, atol=1e-6)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"start": 1, "clips": 2, "scoring": {}, "scores": {}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"training_id": 1, "clips": 2, "scoring": {}, "scores": {}}']
+)
 def test_resampled_scores_that_are_not_valid_are_refused_with_their_path(tmp_path, text):
     path = tmp_path / "resampled.json"
     path.write_text(text)

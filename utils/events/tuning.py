@@ -298,7 +298,7 @@ def tune(
     ]
 
 
-def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, start: str) -> None:
+def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, training_id: str) -> None:
     """Write the choices as JSON.
 
     Parameters
@@ -308,12 +308,12 @@ def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, start: 
         Of every class.
     data_type : str
         The subset that they were tuned on.
-    start : str
+    training_id : str
         Of the training whose checkpoint they were tuned for; no other training has the same.
     """
     content = {
         "tuned_on": data_type,
-        "start": start,
+        "training_id": training_id,
         "post_processing": tuned[0].post_processing.name,
         "classes": {of_class.label: asdict(of_class.post_processing) for of_class in tuned},
     }
@@ -321,7 +321,9 @@ def write_tuned(path: Path, tuned: Sequence[TunedClass], data_type: str, start: 
         unfinished.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def read_tuned(path: Path, untuned: PostProcessing, events: EventSettings, start: str) -> PostProcessing:
+def read_tuned(
+    path: Path, untuned: PostProcessing, events: EventSettings, training_id: str
+) -> PostProcessing:
     """Read what `write_tuned` wrote.
 
     Parameters
@@ -331,7 +333,7 @@ def read_tuned(path: Path, untuned: PostProcessing, events: EventSettings, start
         Of the model; one kind for all classes.
     events : EventSettings
         What the values take the place of.
-    start : str
+    training_id : str
         Of the model's training.
 
     Raises
@@ -344,7 +346,7 @@ def read_tuned(path: Path, untuned: PostProcessing, events: EventSettings, start
         raise MissingInputError(path, "the post-processing was not tuned yet")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        tuned_start, kind, classes = content["start"], content["post_processing"], content["classes"]
+        tuned_id, kind, classes = content["training_id"], content["post_processing"], content["classes"]
         labels_of_file = [*classes.keys()]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise MissingInputError(path, "not a valid file of tuned post-processing") from error
@@ -354,7 +356,7 @@ def read_tuned(path: Path, untuned: PostProcessing, events: EventSettings, start
             path,
             f"is of {kind} and the labels {', '.join(labels_of_file)}, not of {name} and the model's labels",
         )
-    if tuned_start != start:
+    if tuned_id != training_id:
         raise MissingInputError(path, "was tuned for an earlier training of this run")
     names = names_of(POST_PROCESSINGS[name])
     chosen = []

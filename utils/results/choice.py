@@ -109,12 +109,12 @@ def checkpoint_of(model: ScoredModel) -> Path:
     SedError
         If the training has none; those of an earlier training of the run do not count.
     """
-    from pytorch.checkpoint import start_of  # here, as torch is needed for nothing else
+    from pytorch.checkpoint import training_id_of  # here, as torch is needed for nothing else
 
     paths = model.results.paths
     for iteration in (model.record["iteration"], *reversed(paths.saved_iterations())):
         path = paths.checkpoint(iteration)
-        if path.is_file() and start_of(path) == model.results.start:
+        if path.is_file() and training_id_of(path) == model.results.training_id:
             return path
     raise SedError(f"{paths.checkpoint(0).parent}: there is no checkpoint of {model.title}; train it again")
 

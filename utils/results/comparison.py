@@ -16,7 +16,7 @@ def read_resampled(model: ScoredModel) -> ResampledScores:
     path = results.paths.resampled_scores(model.record["iteration"], model.weights, model.tuned)
     with made_by(VALIDATE_COMMAND):
         resampled = ResampledScores.read(path)
-    if resampled.start != results.start:
+    if resampled.training_id != results.training_id:
         raise SedError(f"{path}: is of an earlier training of this run; make it with: {VALIDATE_COMMAND}")
     return resampled
 

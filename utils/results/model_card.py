@@ -29,7 +29,7 @@ def model_card(
     features: FeatureSettings,
     post_processing: PostProcessing,
     iteration: int,
-    start: str,
+    training_id: str,
     weights: str,
     tuned: bool,
     parameters: int,
@@ -44,7 +44,7 @@ def model_card(
     model_type : str
     features : FeatureSettings
     post_processing : PostProcessing
-    iteration, start
+    iteration, training_id
         Of the checkpoint; statistics of another training do not count.
     weights, tuned
         Whose weights, and whether the post-processing is tuned.
@@ -53,7 +53,7 @@ def model_card(
     stride_frames : int
         Frames of an output.
     """
-    results = results_beside(checkpoint, start)
+    results = results_beside(checkpoint, training_id)
     outputs_per_second = features.frames_per_second / stride_frames
     of_teacher = "the teacher's weights, " * (weights == TEACHER)
     what = [
@@ -107,13 +107,13 @@ def model_card(
     )
 
 
-def results_beside(checkpoint: Path, start: str) -> RunResults | None:
+def results_beside(checkpoint: Path, training_id: str) -> RunResults | None:
     """Return the statistics of the training that a checkpoint is from; None where they are not there."""
     paths = run_paths_of_checkpoint(checkpoint)
     if paths is None or not paths.settings.is_file():
         return None
     results = RunResults.read(paths)
-    return results if results.start == start else None
+    return results if results.training_id == training_id else None
 
 
 def training_lines(results: RunResults | None, iteration: int) -> list[str]:

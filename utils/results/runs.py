@@ -27,7 +27,7 @@ class RunResults:
     features : FeatureSettings
         Of the features that it was trained on.
     paths : RunPaths
-    start : str
+    training_id : str
         See `utils.results.statistics.RunSettings`.
     evaluations : list of dict
         Made in training, by iteration.
@@ -42,7 +42,7 @@ class RunResults:
     run: Run
     features: FeatureSettings
     paths: RunPaths
-    start: str
+    training_id: str
     evaluations: list[dict[str, Any]]
     inferences: list[dict[str, Any]]
     loss_curve: list[dict[str, Any]]
@@ -56,12 +56,12 @@ class RunResults:
             settings.run,
             settings.features,
             paths,
-            settings.start,
+            settings.training_id,
             evaluations=by_iteration(records_of_form(paths.training_statistics, SCORED)),
             inferences=[
                 record
                 for record in records_of_form(paths.inference_statistics, SCORED)
-                if record.get("start") == settings.start
+                if record.get("training_id") == settings.training_id
             ],
             loss_curve=by_iteration(records_of_form(paths.loss_statistics, LOSS)),
             precision=settings.precision,

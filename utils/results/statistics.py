@@ -128,7 +128,7 @@ class RunSettings:
     features : FeatureSettings
     precision : str
         One of `utils.settings.groups.PRECISION_NAMES`.
-    start : str
+    training_id : str
         Differs between trainings of the same run; a resumed training keeps it.
     inputs : dict of str to str
         Digests of the features and the scalar that it learns from, by what they are of.
@@ -137,7 +137,7 @@ class RunSettings:
     run: Run
     features: FeatureSettings
     precision: str
-    start: str
+    training_id: str
     inputs: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -153,11 +153,15 @@ class RunSettings:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        precision, start, inputs = content["precision"], content["start"], content.get("inputs", {})
-        if not isinstance(precision, str) or not isinstance(start, str) or not isinstance(inputs, dict):
-            raise TypeError("precision and start must be strings, and inputs an object")
+        precision, training_id, inputs = (
+            content["precision"],
+            content["training_id"],
+            content.get("inputs", {}),
+        )
+        if not isinstance(precision, str) or not isinstance(training_id, str) or not isinstance(inputs, dict):
+            raise TypeError("precision and training_id must be strings, and inputs an object")
         features = FeatureSettings.of(content["features"], "features")
-        return cls(Run.from_json(content["run"]), features, precision, start, inputs)
+        return cls(Run.from_json(content["run"]), features, precision, training_id, inputs)
 
     def by_name(self) -> dict[str, Any]:
         """Return the values of all settings."""
@@ -182,7 +186,7 @@ def write_run_settings(
     resume: bool,
     inputs: Mapping[str, str] | None = None,
 ) -> str:
-    """Write what a training depends on, and return its start.
+    """Write what a training depends on, and return its ID.
 
     Parameters
     ----------
@@ -191,7 +195,7 @@ def write_run_settings(
     run, features, precision, inputs
         See `RunSettings`.
     resume : bool
-        Whether the training goes on where an earlier one has stopped. Then it keeps the start in the file.
+        Whether the training goes on where an earlier one has stopped. Then it keeps the ID in the file.
 
     Raises
     ------
@@ -212,10 +216,10 @@ def write_run_settings(
                 f"{path.parent}: the {' and the '.join(changed)} are not those that the training to resume "
                 "began with; set them back, or leave out --resume to train anew"
             )
-        return earlier.start
+        return earlier.training_id
     with written_whole(path) as unfinished:
         unfinished.write_text(json.dumps(settings.to_json(), indent=1), encoding="utf-8")
-    return settings.start
+    return settings.training_id
 
 
 def read_run_settings(path: Path) -> RunSettings:

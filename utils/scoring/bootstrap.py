@@ -150,7 +150,7 @@ class ResampledScores:
 
     Attributes
     ----------
-    start : str
+    training_id : str
         Of the training, see `utils.results.statistics.RunSettings`.
     clips : str
         The `fingerprint` of the clips.
@@ -160,7 +160,7 @@ class ResampledScores:
         By path in the statistics, such as "event/macro/f1".
     """
 
-    start: str
+    training_id: str
     clips: str
     scoring: ScoringSettings
     scores: dict[str, Resampled]
@@ -184,7 +184,7 @@ class ResampledScores:
     def write(self, path: Path) -> None:
         """Write all scores, to compare them with those of another model."""
         content = {
-            "start": self.start,
+            "training_id": self.training_id,
             "clips": self.clips,
             "scoring": asdict(self.scoring),
             "scores": {key: listed([one.score, *one.draws.tolist()]) for key, one in self.scores.items()},
@@ -208,7 +208,7 @@ class ResampledScores:
             if any(of_key.shape != (1 + scoring.bootstrap_resamples,) for of_key in values.values()):
                 raise ValueError(f"there must be {scoring.bootstrap_resamples} draws")
             scores = {key: Resampled(float(of_key[0]), of_key[1:]) for key, of_key in values.items()}
-            return cls(str(content["start"]), str(content["clips"]), scoring, scores)
+            return cls(str(content["training_id"]), str(content["clips"]), scoring, scores)
         except FileNotFoundError:
             raise MissingInputError(path, "there is no such file") from None
         except (OSError, ValueError, LookupError, TypeError, AttributeError, SedError) as error:

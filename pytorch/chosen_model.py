@@ -10,6 +10,7 @@ from pytorch.stage_arguments import add_weights_argument
 from utils.results.choice import BEST, NAMES_OF_MODELS, checkpoint_of, find_models
 from utils.results.runs import read_evaluated_runs
 from utils.results.scored_models import best_model
+from utils.results.statistics import read_run_settings
 from utils.settings.group import differing
 from utils.settings.groups import Settings
 from utils.settings.overrides import read_overrides
@@ -85,7 +86,7 @@ def choose_model(arguments: argparse.Namespace) -> ChosenModel:
         raise SedError(
             f"--weights: is for --checkpoint_path; name the run, as in --run 2:{arguments.weights}"
         )
-    workspace = Workspace(arguments.workspace, "")
+    workspace = Workspace(arguments.workspace)
     model = best_model(find_models(read_evaluated_runs(workspace), workspace, arguments.run))
     return ChosenModel(checkpoint_of(model), model.weights, model.tuned or arguments.tuned)
 
@@ -98,7 +99,8 @@ def detector_of_run(
     Raises
     ------
     SedError
-        If that iteration was never saved, or the feature settings are not those of the detector.
+        If that iteration was never saved, is of an earlier training of the run, or the feature settings are
+        not those of the detector.
     """
     path = paths.checkpoint(arguments.iteration)
     if not path.is_file():
@@ -115,6 +117,8 @@ def detector_of_run(
     detector = ChosenModel(path, arguments.weights, tuned).load(
         choose_compute(arguments.cuda, arguments.precision), settings.loop.evaluation_batch_size
     )
+    if paths.settings.is_file() and detector.training_id != read_run_settings(paths.settings).training_id:
+        raise SedError(f"{path}: is of an earlier training of this run; take an iteration of the last one")
     for name in differing(detector.features, settings.features):
         value, now = getattr(detector.features, name), getattr(settings.features, name)
         raise SedError(

@@ -9,21 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytorch.distributed import ALONE, Ranks
 from utils.audio.feature_file import Features, Scalar
 
 ALL_ROWS, NO_ROWS = slice(None), slice(0)
 CLIPS_STANDARDIZED_AT_ONCE = 512  # 170 MB in float64
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which clips of a batch a rank takes, of several that train a model: every `ranks`-th."""
-
-    rank: int
-    ranks: int
-
-
-WHOLE = Shard(0, 1)
 
 
 @dataclass(frozen=True)
@@ -152,10 +142,10 @@ def hold(features: Features, standardize: Standardizer, gpu_data_fraction: float
     return HeldClips(features.names, logmel, *targets, standardize)
 
 
-def gather(clips: HeldClips, indexes: np.ndarray, shard: Shard) -> Batch:
-    """Return this rank's shard of the clips at `indexes` as a batch."""
-    count = len(indexes) / shard.ranks
-    indexes = indexes[shard.rank :: shard.ranks]
+def gather(clips: HeldClips, indexes: np.ndarray, ranks: Ranks) -> Batch:
+    """Return this rank's share of the clips at `indexes` as a batch: every `ranks.count`-th."""
+    count = len(indexes) / ranks.count
+    indexes = indexes[ranks.rank :: ranks.count]
     rows = send(torch.from_numpy(indexes), clips.logmel.device)
     return Batch(
         [clips.names[index] for index in indexes],
@@ -205,7 +195,7 @@ def training_batches(
     *,
     batch_size: int,
     seed: int,
-    shard: Shard = WHOLE,
+    ranks: Ranks = ALONE,
     skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield shuffled batches without end.
@@ -220,14 +210,14 @@ def training_batches(
         Clips in a batch.
     seed : int
         Of the order.
-    shard : Shard
-        What this rank takes of each batch.
+    ranks : Ranks
+        This one takes its share of each batch.
     skip : int
         How many batches were seen before.
     """
     drawn = shuffled_batches(len(clips.names), batch_size, np.random.default_rng(seed))
     for indexes in itertools.islice(drawn, skip, None):
-        yield gather(clips, indexes, shard)
+        yield gather(clips, indexes, ranks)
 
 
 @dataclass(frozen=True)
@@ -267,7 +257,7 @@ def mixed_batches(
     parts: list[BatchPart],
     *,
     seed: int,
-    shard: Shard = WHOLE,
+    ranks: Ranks = ALONE,
     skip: int = 0,
 ) -> Iterator[Batch]:
     """Yield batches without end that all have the same number of clips of each part, in the parts' order.
@@ -280,13 +270,13 @@ def mixed_batches(
         At most one of them with weak and one with strong annotation.
     seed : int
         Of the orders.
-    shard : Shard
-        What this rank takes of each part.
+    ranks : Ranks
+        This one takes its share of each part.
     skip : int
         How many batches were seen before.
     """
     for indexes in itertools.islice(mixed_indexes(parts, seed), skip, None):
-        drawn = [gather(part.held, of_part, shard) for part, of_part in zip(parts, indexes, strict=True)]
+        drawn = [gather(part.held, of_part, ranks) for part, of_part in zip(parts, indexes, strict=True)]
         yield join_batches(drawn, [part.annotation for part in parts])
 
 

@@ -9,7 +9,6 @@ from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
-from pytorch.data_generator import Shard
 from utils.system.errors import SedError
 
 
@@ -33,11 +32,6 @@ class Ranks:
     def is_first(self) -> bool:
         """Whether this process is the one that evaluates, logs and saves."""
         return self.rank == 0
-
-    @property
-    def shard(self) -> Shard:
-        """What it takes of each batch."""
-        return Shard(self.rank, self.count)
 
     def distribute(self, model: nn.Module) -> nn.Module:
         """Return what runs the model so that the gradients of all processes are averaged.

@@ -1,7 +1,6 @@
 """Scores a model while it trains: the forward passes here, the scoring in a process beside the training."""
 
 import os
-import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -17,26 +16,22 @@ from pytorch.models import Model
 from pytorch.tensorboard_log import TensorBoardLog
 from utils.audio.feature_file import Features
 from utils.results.statistics import append_record, validation_key
+from utils.scoring.sed_eval_scores import mean_average_precision
 from utils.scoring.text import describe_absent, percent, score_line
-from utils.scoring.validation import (
-    Scored,
-    ValidationSet,
-    score_probabilities_in_worker,
-    score_tags_in_worker,
-)
+from utils.scoring.validation import ValidationScores, ValidationSet, score_probabilities
 from utils.settings.groups import LoopSettings, ScoringSettings
 from utils.system.log import logger
 from utils.workspace.paths import RunPaths
 from utils.workspace.run import STUDENT
 
 
-def evaluation_lines(iteration: int, train_map: float, validation: dict[str, Scored]) -> list[str]:
+def evaluation_lines(iteration: int, train_map: float, validation: dict[str, ValidationScores]) -> list[str]:
     """Return a line about an evaluation, and one more about the teacher, where there is one."""
     start = f"evaluation at {iteration}"
     lines = {STUDENT: f"{start}: train mAP {percent(train_map)}"}
-    for weights, scored in validation.items():
+    for weights, scores in validation.items():
         before = f"{lines[STUDENT]}, validation" if weights == STUDENT else f"{start}, {weights}:"
-        lines[weights] = f"{before} {score_line(scored.scores)}"
+        lines[weights] = f"{before} {score_line(scores)}"
     return list(lines.values())
 
 
@@ -49,23 +44,22 @@ class PendingEvaluation:
     iteration : int
     loss : float
         Mean training loss since the evaluation before.
-    train_seconds, forward_seconds : float
-        Spent on training since then, and on the forward passes of the evaluation.
-    training : Future of Scored
+    train_seconds : float
+        Spent on training since then.
+    train_map : Future of float
         The mAP on training clips.
-    validation : dict of Future of Scored
+    validation : dict of Future of ValidationScores
         The scores on the validation clips, by whose weights they are of.
     """
 
     iteration: int
     loss: float
     train_seconds: float
-    forward_seconds: float
-    training: Future[Scored]
-    validation: dict[str, Future[Scored]]
+    train_map: Future[float]
+    validation: dict[str, Future[ValidationScores]]
 
     def is_done(self) -> bool:
-        return all(future.done() for future in (self.training, *self.validation.values()))
+        return all(future.done() for future in (self.train_map, *self.validation.values()))
 
 
 class Evaluation:
@@ -130,24 +124,20 @@ class Evaluation:
         iteration, loss, train_seconds
             What to log with the scores.
         """
-        start = time.perf_counter()
         detectors = {weights: replace(self.detector, model=model) for weights, model in models.items()}
         tags = detectors[STUDENT].probabilities(self.training_logmel).clipwise
-        training = self.workers.submit(score_tags_in_worker, self.training_target, tags)
+        train_map = self.workers.submit(mean_average_precision, self.training_target, tags)
         validation = {}
         for weights, detector in detectors.items() if self.validation is not None else ():
             validation[weights] = self.workers.submit(
-                score_probabilities_in_worker,
+                score_probabilities,
                 detector.probabilities(self.validation_logmel),
                 self.validation.reference,
                 self.paths.submission(iteration, weights),
                 post_processing=detector.post_processing,
                 scoring=self.scoring,
             )
-        forward_seconds = time.perf_counter() - start
-        self.pending.append(
-            PendingEvaluation(iteration, loss, train_seconds, forward_seconds, training, validation)
-        )
+        self.pending.append(PendingEvaluation(iteration, loss, train_seconds, train_map, validation))
 
     def report(self, *, wait: bool) -> None:
         """Log and keep the scores that have arrived, in the order of their iterations.
@@ -162,18 +152,16 @@ class Evaluation:
 
     def keep(self, done: PendingEvaluation) -> None:
         """Log an evaluation and append it to the statistics. An error of the worker is raised here."""
-        training = done.training.result()
+        train_map = done.train_map.result()
         validation = {weights: future.result() for weights, future in done.validation.items()}
-        seconds = done.forward_seconds + sum(scored.seconds for scored in (training, *validation.values()))
-        for line in evaluation_lines(done.iteration, training.scores, validation):
+        for line in evaluation_lines(done.iteration, train_map, validation):
             logger.info(line)
         record = {
             "iteration": done.iteration,
             "loss": done.loss,
             "train_seconds": done.train_seconds,
-            "train_mean_average_precision": training.scores,
-            **{validation_key(weights): scored.scores.to_json() for weights, scored in validation.items()},
-            "validate_seconds": seconds,
+            "train_mean_average_precision": train_map,
+            **{validation_key(weights): scores.to_json() for weights, scores in validation.items()},
         }
         append_record(self.paths.training_statistics, record)
         self.board.add_scores(record)

@@ -33,11 +33,13 @@ class StopRequest:
         for number, handler in self.before.items():
             signal.signal(number, handler)
 
-    def leave(self, iteration: int) -> NoReturn:
+    def leave(self, iteration: int, *, is_alone: bool) -> NoReturn:
         """Say how to go on, and leave with the exit code of the signal."""
         script, *words = sys.argv
         words += ["--resume"] * ("--resume" not in words)
-        command = with_settings(Path(script), *words)
+        command = (
+            with_settings(Path(script), *words) if is_alone else "the same torchrun command and --resume"
+        )
         name = "the stop of another rank" if self.signal is None else self.signal.name
         logger.info(f"Stopped by {name} after iteration {iteration}; go on with: {command}")
         sys.exit(FIRST_SIGNAL_CODE + (self.signal or signal.SIGTERM))

@@ -32,7 +32,7 @@ from utils.audio.inputs import input_digests, load_scalar
 from utils.config import SETTINGS
 from utils.dataset.subsets import VALIDATION
 from utils.results.choice import is_best, predict_command
-from utils.results.statistics import append_record
+from utils.results.statistics import RunSettings, append_record
 from utils.scoring.validation import load_validation_set
 from utils.system import command_line
 from utils.system.log import logger, start_logging
@@ -86,17 +86,11 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Start or resume
     inputs = input_digests(workspace, [*run.data_types, VALIDATION], scalar)
-    training_id = begin_run(
-        paths,
-        run,
-        settings.features,
-        arguments.precision,
-        inputs,
-        iterations,
-        resume=arguments.resume,
-        ranks=ranks,
-    )
-    done = resume_run(paths, training_id, iterations, training, meter, ranks) if arguments.resume else 0
+    run_settings = RunSettings(run, settings.features, arguments.precision, inputs)
+    training_id = begin_run(paths, run_settings, iterations, resume=arguments.resume, ranks=ranks)
+    done, planned = 0, iterations
+    if arguments.resume:
+        done, planned = resume_run(paths, training_id, iterations, training, meter, ranks)
     has_board = arguments.tensorboard and ranks.is_first
     board = TensorBoardLog(paths.tensorboard if has_board else None, first_iteration=done + 1)
     evaluation = None
@@ -120,7 +114,7 @@ def train(arguments: argparse.Namespace) -> None:
             board,
         )
     batches = batches_of(
-        run, subsets, standardize, gpu_data_fraction=loop.gpu_data_fraction, shard=ranks.shard, skip=done
+        run, subsets, standardize, gpu_data_fraction=loop.gpu_data_fraction, ranks=ranks, skip=done
     )
 
     def evaluate(iteration: int) -> None:
@@ -142,7 +136,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     # Loop
     stop, is_stopped = StopRequest(), False
-    if done and is_due(done, loop.evaluation_interval, iterations):
+    if done and is_due(done, loop.evaluation_interval, planned):
         evaluate(done)  # it may have been killed between saving and evaluating
     for iteration in range(done + 1, iterations + 1):
         batch = next(batches)
@@ -181,7 +175,7 @@ def train(arguments: argparse.Namespace) -> None:
         evaluation.end(wait=not is_stopped)
     board.close()
     if is_stopped:
-        stop.leave(iteration)
+        stop.leave(iteration, is_alone=ranks.count == 1)
     if ranks.is_first and is_best(paths):
         logger.info(f"Best model so far; detect events with: {predict_command(paths.root)}")
 

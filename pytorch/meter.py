@@ -59,7 +59,7 @@ class Meter:
         place = is_finite.index(False) - len(recent)  # counted from the end
         raise SedError(
             f"iteration {iteration + 1 + place}: the loss is {recent[place].item()}, of the clips "
-            f"{', '.join(self.clip_names[place])}; look at these clips, or lower learning_rate; the "
+            f"{', '.join(self.clip_names[place])}; look at these clips, or lower the learning rate; the "
             "checkpoints of earlier iterations are kept"
         )
 
@@ -82,7 +82,13 @@ class Meter:
         return self.ranks.mean(torch.stack(values).mean()).item()
 
     def report(self, iteration: int) -> dict[str, float]:
-        """Show the mean loss of the last `log_interval` iterations; return it and the means of its terms."""
+        """Show the mean loss of the last `log_interval` iterations, if no evaluation came between them.
+
+        Returns
+        -------
+        dict of str to float
+            The mean loss, and the means of its terms.
+        """
         means = {"loss": self.mean(self.losses[-self.log_interval :])}
         recent_terms = self.terms[-self.log_interval :]
         if len(recent_terms[0]) > 1:

@@ -1,6 +1,5 @@
 """The recipe: augmented clips, a moving average of the weights, and its probabilities as targets."""
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -13,23 +12,6 @@ from pytorch.losses import binary_crossentropy, mean_over_clips
 from pytorch.mean_teacher import averaging_copy, ramp_up
 from pytorch.models import ModelOutput
 from utils.settings.groups import PUBLISHED_TRAINING, RecipeSettings
-
-
-def learning_rate_factor(progress: float, settings: RecipeSettings) -> float:
-    """Return what the learning rate is multiplied by: it warms up, stays, and falls along half a cosine.
-
-    Parameters
-    ----------
-    progress : float
-        Fraction of the optimizer steps that are done.
-    settings : RecipeSettings
-    """
-    if progress < settings.warm_up_fraction:
-        return progress / settings.warm_up_fraction
-    left = 1 - progress
-    if left < settings.cosine_fraction:
-        return (1 - math.cos(math.pi * left / settings.cosine_fraction)) / 2
-    return 1.0
 
 
 class MovingAverage:

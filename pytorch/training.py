@@ -11,7 +11,7 @@ from pytorch.distributed import Ranks
 from pytorch.losses import LOSSES, Loss
 from pytorch.mean_teacher import MeanTeacher
 from pytorch.models import Model, create_model, require_size
-from pytorch.recipe import MovingAverage, Recipe, learning_rate_factor
+from pytorch.recipe import MovingAverage, Recipe
 from utils.settings.groups import FeatureSettings
 from utils.settings.overrides import settings_source
 from utils.workspace.run import STUDENT, TEACHER, Run
@@ -78,55 +78,43 @@ def new_training(
     parallel_model = ranks.distribute(model)
     if compile_model:
         parallel_model = compiled(parallel_model, compute.device)
-    if loss.is_recipe:
-        return recipe_training(
-            run, model, parallel_model, features, iterations, standardize, compute, compile_model
-        )
     teacher = MeanTeacher(model, settings, iterations, standardize, compute) if loss.has_teacher else None
+    recipe = None
+    if loss.is_recipe:
+        recipe = Recipe(
+            settings,
+            MovingAverage(model, settings.average_memory_fraction * iterations),
+            iterations,
+            standardize,
+            compute,
+            features.frames_per_second / model.stride_frames,
+            features.classes_num,
+        )
+    optimizer, scheduler = optimizer_and_scheduler(model, run, loss, compute.device)
+    return Training(
+        model, parallel_model, loss, teacher, recipe, optimizer, scheduler, compute, is_compiled=compile_model
+    )
+
+
+def optimizer_and_scheduler(
+    model: Model, run: Run, loss: Loss, device: torch.device
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """Return Adam and its schedule, as the recipe and the two published systems each have them."""
+    settings, is_gpu = run.training, device.type == "cuda"
+    if loss.is_recipe:
+        optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe_learning_rate, fused=is_gpu)
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
     optimizer = torch.optim.Adam(
         model.parameters(),
         lr=settings.learning_rate,
         betas=settings.adam_betas,
         eps=settings.adam_epsilon,
         weight_decay=settings.weight_decay,
-        amsgrad=not loss.has_teacher,  # as the two published systems each do it, the learning rate as well
-        fused=compute.device.type == "cuda",
+        amsgrad=not loss.has_teacher,
+        fused=is_gpu,
     )
     decay = 1.0 if loss.has_teacher else settings.learning_rate_decay
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, settings.learning_rate_decay_interval, decay)
-    return Training(
-        model, parallel_model, loss, teacher, None, optimizer, scheduler, compute, is_compiled=compile_model
-    )
-
-
-def recipe_training(
-    run: Run,
-    model: Model,
-    parallel_model: nn.Module,
-    features: FeatureSettings,
-    iterations: int,
-    standardize: Standardizer,
-    compute: Compute,
-    is_compiled: bool,
-) -> Training:
-    """Create what a training by the recipe needs besides its model."""
-    settings = run.training
-    recipe = Recipe(
-        settings,
-        MovingAverage(model, settings.average_memory_fraction * iterations),
-        iterations,
-        standardize,
-        compute,
-        features.frames_per_second / model.stride_frames,
-        features.classes_num,
-    )
-    is_gpu = compute.device.type == "cuda"
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.recipe_learning_rate, fused=is_gpu)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: learning_rate_factor((step + 1) / (iterations + 1), settings)
-    )
-    loss = LOSSES[run.loss_type]
-    return Training(model, parallel_model, loss, None, recipe, optimizer, scheduler, compute, is_compiled)
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, settings.learning_rate_decay_interval, decay)
 
 
 def training_step(training: Training, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:

@@ -10,13 +10,13 @@ import numpy as np
 from pytorch.data_generator import (
     Batch,
     BatchPart,
-    Shard,
     Standardizer,
     concatenate,
     hold,
     mixed_batches,
     training_batches,
 )
+from pytorch.distributed import Ranks
 from pytorch.losses import LOSSES
 from utils.audio.feature_file import Features
 from utils.audio.inputs import load_features
@@ -76,14 +76,14 @@ def batches_of(
     standardize: Standardizer,
     *,
     gpu_data_fraction: float,
-    shard: Shard,
+    ranks: Ranks,
     skip: int,
 ) -> Iterator[Batch]:
-    """Yield this rank's shard of the batches of a run without end, mixed as its loss needs them.
+    """Yield this rank's share of the batches of a run without end, mixed as its loss needs them.
 
     The first `skip` batches are left out, as the run has seen them before.
     """
-    order = {"seed": run.seed, "shard": shard, "skip": skip}
+    order = {"seed": run.seed, "ranks": ranks, "skip": skip}
     loss = LOSSES[run.loss_type]
     fractions = loss.batch_fractions
     if loss.is_recipe:

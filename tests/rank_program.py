@@ -11,11 +11,11 @@ CLIPS, STEPS = 5, 3
 
 
 def train(model: nn.Module, runner: nn.Module, batches: torch.Tensor, ranks: Ranks) -> None:
-    """Take a few steps, each on this rank's shard of each batch."""
+    """Take a few steps, each on this rank's share of each batch."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for batch in batches:
-        shard = batch[ranks.rank :: ranks.count]
-        loss = runner(shard).square().mean((1, 2, 3)).sum() / (len(batch) / ranks.count)
+        share = batch[ranks.rank :: ranks.count]
+        loss = runner(share).square().mean((1, 2, 3)).sum() / (len(batch) / ranks.count)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

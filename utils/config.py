@@ -67,10 +67,7 @@ consistency_ramp_steepness = 5.0  # ... as exp(-steepness * (1 - progress)²)
 recipe_batch_size = 48  # clips, for runme.sh: half of them with events, the rest weak and unlabelled ones
 # For runme.sh: for the challenge's full set on a GPU; a small set needs 2000 of 24 clips
 recipe_iterations = 10_000
-recipe_learning_rate = 0.002  # of Adam, between warm-up and cosine
-# Both are off: they cost short runs points and bring 2000 iterations none, as the weights' average is there.
-warm_up_fraction = 0.0  # of the iterations: the learning rate rises from 0 ...
-cosine_fraction = 0.0  # ... and falls to 0 along half a cosine in the last ones
+recipe_learning_rate = 0.002  # of Adam, constant, as the weights' average is there
 average_memory_fraction = 0.05  # of the iterations, that the moving average of the weights remembers
 clipwise_loss_weight = 0.5  # of the clip probabilities' loss, where the frame probabilities' is 1
 teacher_loss_weight = 1.0  # of the loss against the moving average's probabilities, once it is ramped up

@@ -32,9 +32,8 @@ from utils.workspace.paths import Workspace
 
 def print_table(arguments: argparse.Namespace) -> None:
     """Print the results table, and write that of single runs to a file."""
-    settings = SETTINGS
-    workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    runs, scoring = read_evaluated_runs(workspace), settings.scoring
+    workspace = Workspace(arguments.workspace)
+    runs, scoring = read_evaluated_runs(workspace), SETTINGS.scoring
     for line in table_lines(runs, scoring, single_runs=arguments.single_runs):
         print(line)
     for_programs = rows_for_programs(runs, scoring)
@@ -47,8 +46,7 @@ def print_table(arguments: argparse.Namespace) -> None:
 
 def print_comparison(arguments: argparse.Namespace) -> None:
     """Print the scores of two models, or of their means over seeds, and the differences with intervals."""
-    settings = SETTINGS
-    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    workspace = Workspace(arguments.workspace)
     runs = read_evaluated_runs(workspace)
     first, second = (find_group(runs, workspace, name) for name in arguments.runs)
     for line in comparison_lines(first, second):
@@ -57,23 +55,21 @@ def print_comparison(arguments: argparse.Namespace) -> None:
 
 def draw_training_curves(arguments: argparse.Namespace) -> None:
     """Draw the training curves of all runs into one figure."""
-    settings = SETTINGS
-    workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace), settings.scoring)
+    workspace = Workspace(arguments.workspace)
+    plot_training_curves(workspace.training_curves, read_evaluated_runs(workspace), SETTINGS.scoring)
     print(f"Training curves: {short_path(workspace.training_curves)}")
 
 
 def draw_scores_over_time(arguments: argparse.Namespace) -> None:
     """Draw what the runs reach within which time of training."""
-    settings = SETTINGS
-    workspace = Workspace(arguments.workspace, settings.features.folder_name)
-    plot_scores_over_time(workspace.scores_over_time, read_evaluated_runs(workspace), settings.scoring)
+    workspace = Workspace(arguments.workspace)
+    plot_scores_over_time(workspace.scores_over_time, read_evaluated_runs(workspace), SETTINGS.scoring)
     print(f"Event F1 over time: {short_path(workspace.scores_over_time)}")
 
 
 def show_best_model(arguments: argparse.Namespace) -> None:
     """Print the best model, its checkpoint, how to use it, and where the results page is, if there is one."""
-    workspace = Workspace(arguments.workspace, "")
+    workspace = Workspace(arguments.workspace)
     (model,) = find_models(read_evaluated_runs(workspace), workspace, BEST)
     event_f1 = model.score(EVENT_F1)
     advice = ": it detects no event correctly yet, train for more iterations" * (event_f1 == 0)

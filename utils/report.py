@@ -163,7 +163,7 @@ def report_clips(
 
 def write_report(arguments: argparse.Namespace, settings: Settings) -> None:
     """Write the results page, and print its path."""
-    workspace = Workspace(arguments.workspace, settings.features.folder_name)
+    workspace = Workspace(arguments.workspace)
     runs = read_evaluated_runs(workspace)
     first = best_model(find_models(runs, workspace, arguments.run))
     models = [first, *(model for model in best_first(scored_models(runs)) if model != first)]

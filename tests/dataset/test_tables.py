@@ -144,7 +144,7 @@ def test_tolerated_variants_of_a_strong_table_read_alike(tmp_path, text):
         ("a.wav\tone\t2\tDog", "line 3: onset 'one' is not a time"),
         ("a.wav\t1\tnan\tDog", "line 3: offset 'nan' is not a time"),
         ("a.wav\t1\tinf\tDog", "line 3: offset 'inf' is not a time"),
-        ("a.wav\t1\t2\t", "line 3: unknown label ''"),
+        ("a.wav\t1\t2\t", "line 3: a label is empty"),
         ("\t1\t2\tDog", "line 3: the filename is empty"),
         ("a.wav\t1\t2\tDog\tmore", "line 3: 5 cells, but the header has 4"),
         ("a.wav\t1_0\t20\tDog", "line 3: onset '1_0' is not a time"),

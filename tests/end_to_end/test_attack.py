@@ -17,7 +17,7 @@ from tests.small import CNN, FEATURES_FOLDER, ITERATIONS, Small, new_workspace
 from tests.system.test_files import write
 from utils.dataset.tables import read_rows
 from utils.results.runs import RunResults
-from utils.results.statistics import read_run_settings
+from utils.results.statistics import RunSettings, read_run_settings
 
 pytestmark = pytest.mark.xdist_group("small")
 NOT_UTF8 = os.fsdecode(b"\xff")
@@ -32,7 +32,7 @@ def test_new_training_never_has_the_statistics_of_an_earlier_one(finished, tmp_p
     before = RunResults.read(paths)
     assert before.evaluations and before.inferences and before.loss_curve
     features = read_run_settings(paths.settings).features
-    begin_run(paths, CNN, features, "auto", {}, 1000, resume=False, ranks=Ranks(0, 1, 0))
+    begin_run(paths, RunSettings(CNN, features, "auto", {}), 1000, resume=False, ranks=Ranks(0, 1, 0))
     after = RunResults.read(paths)
     assert (after.evaluations, after.inferences, after.loss_curve) == ([], [], [])
 

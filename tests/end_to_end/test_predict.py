@@ -110,6 +110,8 @@ def outputs(taught, tmp_path_factory) -> Outputs:
     (folder / "broken.wav").write_bytes(b"RIFF\x00\x00\x00\x00WAVE")
     (folder / "notes.txt").write_text("not a recording")
     (folder / ".hidden.wav").write_text("not a recording")
+    (folder / ".Trash").mkdir()
+    (folder / ".Trash" / "thrown_away.wav").write_text("not a recording")
     made = tmp_path_factory.mktemp("made") / "events"
     options = [
         "--output_dir",

@@ -25,7 +25,7 @@ KILLS = 20  # of each stage, in the slow run
 
 
 def assert_equal(one: object, other: object, where: str = "") -> None:
-    """Assert that two checkpoints' contents are the same to the bit, but for seconds and the training's ID."""
+    """Assert that two checkpoints' contents are the same to the bit, but for seconds and ID."""
     if isinstance(one, dict):
         assert one.keys() == other.keys(), where
         for key in one.keys() - {"seconds", "training_id"}:
@@ -122,6 +122,22 @@ def test_resume_takes_no_checkpoint_of_an_earlier_training(small, finished, tmp_
     is_new = paths.checkpoint(3).stat().st_mtime > paths.settings.stat().st_mtime
     output = small.run(*small.train(workspace.root, CNN, 4), "--resume")
     assert ("Resuming" in output) == is_new
+
+
+def test_a_training_that_is_extended_keeps_the_scores_of_its_former_end(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small.run(*small.train(workspace.root, CNN, 2))
+    small.run(*small.train(workspace.root, CNN, 5), "--resume")
+    evaluations = records(workspace.run_paths(CNN).training_statistics)
+    assert [record["iteration"] for record in evaluations] == [2, 4, 5]
+
+
+def test_scores_of_an_earlier_trainings_checkpoint_are_refused(small, finished, tmp_path):
+    workspace = new_workspace(finished, tmp_path, "features", "scalars")
+    small.run(*small.train(workspace.root, CNN, 2))
+    small.run(*small.train(workspace.root, CNN, 1))
+    result = run_command(*small.inference(workspace.root, CNN, 2), **small.environment)
+    assert_user_error(result, "md_2_iters.pth: is of an earlier training of this run")
 
 
 @pytest.mark.parametrize(("run", "says"), [(CNN, False), (CRNN, True)], ids=["Cnn", "Crnn with mean teacher"])

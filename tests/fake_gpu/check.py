@@ -98,7 +98,7 @@ def check(model_type: str, loss_type: str, gpu_data_fraction: float) -> None:
             {name: some_features(name) for name in run.data_types},
             standardize,
             gpu_data_fraction=gpu_data_fraction,
-            shard=ALONE.shard,
+            ranks=ALONE,
             skip=0,
         )
         training, meter = training_on_gpu(run, standardize, mode), Meter(ITERATIONS, 2, ALONE, GPU)

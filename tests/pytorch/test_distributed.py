@@ -15,7 +15,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytorch.data_generator import BatchPart, HeldClips, Shard, Standardizer, mixed_batches, training_batches
+from pytorch.data_generator import BatchPart, HeldClips, Standardizer, mixed_batches, training_batches
+from pytorch.distributed import Ranks
 from pytorch.models import create_model
 from tests.commands import PROJECT
 from tests.conftest import copy_inputs
@@ -40,8 +41,8 @@ def test_ranks_share_each_batch_of_one_process(clips, batch_size, ranks, seed):
     held = some_clips(clips)
     options = {"batch_size": batch_size, "seed": seed}
     whole = training_batches(held, **options)
-    shards = [training_batches(held, **options, shard=Shard(rank, ranks)) for rank in range(ranks)]
-    for batch, *parts in islice(zip(whole, *shards, strict=True), 5):
+    shares = [training_batches(held, **options, ranks=Ranks(rank, ranks, rank)) for rank in range(ranks)]
+    for batch, *parts in islice(zip(whole, *shares, strict=True), 5):
         assert sorted(name for part in parts for name in part.names) == sorted(batch.names)
         assert {part.clips_counted.all * ranks for part in parts} == {len(batch.names)}
 
@@ -49,11 +50,11 @@ def test_ranks_share_each_batch_of_one_process(clips, batch_size, ranks, seed):
 def test_ranks_share_each_part_of_a_mixed_batch():
     parts = [BatchPart(some_clips(9), 3, "weak"), BatchPart(some_clips(9, 100), 5, "strong")]
     whole = next(mixed_batches(parts, seed=1))
-    shards = [next(mixed_batches(parts, seed=1, shard=Shard(rank, 2))) for rank in range(2)]
+    shares = [next(mixed_batches(parts, seed=1, ranks=Ranks(rank, 2, rank))) for rank in range(2)]
     for rows in ("weak_rows", "strong_rows"):
-        shared = [name for shard in shards for name in shard.names[getattr(shard, rows)]]
+        shared = [name for share in shares for name in share.names[getattr(share, rows)]]
         assert sorted(shared) == sorted(whole.names[getattr(whole, rows)])
-    assert {astuple(shard.clips_counted) for shard in shards} == {(1.5, 2.5, 4)}
+    assert {astuple(share.clips_counted) for share in shares} == {(1.5, 2.5, 4)}
 
 
 def joint_training(*arguments: object, **environment: str) -> subprocess.Popen:

@@ -11,7 +11,7 @@ from pytorch.compute import Compute
 from pytorch.data_generator import Standardizer
 from pytorch.distributed import ALONE
 from pytorch.models import DESIGNS, create_model
-from pytorch.recipe import MovingAverage, learning_rate_factor
+from pytorch.recipe import MovingAverage
 from pytorch.training import new_training, training_step
 from pytorch.training_data import batches_of, part_sizes, recipe_fractions
 from tests.settings_for_tests import SETTINGS
@@ -57,23 +57,17 @@ def new(data_types=ALL, *, iterations=20, **settings):
         ranks=ALONE,
     )
     subsets = {name: some_features(name) for name in run.data_types}
-    batches = batches_of(run, subsets, STANDARDIZE, gpu_data_fraction=0.0, shard=ALONE.shard, skip=0)
+    batches = batches_of(run, subsets, STANDARDIZE, gpu_data_fraction=0.0, ranks=ALONE, skip=0)
     return training, batches
 
 
-def test_learning_rate_warms_up_stays_and_falls_to_zero():
-    settings = replace(SETTINGS.recipe, warm_up_fraction=0.1, cosine_fraction=0.4)
-    factors = [learning_rate_factor(progress, settings) for progress in np.linspace(0, 1, 101)]
-    assert factors[0] == 0
-    assert factors[5] == pytest.approx(0.5)
-    assert factors[10:61] == [1.0] * 51
-    assert factors[80] == pytest.approx(0.5)
-    assert factors[100] == pytest.approx(0)
-    assert np.all(np.diff(factors[60:]) < 0)
-
-
-def test_learning_rate_is_constant_by_default():
-    assert {learning_rate_factor(progress, SETTINGS.recipe) for progress in np.linspace(0, 1, 101)} == {1.0}
+def test_learning_rate_is_constant():
+    training, batches = new()
+    rates = set()
+    for _ in range(12):
+        training_step(training, next(batches))
+        rates |= {group["lr"] for group in training.optimizer.param_groups}
+    assert rates == {SETTINGS.recipe.recipe_learning_rate}
 
 
 def test_moving_average_equals_the_formula_for_weights_and_batch_norm_statistics():

@@ -146,7 +146,7 @@ def test_main_and_calls_of_training_step_give_the_same_weights(
     training = new_training(
         run, FEATURES, iterations=4, standardize=standardize, compute=compute, ranks=ranks
     )
-    batches = batches_of(run, subsets, standardize, gpu_data_fraction=0.0, shard=ranks.shard, skip=0)
+    batches = batches_of(run, subsets, standardize, gpu_data_fraction=0.0, ranks=ranks, skip=0)
     for _ in range(4):
         training_step(training, next(batches))
     for key, model in {"model": training.model, "teacher": training.models.get(TEACHER)}.items():

@@ -33,7 +33,13 @@ from utils.results.page_clips import spread_over_f1, thresholds_of
 from utils.results.page_media import probability_text, spectrogram_png
 from utils.results.runs import RunResults, read_runs
 from utils.results.scored_models import ScoredModel, best_model
-from utils.results.statistics import append_record, read_run_settings, value_at, write_run_settings
+from utils.results.statistics import (
+    RunSettings,
+    append_record,
+    read_run_settings,
+    value_at,
+    write_run_settings,
+)
 from utils.results.table import results_table
 from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, JudgedClip, JudgedEvent
 from utils.system.errors import SedError
@@ -260,7 +266,7 @@ def test_clips_without_a_checkpoint_have_no_probabilities(trained, tmp_path):
 def test_checkpoint_of_an_earlier_training_gives_no_probabilities(trained, tmp_path):
     workspace = workspace_with_submission(trained, tmp_path, [])
     paths = workspace.run_paths(trained.run)
-    write_run_settings(paths.settings, trained.run, features=FEATURES, precision="auto", resume=False)
+    write_run_settings(paths.settings, RunSettings(trained.run, FEATURES, "auto", {}), resume=False)
     make_report(trained, tmp_path, clips=1)
     ((clip,),) = (model["clips"] for model in page_data(workspace.report)["clips"]["models"])
     assert clip["clip_probabilities"] == clip["frame_probabilities"] == []

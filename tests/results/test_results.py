@@ -21,6 +21,7 @@ from utils.results.figures import (
 )
 from utils.results.runs import read_runs
 from utils.results.statistics import (
+    RunSettings,
     append_record,
     forget_records,
     read_records,
@@ -49,8 +50,10 @@ OTHER_RATE = replace(WEAK, training=replace(WEAK.training, learning_rate=0.01))
 
 def begin(workspace: Workspace, run: Run, *, resume: bool = False, **changes: object) -> str:
     """Write the settings of a run as a training does; return its ID."""
-    values = {"features": SETTINGS.features, "precision": "fp32"} | changes
-    return write_run_settings(workspace.run_paths(run).settings, run, resume=resume, **values)
+    settings = replace(RunSettings(run, SETTINGS.features, "fp32", {}), **changes)
+    path = workspace.run_paths(run).settings
+    write_run_settings(path, settings, resume=resume)
+    return read_run_settings(path).training_id
 
 
 def add_run(workspace: Workspace, run: Run, mean_ap: float, clips_listed: int) -> dict:

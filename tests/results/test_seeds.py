@@ -235,6 +235,10 @@ def test_difference_of_means_over_seeds_is_that_of_each_draw(workspace):
         compared(workspace, "1-4", "5")
     with pytest.raises(SedError, match="there is no run '6'"):
         compared(workspace, "1-3", "4-6")
+    with pytest.raises(SedError, match="there is no run '6'"):
+        compared(workspace, "1-3", "4-1000000000000")
+    with pytest.raises(SedError, match="3-1: 3-1 is no range; name its lower number first"):
+        compared(workspace, "3-1", "4")
 
 
 def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):

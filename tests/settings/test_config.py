@@ -167,11 +167,6 @@ WRONG_LINES = {
     "tuned_box_merge_ratios = ()": "tuned_box_merge_ratios must be a list of at least one value",
     "tuned_box_thresholds = (1.5,)": "tuned_box_thresholds must be at least 0 and at most 1",
     "recipe_learning_rate = 0": "recipe_learning_rate must be more than 0",
-    "warm_up_fraction = -0.1": "warm_up_fraction must be at least 0 and at most 1",
-    "cosine_fraction = 1.1": "cosine_fraction must be at least 0 and at most 1",
-    "warm_up_fraction = cosine_fraction = 0.6": (
-        "warm_up_fraction and cosine_fraction must be at most 1 together"
-    ),
     "average_memory_fraction = 0": "average_memory_fraction must be more than 0 and at most 1",
     "clipwise_loss_weight = -1": "clipwise_loss_weight must be at least 0",
     "teacher_loss_weight = -1": "teacher_loss_weight must be at least 0",

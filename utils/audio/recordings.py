@@ -1,7 +1,7 @@
 """Finds the recordings in files and folders, and names them for the results."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,16 @@ class Unread:
     reason: str
 
 
-def audio_files_below(folder: Path) -> list[Path]:
-    """Return the files below a folder with the suffix of a format of audio or video, without hidden ones."""
+def files_below(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """Return the files with one of the suffixes below a folder, sorted, without hidden files and folders."""
+
+    def is_hidden(path: Path) -> bool:
+        return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in RECORDING_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not is_hidden(path) and path.is_file()
     )
 
 
@@ -81,7 +85,7 @@ def find_recordings(paths: Sequence[Path]) -> tuple[list[AudioFile], list[Unread
         if path == STANDARD_INPUT:
             recordings = [AudioFile(path, STANDARD_INPUT_NAME)]
         elif is_folder:
-            files = audio_files_below(path)
+            files = files_below(path, RECORDING_SUFFIXES)
             if not files:
                 unreadable.append(Unread(path, f"{path}: there are no recordings in this folder"))
             recordings = [AudioFile(file, file.relative_to(path).as_posix()) for file in files]

@@ -1,6 +1,7 @@
 """Text files in the encodings that spreadsheets write."""
 
 import codecs
+import shlex
 from pathlib import Path
 
 UTF8, UTF16, WINDOWS = "UTF-8", "UTF-16", "Windows-1252"
@@ -9,7 +10,7 @@ BYTES_LOOKED_AT = 1000  # for the zero bytes of UTF-16, which no other text has
 
 
 def encoding_of(content: bytes) -> str:
-    """Return UTF-8, UTF-16 or Windows-1252, which is what western text is that is neither of the others."""
+    """Return the encoding: Windows-1252 if the text is neither UTF-16 nor valid UTF-8."""
     if content.startswith(UTF16_MARKS) or b"\0" in content[:BYTES_LOOKED_AT]:
         return UTF16
     try:
@@ -39,5 +40,5 @@ def encoding_advice(path: Path) -> str:
     encoding = encoding_of(path.read_bytes())
     return (
         f"it is not UTF-8, but seems to be {encoding}, as Excel writes it; save it as 'CSV UTF-8', or "
-        f"convert it with: iconv -f {encoding.upper()} -t UTF-8 {path} > converted.csv"
+        f"convert it with: iconv -f {encoding.upper()} -t UTF-8 {shlex.quote(str(path))} > converted.csv"
     )

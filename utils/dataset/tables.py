@@ -162,6 +162,8 @@ def parse_clip_name(path: Path, row: Row) -> str:
 
 def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
     """Return `label`, which must be one of `labels`."""
+    if not label:
+        raise SedError(f"{path}, line {row.line}: a label is empty; name it, or remove the row")
     if label not in labels:
         raise SedError(
             f"{path}, line {row.line}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "

@@ -9,7 +9,7 @@ from pathlib import Path
 import soundfile
 
 from utils.audio.reading import problem_of
-from utils.audio.recordings import AUDIO_SUFFIXES, AudioFile, find_recordings
+from utils.audio.recordings import AUDIO_SUFFIXES, AudioFile, files_below, find_recordings
 from utils.dataset.tables import Event
 from utils.importing.annotations import (
     ANNOTATION_SUFFIXES,
@@ -173,11 +173,7 @@ def annotation_files(place: Path) -> list[Path]:
     """Return the files below a folder that may be annotations, without hidden ones; a file as it is."""
     if not place.is_dir():
         return [place] if place.suffix.lower() in ANNOTATION_SUFFIXES and place.is_file() else []
-    return sorted(
-        path
-        for path in place.rglob("*")
-        if path.suffix.lower() in ANNOTATION_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+    return files_below(place, ANNOTATION_SUFFIXES)
 
 
 def note_kinds(files: list[AnnotationFile], sources: Sources) -> None:

@@ -84,8 +84,12 @@ def find_group(runs: list[RunResults], workspace: Workspace, name: str) -> Model
     numbers, _, variant = name.partition(":")
     if not NUMBERS.fullmatch(numbers):
         return ModelGroup((find_models(runs, workspace, name)[0],))
-    ends = [part.partition("-") for part in numbers.split(",")]
-    chosen = [number for low, _, high in ends for number in range(int(low), int(high or low) + 1)]
+    chosen: list[int] = []
+    for part in numbers.split(","):
+        low, _, high = part.partition("-")
+        if int(high or low) < int(low):
+            raise SedError(f"{name}: {part} is no range; name its lower number first")
+        chosen += range(int(low), min(int(high or low), len(runs) + 1) + 1)  # one too many is refused below
     names = [":".join(filter(None, (str(number), variant))) for number in dict.fromkeys(chosen)]
     groups = grouped_by_seed([find_models(runs, workspace, one)[0] for one in names])
     if len(groups) != 1:
@@ -121,7 +125,7 @@ def checkpoint_of(model: ScoredModel) -> Path:
 
 def is_best(paths: RunPaths) -> bool:
     """Tell whether the best model of its workspace is that of a run."""
-    models = scored_models(read_runs(Workspace(paths.root, "")))
+    models = scored_models(read_runs(Workspace(paths.root)))
     return bool(models) and best_model(models).results.paths == paths
 
 

@@ -128,17 +128,17 @@ class RunSettings:
     features : FeatureSettings
     precision : str
         One of `utils.settings.groups.PRECISION_NAMES`.
-    training_id : str
-        Differs between trainings of the same run; a resumed training keeps it.
     inputs : dict of str to str
         Digests of the features and the scalar that it learns from, by what they are of.
+    training_id : str
+        Differs between trainings of the same run; a resumed training keeps it.
     """
 
     run: Run
     features: FeatureSettings
     precision: str
-    training_id: str
-    inputs: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str]
+    training_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as `from_json` reads them."""
@@ -153,15 +153,11 @@ class RunSettings:
         SedError, TypeError, LookupError
             If the content is another one.
         """
-        precision, training_id, inputs = (
-            content["precision"],
-            content["training_id"],
-            content.get("inputs", {}),
-        )
+        precision, inputs, training_id = (content[name] for name in ("precision", "inputs", "training_id"))
         if not isinstance(precision, str) or not isinstance(training_id, str) or not isinstance(inputs, dict):
             raise TypeError("precision and training_id must be strings, and inputs an object")
         features = FeatureSettings.of(content["features"], "features")
-        return cls(Run.from_json(content["run"]), features, precision, training_id, inputs)
+        return cls(Run.from_json(content["run"]), features, precision, inputs, training_id)
 
     def by_name(self) -> dict[str, Any]:
         """Return the values of all settings."""
@@ -177,32 +173,22 @@ def first_difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str |
     return None
 
 
-def write_run_settings(
-    path: Path,
-    run: Run,
-    *,
-    features: FeatureSettings,
-    precision: str,
-    resume: bool,
-    inputs: Mapping[str, str] | None = None,
-) -> str:
-    """Write what a training depends on, and return its ID.
+def write_run_settings(path: Path, settings: RunSettings, *, resume: bool) -> None:
+    """Write what a training depends on.
 
     Parameters
     ----------
     path : Path
         The JSON file. An earlier one is overwritten.
-    run, features, precision, inputs
-        See `RunSettings`.
+    settings : RunSettings
     resume : bool
-        Whether the training goes on where an earlier one has stopped. Then it keeps the ID in the file.
+        Whether the training goes on where an earlier one has stopped. Then the file stays as it is.
 
     Raises
     ------
     SedError
         If the training to resume had other settings or inputs, or its file is not valid.
     """
-    settings = RunSettings(run, features, precision, uuid.uuid4().hex, dict(inputs or {}))
     if resume and path.is_file():
         earlier = read_run_settings(path)
         if difference := first_difference(earlier.by_name(), settings.by_name()):
@@ -216,10 +202,9 @@ def write_run_settings(
                 f"{path.parent}: the {' and the '.join(changed)} are not those that the training to resume "
                 "began with; set them back, or leave out --resume to train anew"
             )
-        return earlier.training_id
+        return
     with written_whole(path) as unfinished:
         unfinished.write_text(json.dumps(settings.to_json(), indent=1), encoding="utf-8")
-    return settings.training_id
 
 
 def read_run_settings(path: Path) -> RunSettings:
@@ -233,8 +218,9 @@ def read_run_settings(path: Path) -> RunSettings:
     try:
         return RunSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, LookupError, TypeError, RecursionError, SedError) as error:
+        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise SedError(
-            f"{path}: not a valid settings file of a run: {error}; remove it, or train that run again"
+            f"{path}: not a valid settings file of a run: {problem}; remove it, or train that run again"
         ) from error
 
 

@@ -1,6 +1,5 @@
 """The reference of the validation clips, and the scores of a model's probabilities on them."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -65,14 +64,6 @@ class ValidationScores:
         }
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What a worker process returns: scores, and the seconds it took."""
-
-    scores: Any
-    seconds: float
-
-
 def read_reference(
     dataset_dir: Path, data_type: str, features: Features, labels: Sequence[str]
 ) -> ValidationReference:
@@ -119,24 +110,17 @@ def score_submission(
     return ValidationScores(mean_ap, scores, reference.clips_listed, digest)
 
 
-def score_tags_in_worker(weak_target: np.ndarray, clipwise: np.ndarray) -> Scored:
-    """Compute the mAP, in a process beside the training."""
-    start = time.perf_counter()
-    return Scored(mean_average_precision(weak_target, clipwise), time.perf_counter() - start)
-
-
-def score_probabilities_in_worker(
+def score_probabilities(
     probabilities: Probabilities,
     reference: ValidationReference,
     path: Path,
     *,
     post_processing: PostProcessing,
     scoring: ScoringSettings,
-) -> Scored:
-    """Turn probabilities into a submission and score it, in a process beside the training."""
-    start = time.perf_counter()
+) -> ValidationScores:
+    """Turn probabilities into a submission, written to `path`, and score both."""
     submission = post_processing.submission([clip.name for clip in reference.clips], probabilities)
-    scores = score_submission(
+    return score_submission(
         submission,
         probabilities.clipwise,
         reference,
@@ -145,4 +129,3 @@ def score_probabilities_in_worker(
         scoring=scoring,
         show_progress=False,
     )
-    return Scored(scores, time.perf_counter() - start)

@@ -175,8 +175,6 @@ class RecipeSettings(SettingsGroup):
     """What the weights of a training by the recipe depend on besides the flags of a run."""
 
     recipe_learning_rate: float = setting(above=0)
-    warm_up_fraction: float = setting(at_least=0, at_most=1)
-    cosine_fraction: float = setting(at_least=0, at_most=1)
     average_memory_fraction: float = setting(above=0, at_most=1)
     clipwise_loss_weight: float = setting(at_least=0)
     teacher_loss_weight: float = setting(at_least=0)
@@ -187,16 +185,10 @@ class RecipeSettings(SettingsGroup):
     mixup_probability: float = setting(at_least=0, at_most=1)
     mixup_alpha: float = setting(above=0)
 
-    def check_together(self) -> None:
-        if self.warm_up_fraction + self.cosine_fraction > 1:
-            raise SedError("warm_up_fraction and cosine_fraction must be at most 1 together")
-
 
 # Behind the recipe's row of results. The folder of a run names what its training has otherwise.
 MEASURED_RECIPE = RecipeSettings(
     recipe_learning_rate=0.002,
-    warm_up_fraction=0.0,
-    cosine_fraction=0.0,
     average_memory_fraction=0.05,
     clipwise_loss_weight=0.5,
     teacher_loss_weight=1.0,

@@ -57,7 +57,7 @@ def require_settings_of(dataset_dir: Path) -> None:
     if settings_file() is None and path.is_file():
         raise SedError(
             f"{dataset_dir}: has settings of its own; use them with: export "
-            f"{CONFIG_VARIABLE}={path.absolute()}"
+            f"{CONFIG_VARIABLE}={shlex.quote(str(path.absolute()))}"
         )
 
 

@@ -126,13 +126,13 @@ class Workspace:
     ----------
     root : Path
     feature_folder : str
-        Name of one kind of features: `FeatureSettings.folder_name`.
+        Name of one kind of features: `FeatureSettings.folder_name`; what is about all runs needs none.
     mini_data : bool
         Whether it is about a few clips of each subset.
     """
 
     root: Path
-    feature_folder: str
+    feature_folder: str = ""
     mini_data: bool = False
 
     def _subset_file(self, kind: str, data_type: str, suffix: str) -> Path:

@@ -18,7 +18,7 @@ from utils.system.errors import SedError
 from utils.system.log import logger, start_logging
 from utils.system.memory import keep_freed_memory
 from utils.workspace.paths import RunPaths, Workspace
-from utils.workspace.run import STUDENT
+from utils.workspace.run import STUDENT, Variant
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,25 @@ class ChosenModel:
     Attributes
     ----------
     checkpoint : Path
-    weights : {"student", "teacher"}
-    tuned : bool
-        Whether as `tune` has chosen; else as the checkpoint's settings say.
+    variant : Variant
+        Tuned post-processing is what `tune` has chosen; the other is what the checkpoint's settings say.
     """
 
     checkpoint: Path
-    weights: str
-    tuned: bool
+    variant: Variant
 
     def load(self, compute: Compute, batch_size: int) -> StoredDetector:
         """Load the detector; a SED_CONFIG file replaces settings of its post-processing."""
         detector = load_detector(
-            self.checkpoint, self.weights, compute, batch_size=batch_size, event_values=read_overrides()
+            self.checkpoint,
+            self.variant.weights,
+            compute,
+            batch_size=batch_size,
+            event_values=read_overrides(),
         )
-        if not self.tuned:
+        if not self.variant.tuned:
             return detector
-        return replace(detector, tuned=tuned_post_processing(detector, self.checkpoint, self.weights))
+        return replace(detector, tuned=tuned_post_processing(detector, self.checkpoint, self.variant.weights))
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,18 +83,19 @@ def choose_model(arguments: argparse.Namespace) -> ChosenModel:
     if arguments.workspace is None:
         if arguments.run != BEST:
             raise SedError("--run: names a model of a --workspace; leave it out with --checkpoint_path")
-        return ChosenModel(arguments.checkpoint_path, arguments.weights, arguments.tuned)
+        return ChosenModel(arguments.checkpoint_path, Variant(arguments.weights, arguments.tuned))
     if arguments.weights != STUDENT:
         raise SedError(
             f"--weights: is for --checkpoint_path; name the run, as in --run 2:{arguments.weights}"
         )
     workspace = Workspace(arguments.workspace)
     model = best_model(find_models(read_evaluated_runs(workspace), workspace, arguments.run))
-    return ChosenModel(checkpoint_of(model), model.weights, model.tuned or arguments.tuned)
+    variant = replace(model.variant, tuned=model.variant.tuned or arguments.tuned)
+    return ChosenModel(checkpoint_of(model), variant)
 
 
 def detector_of_run(
-    arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str, *, tuned: bool
+    arguments: argparse.Namespace, settings: Settings, paths: RunPaths, command: str, variant: Variant
 ) -> StoredDetector:
     """Load the detector that the command line names, and start the log of the command.
 
@@ -114,7 +117,7 @@ def detector_of_run(
             f"{path}: iteration {arguments.iteration} was never saved; the saved ones are: {saved}"
         )
     keep_freed_memory()
-    detector = ChosenModel(path, arguments.weights, tuned).load(
+    detector = ChosenModel(path, variant).load(
         choose_compute(arguments.cuda, arguments.precision), settings.loop.evaluation_batch_size
     )
     if paths.settings.is_file() and detector.training_id != read_run_settings(paths.settings).training_id:

@@ -189,8 +189,9 @@ def load_detector(
         if type(content[key]) is not expected:
             raise SedError(f"{path}: '{key}' is not valid; take another file, or train again")
     model_type, loss_type = content["model_type"], content["loss_type"]
-    if model_type not in DESIGNS or loss_type not in LOSSES:
-        raise SedError(f"{path}: is of the unknown model '{model_type}' or loss '{loss_type}'; train again")
+    for value, known in ((model_type, DESIGNS), (loss_type, LOSSES)):
+        if value not in known:
+            raise SedError(f"{path}: '{value}' is not known, as it is of another version; train again")
     features = FeatureSettings.of(content["features"], str(path))
     chosen_events = {name: event_values[name] for name in names_of(EventSettings) if name in event_values}
     events = EventSettings.of(content["events"] | chosen_events, str(path))

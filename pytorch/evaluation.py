@@ -15,14 +15,14 @@ from pytorch.interruption import start_worker
 from pytorch.models import Model
 from pytorch.tensorboard_log import TensorBoardLog
 from utils.audio.feature_file import Features
-from utils.results.statistics import append_record, validation_key
+from utils.results.statistics import append_record
 from utils.scoring.sed_eval_scores import mean_average_precision
 from utils.scoring.text import describe_absent, percent, score_line
 from utils.scoring.validation import ValidationScores, ValidationSet, score_probabilities
 from utils.settings.groups import LoopSettings, ScoringSettings
 from utils.system.log import logger
 from utils.workspace.paths import RunPaths
-from utils.workspace.run import STUDENT
+from utils.workspace.run import STUDENT, Variant
 
 
 def evaluation_lines(iteration: int, train_map: float, validation: dict[str, ValidationScores]) -> list[str]:
@@ -133,7 +133,7 @@ class Evaluation:
                 score_probabilities,
                 detector.probabilities(self.validation_logmel),
                 self.validation.reference,
-                self.paths.submission(iteration, weights),
+                self.paths.submission(iteration, Variant(weights)),
                 post_processing=detector.post_processing,
                 scoring=self.scoring,
             )
@@ -161,7 +161,7 @@ class Evaluation:
             "loss": done.loss,
             "train_seconds": done.train_seconds,
             "train_mean_average_precision": train_map,
-            **{validation_key(weights): scores.to_json() for weights, scores in validation.items()},
+            **{Variant(weights).scores_key: scores.to_json() for weights, scores in validation.items()},
         }
         append_record(self.paths.training_statistics, record)
         self.board.add_scores(record)

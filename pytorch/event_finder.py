@@ -11,7 +11,7 @@ from utils.audio.reading import SampleStream
 from utils.audio.recordings import AudioFile, Unread, header_seconds
 from utils.events.event_files import DetectedEvents, write_audacity, write_probabilities, write_raven
 from utils.events.probabilities import Probabilities
-from utils.events.scored_events import cut_events, with_scores
+from utils.events.scored_events import events_within, with_scores
 from utils.results.recording_media import RecordingMedia
 from utils.settings.groups import PageSettings
 from utils.system.log import logger
@@ -66,7 +66,7 @@ class EventFinder:
         media = {one: RecordingMedia(self.detector.features, page) for one in recordings if page}
         post_processing = self.detector.post_processing
         for recording, seconds, probabilities in self._probabilities(recordings, unreadable, media):
-            events = cut_events(post_processing.events(probabilities), seconds)
+            events = events_within(post_processing.events(probabilities), seconds)
             scored = with_scores(events, probabilities, post_processing)
             detected = DetectedEvents(recording, seconds, scored)
             if self.files is not None:

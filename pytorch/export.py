@@ -26,7 +26,7 @@ def export_onnx(arguments: argparse.Namespace) -> None:
     start_logging()
     model = choose_model(arguments)
     detector = load_in_float32(model)
-    difference = write_onnx(arguments.output, detector, model.weights)
+    difference = write_onnx(arguments.output, detector, model.variant.weights)
     logger.info(f"Detector written to {arguments.output}")
     logger.info(f"Checked in onnxruntime: at most {difference:.1e} from the pipeline's probabilities")
     write_card(arguments.output.with_suffix(CARD_SUFFIX), model, detector)
@@ -58,8 +58,7 @@ def write_card(path: Path, model: ChosenModel, detector: StoredDetector) -> None
         post_processing=detector.post_processing,
         iteration=detector.iteration,
         training_id=detector.training_id,
-        weights=model.weights,
-        tuned=model.tuned,
+        variant=model.variant,
         parameters=sum(parameter.numel() for parameter in detector.model.parameters()),
         stride_frames=detector.model.stride_frames,
     )

@@ -81,7 +81,7 @@ class Loss:
         return "framewise" in self.terms
 
     def require_fit(self, run: Run) -> None:
-        """Raise SedError where the run's clips lack what the loss compares with, or its batches cannot be."""
+        """Raise SedError where the run's clips lack what the loss needs, or its batches are too small."""
         annotations = {data_type: SUBSETS[data_type].annotation for data_type in run.data_types}
         needed = f"--loss_type {run.loss_type} needs"
         if self.is_recipe:

@@ -129,9 +129,9 @@ def train(arguments: argparse.Namespace) -> None:
             return
         evaluation.report(wait=True)  # a resumed training does not score again what came before
         path = paths.checkpoint(iteration)
-        detector = detector_state(run, standardize, settings.features, settings.events)
         progress = {"iteration": iteration, "iterations": iterations, "training_id": training_id}
-        write_checkpoint(path, progress | detector | state)
+        of_detector = detector_state(run, standardize, settings.features, settings.events)
+        write_checkpoint(path, progress | of_detector | state)
         logger.info(f"Checkpoint: {short_path(path)}")
 
     # Loop

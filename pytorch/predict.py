@@ -135,7 +135,8 @@ def predict(arguments: argparse.Namespace) -> int:
     settings = SETTINGS
     compute = choose_compute(arguments.cuda, arguments.precision)
     detector = model.load(compute, settings.loop.evaluation_batch_size)
-    how = [f"the {model.weights}"] * (model.weights != STUDENT) + ["tuned events"] * model.tuned
+    weights = model.variant.weights
+    how = [f"the {weights}"] * (weights != STUDENT) + ["tuned events"] * model.variant.tuned
     logger.info(", ".join([f"Detector: {short_path(model.checkpoint)}", *how]))
     if arguments.live is not None:
         return predict_live(detector, arguments.live, arguments.sample_rate)
@@ -153,7 +154,7 @@ def predict(arguments: argparse.Namespace) -> int:
         "path": str(model.checkpoint),
         "model_type": detector.model_type,
         "iteration": detector.iteration,
-        "weights": model.weights,
+        "weights": weights,
     }
     return detect_into_folder(finder, files, recordings, unreadable, checkpoint)
 

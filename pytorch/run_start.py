@@ -55,8 +55,9 @@ def resume_run(
     checkpoint, furthest = last_checkpoint(paths, training_id, iterations)
     done, planned = 0, iterations
     if checkpoint is not None:
-        done, planned = checkpoint["iteration"], checkpoint["iterations"]
+        done = checkpoint["iteration"]
         with valid_content(paths.checkpoint(done)):
+            planned = checkpoint["iterations"]
             restore_training(checkpoint, training, meter, ranks)
         logger.info(f"Resuming after iteration {done}")
         if planned != iterations and (training.recipe or training.teacher):

@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.log import logger
 from utils.system.terminal import install_command
-from utils.workspace.run import STUDENT, TEACHER
+from utils.workspace.run import TEACHER, UNTUNED_STUDENT, Variant
 
 
 def summary_writer() -> type:
@@ -93,7 +92,7 @@ class TensorBoardLog:
         iteration = record["iteration"]
         tagging = {"mean_average_precision": record["train_mean_average_precision"]}
         self.add("training", tagging, iteration)
-        for key in map(validation_key, (STUDENT, TEACHER)):
+        for key in (UNTUNED_STUDENT.scores_key, Variant(TEACHER).scores_key):
             if key in record:
                 self.add(key, headline_scores(record[key]), iteration)
 

@@ -20,6 +20,7 @@ from utils.settings.groups import CommandDefaults
 from utils.system.log import logger
 from utils.system.terminal import short_path
 from utils.workspace.paths import tuned_beside
+from utils.workspace.run import Variant
 
 
 def add_tune_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
@@ -39,7 +40,7 @@ def tune_post_processing(arguments: argparse.Namespace) -> None:
     settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths = workspace.run_paths(run)
-    detector = detector_of_run(arguments, settings, paths, "tune", tuned=False)
+    detector = detector_of_run(arguments, settings, paths, "tune", Variant(arguments.weights))
     with open_validation_set(workspace, arguments.dataset_dir, arguments.tune_on, settings) as clips:
         logger.info(f"Tuning clips: {describe_count(clips.features)} of {arguments.tune_on}")
         if arguments.tune_on in run.data_types:

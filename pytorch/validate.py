@@ -15,7 +15,7 @@ from utils.config import SETTINGS
 from utils.dataset.subsets import SUBSETS, VALIDATION
 from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
-from utils.results.statistics import append_record, validation_key
+from utils.results.statistics import append_record
 from utils.scoring.bootstrap import (
     MEAN_AVERAGE_PRECISION,
     Resampled,
@@ -37,6 +37,7 @@ from utils.system.log import logger
 from utils.system.progress import progress
 from utils.system.terminal import short_path
 from utils.system.words import counted
+from utils.workspace.run import Variant
 
 
 def add_validate_arguments(parser: argparse.ArgumentParser, defaults: CommandDefaults) -> None:
@@ -91,8 +92,9 @@ def validate(arguments: argparse.Namespace) -> None:
     settings = SETTINGS
     run, workspace = run_of(arguments, settings), workspace_of(arguments, settings)
     paths, scoring = workspace.run_paths(run), settings.scoring
-    of_model = (arguments.iteration, arguments.weights, arguments.tuned)
-    detector = detector_of_run(arguments, settings, paths, "inference", tuned=arguments.tuned)
+    variant = Variant(arguments.weights, arguments.tuned)
+    of_model = (arguments.iteration, variant)
+    detector = detector_of_run(arguments, settings, paths, "inference", variant)
     with open_validation_set(workspace, arguments.dataset_dir, VALIDATION, settings) as validation:
         logger.info(f"Validation clips: {describe_count(validation.features)}")
         if run.holdout_fold == "none":
@@ -121,7 +123,7 @@ def validate(arguments: argparse.Namespace) -> None:
             logger.info(line)
         statistics = scores.to_json() | resampled.psds_to_json() | {"bootstrap": resampled.to_json()}
         record = {"iteration": arguments.iteration, "training_id": detector.training_id}
-        record[validation_key(arguments.weights, arguments.tuned)] = statistics
+        record[variant.scores_key] = statistics
         append_record(paths.inference_statistics, record)
         if arguments.probabilities:
             folder = paths.probabilities(*of_model)

@@ -22,8 +22,7 @@ from utils.workspace.paths import Workspace
 
 
 def workspace_of(arguments: argparse.Namespace) -> Workspace:
-    feature_folder = SETTINGS.features.folder_name
-    return Workspace(arguments.workspace, feature_folder, arguments.mini_data)
+    return Workspace(arguments.workspace, SETTINGS.features.folder_name, arguments.mini_data)
 
 
 def own_settings() -> dict[str, Any]:
@@ -48,7 +47,7 @@ def extract_command(arguments: argparse.Namespace) -> None:
     )
 
 
-def scalar_command(arguments: argparse.Namespace) -> None:
+def calculate_scalar_command(arguments: argparse.Namespace) -> None:
     start_logging()
     workspace = workspace_of(arguments)
     with made_by(features_command(Path("DATASET_DIR"), workspace, arguments.data_type)):
@@ -96,7 +95,7 @@ def main() -> None:
     scalar = command_line.add_command(
         commands,
         "calculate_scalar",
-        scalar_command,
+        calculate_scalar_command,
         summary="features of a subset -> mean and standard deviation of each mel band (dB)",
         example="python utils/features.py calculate_scalar --workspace workspace/demo --data_type train_weak",
     )

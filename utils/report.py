@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -37,14 +38,11 @@ from utils.system.files import file_digest
 from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
-if TYPE_CHECKING:
-    import numpy as np
-
 BYTES_PER_MEGABYTE = 1e6
 
 
 def run_model(
-    model: ScoredModel, logmel: "np.ndarray", settings: Settings
+    model: ScoredModel, logmel: np.ndarray, settings: Settings
 ) -> tuple[Probabilities, PostProcessing] | tuple[None, None]:
     """Return a model's probabilities of clips, and how they became events; None where it has no checkpoint.
 
@@ -60,7 +58,7 @@ def run_model(
     checkpoint = model.results.paths.checkpoint(model.record["iteration"])
     if not checkpoint.is_file():
         return None, None
-    chosen = ChosenModel(checkpoint, model.weights, model.tuned)
+    chosen = ChosenModel(checkpoint, model.variant)
     compute = choose_compute(False, settings.defaults.precision)
     detector = chosen.load(compute, settings.loop.evaluation_batch_size)
     if detector.training_id != model.results.training_id:  # of an earlier training of the run
@@ -77,7 +75,7 @@ def judge_model(model: ScoredModel, reference: Sequence[Clip], settings: Setting
         If the submission is not there, or is not the one that has the scores.
     """
     paths = model.results.paths
-    submission_path = paths.submission(model.record["iteration"], model.weights, model.tuned)
+    submission_path = paths.submission(model.record["iteration"], model.variant)
     submission = read_strong_table(submission_path, settings.features.labels)
     digest = file_digest(submission_path)
     if model.scores.get("submission_digest", digest) != digest:

@@ -13,7 +13,7 @@ from tests.settings_for_tests import SETTINGS
 from tests.small import new_workspace
 from utils.dataset.tables import read_strong_table
 from utils.workspace.paths import RunPaths
-from utils.workspace.run import STUDENT, TEACHER, Run
+from utils.workspace.run import STUDENT, TEACHER, Run, Variant
 
 LABELLED = "train_weak+train_synthetic"
 ALL_SUBSETS = "train_weak+train_synthetic+train_unlabel_in_domain"
@@ -35,7 +35,7 @@ def records(path: Path) -> list[dict]:
 
 
 def events_of(paths: RunPaths, weights: str) -> list[tuple]:
-    clips = read_strong_table(paths.submission(ITERATIONS, weights), SETTINGS.features.labels)
+    clips = read_strong_table(paths.submission(ITERATIONS, Variant(weights)), SETTINGS.features.labels)
     return [(clip.name, event.onset, event.offset, event.label) for clip in clips for event in clip.events]
 
 
@@ -65,12 +65,12 @@ def test_checkpoint_holds_both_and_the_teacher_is_the_average_of_the_student(tau
 def test_inference_with_the_checkpoint_gives_what_training_gave(taught, weights):
     from_training = events_of(taught.paths, weights)
     assert from_training, "there is something to compare"
-    taught.paths.submission(ITERATIONS, weights).unlink()
+    taught.paths.submission(ITERATIONS, Variant(weights)).unlink()
     arguments = [*taught.run_arguments(), "--iteration", ITERATIONS, "--weights", weights, "--visualize", 1]
     output = run_well("pytorch/inference.py", "inference_validation", *arguments)
     assert events_of(taught.paths, weights) == from_training
     assert "event F1 micro" in output
-    assert len(list(taught.paths.clip_figures(ITERATIONS, weights).iterdir())) == 1
+    assert len(list(taught.paths.clip_figures(ITERATIONS, Variant(weights)).iterdir())) == 1
 
 
 def test_student_and_teacher_detect_different_events(taught):

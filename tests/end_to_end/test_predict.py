@@ -30,7 +30,7 @@ from utils.audio.windows import cut_windows, window_hop_frames
 from utils.dataset.tables import Clip, Event, read_strong_table, write_strong_table
 from utils.events.event_files import label_of_audacity, write_audacity
 from utils.events.probabilities import Probabilities
-from utils.events.scored_events import ScoredEvent, cut_events
+from utils.events.scored_events import ScoredEvent, events_within
 from utils.system.errors import SedError
 from utils.workspace.paths import Workspace, tuned_beside
 from utils.workspace.run import STUDENT, TEACHER, Run
@@ -372,9 +372,9 @@ def test_files_need_a_folder():
             {"scalar": {"mean": torch.full((16,), math.nan).double(), "std": torch.ones(16).double()}},
             "its scalar has no valid mean of 16 mel bands",
         ),
-        ({"model_type": "Rnn"}, "unknown model 'Rnn'"),
+        ({"model_type": "Rnn"}, "'Rnn' is not known"),
         ({"model_type": ["Rnn"]}, "'model_type' is not valid"),
-        ({"loss_type": "none"}, "loss 'none'"),
+        ({"loss_type": "none"}, "'none' is not known"),
         ({"model": None}, "its weights are not those of a Cnn_5layers_AvgPooling"),
         ({"model": {"weights": torch.zeros(1)}}, "its weights are not those of a Cnn_5layers_AvgPooling"),
     ],
@@ -575,7 +575,7 @@ def test_event_across_window_borders_is_one_event(tmp_path, seconds, onset, offs
     stream = SampleStream(tmp_path / "tone.wav", FEATURES)
     ((of_stream, probabilities),) = filter(None, detect_in_streams(LoudnessDetector(), [stream]))
     assert of_stream is stream
-    (event,) = cut_events(DOUBLE_THRESHOLD.events(probabilities), stream.seconds)
+    (event,) = events_within(DOUBLE_THRESHOLD.events(probabilities), stream.seconds)
     assert event.label == LABELS[0]
     assert event.onset == pytest.approx(onset, abs=0.15)
     assert event.offset == pytest.approx(offset, abs=0.15)
@@ -617,7 +617,7 @@ def test_class_starts_events_only_where_windows_find_it_and_they_reach_beyond():
 
 def test_events_end_with_the_recording():
     events = (Event(1.0, 2.0, "a"), Event(3.0, 9.0, "b"), Event(4.5, 5.0, "c"), Event(5.0, 6.0, "d"))
-    assert cut_events(events, 4.5) == (Event(1.0, 2.0, "a"), Event(3.0, 4.5, "b"))
+    assert events_within(events, 4.5) == (Event(1.0, 2.0, "a"), Event(3.0, 4.5, "b"))
 
 
 def test_times_in_long_recordings_keep_their_milliseconds(tmp_path):

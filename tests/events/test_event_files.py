@@ -19,7 +19,7 @@ from utils.events.event_files import (
 from utils.events.event_journal import EventJournal
 from utils.events.post_processing import DoubleThreshold
 from utils.events.probabilities import Probabilities
-from utils.events.scored_events import ScoredEvent, cut_events, with_scores
+from utils.events.scored_events import ScoredEvent, events_within, with_scores
 from utils.system.errors import SedError
 
 DOG, CAT, SPEECH = "Dog", "Cat", "Speech"
@@ -59,7 +59,7 @@ def test_score_of_a_box_is_its_confidence_and_events_are_in_time_order(clipwise)
 
 def test_events_end_with_the_recording():
     events = [Event(0.25, 9.0, DOG), Event(0.5, 0.75, CAT), Event(1.5, 2.0, CAT)]
-    assert cut_events(events, 1.0) == (Event(0.25, 1.0, DOG), Event(0.5, 0.75, CAT))
+    assert events_within(events, 1.0) == (Event(0.25, 1.0, DOG), Event(0.5, 0.75, CAT))
 
 
 def test_a_further_column_does_not_disturb_who_reads_the_table(tmp_path):

@@ -37,7 +37,7 @@ from utils.events.tuning import (
 from utils.scoring.sed_eval_scores import score_events
 from utils.system.errors import MissingInputError
 from utils.workspace.paths import tuned_beside
-from utils.workspace.run import STUDENT
+from utils.workspace.run import STUDENT, Variant
 
 LABEL = LABELS[0]
 TRAINING_ID = "2019-06-01 12:00:00"
@@ -298,7 +298,7 @@ def test_tune_and_inference_with_what_it_chose(trained, tmp_path):
     content["classes"] = {label: everything if label == LABEL else nothing for label in LABELS}
     path.write_text(json.dumps(content))
     output = run_well(*inference, "--tuned")
-    events = read_strong_table(paths.submission(2, tuned=True), LABELS)
+    events = read_strong_table(paths.submission(2, Variant(tuned=True)), LABELS)
     assert [clip.events for clip in events] == [(Event(0.0, SETTINGS.features.clip_seconds, LABEL),)] * 5
     record = json.loads(paths.inference_statistics.read_text().splitlines()[-1])
     assert "tuned_validation" in record

@@ -399,7 +399,7 @@ def test_all_problems_are_listed_and_nothing_is_written(field, tmp_path):
     label(field / "b.txt", (1, 1, "Robin"), (50, 51, "Robin"))
     (field / "c.txt").write_text("1.0\t2.0\n")
     result = run_command("utils/metadata.py", "import_annotations", field, "--output_dir", tmp_path / "set")
-    assert_user_error(result, "3 problems in the annotations")
+    assert_user_error(result, "3 problems, listed above; the first: ")
     for problem in (
         "b.txt, line 1: the offset",
         "b.txt, line 2: the event from 50 to 51 s is not",

@@ -22,7 +22,7 @@ from tests.small_checkpoint import small_checkpoint, small_sounds
 from utils.audio.reading import SampleStream
 from utils.events.post_processing import class_post_processing
 from utils.events.probabilities import Probabilities
-from utils.events.scored_events import cut_events, with_scores
+from utils.events.scored_events import events_within, with_scores
 from utils.system.errors import SedError
 
 RATE = 8000  # Hz, of streams and features
@@ -96,7 +96,7 @@ def events_of(samples: np.ndarray, tmp_path) -> tuple:
     detector = LoudnessDetector()
     streams = [SampleStream(tmp_path / "sound.wav", FEATURES)]
     ((stream, probabilities),) = filter(None, detect_in_streams(detector, streams))
-    events = cut_events(POST_PROCESSING.events(probabilities), stream.seconds)
+    events = events_within(POST_PROCESSING.events(probabilities), stream.seconds)
     return with_scores(events, probabilities, POST_PROCESSING)
 
 

@@ -59,7 +59,7 @@ def test_same_seed_gives_the_same_weights_and_another_does_not(small, finished, 
 
 def test_log_has_few_lines_and_none_is_long_but_for_the_path_of_the_checkpoint(trained):
     clips, compute, *absent_classes, checkpoint, scores, command = trained.train_output.splitlines()
-    assert all(line.startswith("The mAP is without ") for line in absent_classes)
+    assert all(line.startswith("The mAP leaves out ") for line in absent_classes)
     assert clips == "Training clips: 10 of train_weak"
     assert re.fullmatch(r"Validation clips: 5; compute: cpu, \w+", compute)
     assert checkpoint == f"Checkpoint: {trained.paths.checkpoint(2)}"

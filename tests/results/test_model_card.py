@@ -12,6 +12,7 @@ from tests.settings_for_tests import SETTINGS, rule_named, same_for_all
 from tests.small import CNN, ITERATIONS
 from utils.results.model_card import model_card, score_lines
 from utils.results.runs import RunResults
+from utils.workspace.run import UNTUNED_STUDENT
 
 CARD = ("pytorch/export.py", "card", "--checkpoint_path")
 
@@ -61,7 +62,7 @@ def test_intervals_stand_beside_their_scores(paths):
         "segment/1s/macro/f1": [None, None],
     }
     record["validation"]["bootstrap"]["intervals"] = intervals
-    text = "\n".join(score_lines(replace(results, inferences=[record]), ITERATIONS, "student", False))
+    text = "\n".join(score_lines(replace(results, inferences=[record]), ITERATIONS, UNTUNED_STUDENT))
     assert re.search(r"\| event F1 \| [\d.]+ \| 12.0 to 34.5 \|", text)
     assert re.search(r"\| event F1 micro \| [\d.]+ \| 50.0 \|", text)
     assert re.search(r"\| segment F1 1s \| [\d.]+ \| - \|", text)
@@ -85,8 +86,7 @@ def test_statistics_of_another_training_do_not_count(paths):
             post_processing=same_for_all(rule_named("median_filter"), ["Dog|Wolf"]),
             iteration=iteration,
             training_id=training_id,
-            weights="student",
-            tuned=False,
+            variant=UNTUNED_STUDENT,
             parameters=1,
             stride_frames=8,
         )

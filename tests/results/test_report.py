@@ -45,7 +45,7 @@ from utils.scoring.event_errors import CORRECT, FALSE, MISSED, WRONG_BOUNDARY, J
 from utils.system.errors import SedError
 from utils.system.files import file_digest
 from utils.workspace.paths import RunPaths, Workspace, tuned_beside
-from utils.workspace.run import STUDENT, Run
+from utils.workspace.run import STUDENT, UNTUNED_STUDENT, Run, Variant
 
 pytestmark = pytest.mark.xdist_group("report")  # one process runs all these tests, as they share a page
 FEATURES = SETTINGS.features
@@ -286,8 +286,8 @@ def test_page_shows_the_tuned_thresholds_of_a_tuned_model(trained, tmp_path):
     (tmp_path / "checkpoints").unlink()
     shutil.copytree(trained.workspace.root / "checkpoints", tmp_path / "checkpoints")
     paths = workspace.run_paths(trained.run)
-    write_strong_table(paths.submission(2, tuned=True), [], list_eventless=False)
-    assert file_digest(paths.submission(2, tuned=True)) == file_digest(paths.submission(2))
+    write_strong_table(paths.submission(2, Variant(tuned=True)), [], list_eventless=False)
+    assert file_digest(paths.submission(2, Variant(tuned=True))) == file_digest(paths.submission(2))
     scores = read_runs(workspace)[0].evaluations[0]["validation"]
     best = scores | {"event": scores["event"] | {"macro": scores["event"]["macro"] | {"f1": 1.0}}}
     training_id = read_run_settings(paths.settings).training_id
@@ -341,7 +341,7 @@ def test_what_cannot_be_shown_is_said(trained, tmp_path):
 def model(run: Run, event_f1: float | None, mean_ap: float) -> ScoredModel:
     scores = {"mean_average_precision": mean_ap, "event": {"macro": {"f1": event_f1}}}
     results = RunResults(run, FEATURES, RunPaths(Path(), run.folder), "start", [], [], [], "fp32")
-    return ScoredModel(results, STUDENT, {"validation": scores})
+    return ScoredModel(results, UNTUNED_STUDENT, {"validation": scores})
 
 
 def test_best_model_has_the_highest_event_f1_then_map():

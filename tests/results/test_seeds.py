@@ -25,7 +25,7 @@ from utils.scoring.sed_eval_scores import score_events
 from utils.system.errors import SedError
 from utils.system.terminal import LINE_LENGTH
 from utils.workspace.paths import Workspace
-from utils.workspace.run import Run
+from utils.workspace.run import Run, Variant
 
 SCORING = replace(SETTINGS.scoring, bootstrap_resamples=200)
 TRAITS = "Cnn_9layers_MaxPooling, batch 32"  # of the runs here, in titles
@@ -50,7 +50,7 @@ def add_validated(
     resampled = resample_detection(scores, resample_clips(len(clips), scoring))
     kept = ResampledScores(training_id, fingerprint(clips), scoring, resampled)
     iteration = options.get("iteration", 200)
-    kept.write(paths.resampled_scores(iteration, "teacher" if weights else "student"))
+    kept.write(paths.resampled_scores(iteration, Variant("teacher" if weights else "student")))
     validation = scores.to_json() | {"mean_average_precision": mean_ap, "clips_listed": len(clips)}
     validation |= options.get("psds", {})
     record = {"iteration": iteration, "training_id": training_id, f"{weights}validation": validation}
@@ -248,9 +248,11 @@ def test_runs_are_named_by_number_folder_and_variant(workspace, monkeypatch):
     folder = runs[1].paths.folder
     monkeypatch.chdir(workspace.root)
     for name in ("2", str(folder), f"statistics/{folder}", str(runs[1].paths.statistics)):
-        both = [(model.results, model.weights) for model in find_models(runs, workspace, name)]
+        both = [(model.results, model.variant.weights) for model in find_models(runs, workspace, name)]
         assert both == [(runs[1], "student"), (runs[1], "teacher")]
-        assert [model.weights for model in find_models(runs, workspace, f"{name}:teacher")] == ["teacher"]
+        assert [model.variant.weights for model in find_models(runs, workspace, f"{name}:teacher")] == [
+            "teacher"
+        ]
     for name in ("0", "4", "no/such", "2:"):
         with pytest.raises(SedError, match=f"there is no run '{name}'; name it best, by its number .1: "):
             find_models(runs, workspace, name)

@@ -83,10 +83,13 @@ def needs_ffmpeg(path: Path) -> bool:
     """Tell whether ffmpeg must read a recording, as soundfile does not, and is there to do it."""
     if not has_ffmpeg():
         return False
+    if path == STANDARD_INPUT:
+        return True
     try:
-        return path == STANDARD_INPUT or not soundfile.info(os.fsencode(path))
+        soundfile.info(os.fsencode(path))
     except (soundfile.SoundFileError, OSError):
         return True
+    return False
 
 
 def clip_duration(path: Path, clip_seconds: float) -> float:

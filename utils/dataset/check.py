@@ -23,10 +23,9 @@ from utils.dataset.subsets import (
 from utils.dataset.summary import beyond_hint, class_counts, count_beyond, count_table
 from utils.dataset.tables import Clip
 from utils.settings.overrides import require_settings_of
-from utils.system.errors import SedError
+from utils.system.errors import SedError, refuse_all
 from utils.system.words import counted, name_key, name_some
 
-PROBLEMS_SHOWN = 50
 KINDS = {"weak": "weakly labelled", "strong": "strongly labelled", "none": "unlabelled"}  # by annotation
 CHANNEL_NAMES = {1: "mono", 2: "stereo"}
 # What libsndfile says of a WAV or AIFF file that ends before its sound does. A stream has its header written
@@ -236,7 +235,7 @@ def print_report(dataset_dir: Path, labels: Sequence[str], clip_seconds: float) 
         print(line)
     if not any(report.found for report in reports.values()):
         problems.append(f"{dataset_dir / 'audio'}: none of the recordings in the tables is there")
-    refuse_all(problems)
+    refuse_all(grouped(problems), print)
 
 
 def lost_events(subset: Subset, report: SubsetReport, clip_seconds: float) -> list[str]:
@@ -247,7 +246,7 @@ def lost_events(subset: Subset, report: SubsetReport, clip_seconds: float) -> li
 
 
 def describe_classes(reports: dict[str, SubsetReport], labels: Sequence[str]) -> list[str]:
-    """Return which classes cannot be learnt, or not be scored."""
+    """Return which classes cannot be learned or scored."""
 
     def occurring(names: Iterable[str]) -> set[str]:
         return {label for name in names for clip in reports[name].clips for label in clip.labels or ()}
@@ -276,17 +275,3 @@ def grouped(problems: list[str]) -> list[str]:
         text + f" (and {counted(counts[kind] - 1, 'more row')})" * (counts[kind] > 1)
         for kind, text in first.items()
     ]
-
-
-def refuse_all(problems: list[str]) -> None:
-    """Raise SedError where there are problems, after all of them are printed."""
-    problems = grouped(problems)
-    if len(problems) == 1:
-        raise SedError(problems[0])
-    if problems:
-        print(f"{len(problems)} problems:")
-        for problem in problems[:PROBLEMS_SHOWN]:
-            print(f"    {problem}")
-        if len(problems) > PROBLEMS_SHOWN:
-            print(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
-        raise SedError(f"{len(problems)} problems, listed above; the first: {problems[0]}")

@@ -115,7 +115,7 @@ def find_table(dataset_dir: Path, subset: Subset) -> Path:
     return found[0]
 
 
-def read_table(
+def read_subset_table(
     dataset_dir: Path, subset: Subset, labels: Sequence[str], problems: list[str] | None = None
 ) -> list[Clip]:
     """Read a subset's table; see `read_clips`."""
@@ -127,7 +127,7 @@ def read_table(
     return read_unlabelled_table(path, problems)
 
 
-def write_table(dataset_dir: Path, subset: Subset, clips: Sequence[Clip]) -> None:
+def write_subset_table(dataset_dir: Path, subset: Subset, clips: Sequence[Clip]) -> None:
     """Write a subset's table, in the challenge's layout."""
     write = {"weak": write_weak_table, "strong": write_strong_table, "none": write_unlabelled_table}
     write[subset.annotation](table_paths(dataset_dir, subset)[0], clips)
@@ -161,7 +161,7 @@ def read_clips(
     """
     require_settings_of(dataset_dir)
     subset = SUBSETS[data_type]
-    clips = read_table(dataset_dir, subset, labels, problems)
+    clips = read_subset_table(dataset_dir, subset, labels, problems)
     if not clips and not problems:
         path = find_table(dataset_dir, subset)
         raise SedError(f"{path}: lists no clips; it must have rows below its header")

@@ -72,9 +72,9 @@ def cell_problem(text: str) -> str | None:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its line number in the file and its cells by column."""
+    """A row of a table: its file and line, for messages, and its cells by column."""
 
-    line: int
+    place: str
     cells: dict[str, str]
 
 
@@ -132,74 +132,75 @@ def read_rows(path: Path, columns: Sequence[str], problems: list[str] | None = N
     for number, cells in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in cells):
             continue
+        place = f"{path}, line {number}"
         if len(cells) > len(header):
-            refuse(f"{path}, line {number}: {len(cells)} cells, but the header has {len(header)}", problems)
+            refuse(f"{place}: {len(cells)} cells, but the header has {len(header)}", problems)
             continue
         cells = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
-        rows.append(Row(number, dict(zip(header, cells, strict=True))))
+        rows.append(Row(place, dict(zip(header, cells, strict=True))))
     return rows
 
 
-def parse_name(path: Path, row: Row) -> str:
+def parse_name(row: Row) -> str:
     """Return the name of a recording, which may be a path, for tables whose recordings are not opened."""
     name = row.cells["filename"]
     if not name:
-        raise SedError(f"{path}, line {row.line}: the filename is empty")
+        raise SedError(f"{row.place}: the filename is empty")
     return name
 
 
-def parse_clip_name(path: Path, row: Row) -> str:
+def parse_clip_name(row: Row) -> str:
     """Return the row's file name, which cannot lead out of the folder of the recordings."""
-    name = parse_name(path, row)
+    name = parse_name(row)
     if name in (".", "..") or any(character in name for character in "/\\\0"):
         raise SedError(
-            f"{path}, line {row.line}: '{name}' is not a plain file name; leave out the folder and put the "
+            f"{row.place}: '{name}' is not a plain file name; leave out the folder and put the "
             "recording into the audio folder, or bring the table in with: python utils/metadata.py "
             "import_annotations"
         )
     return name
 
 
-def parse_label(path: Path, row: Row, label: str, labels: Sequence[str]) -> str:
+def parse_label(row: Row, label: str, labels: Sequence[str]) -> str:
     """Return `label`, which must be one of `labels`."""
     if not label:
-        raise SedError(f"{path}, line {row.line}: a label is empty; name it, or remove the row")
+        raise SedError(f"{row.place}: a label is empty; name it, or remove the row")
     if label not in labels:
         raise SedError(
-            f"{path}, line {row.line}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "
+            f"{row.place}: unknown label '{label}'{did_you_mean(label, labels)}; the labels in "
             f"{source_of('labels')} are {', '.join(labels)}; others come from the file that SED_CONFIG names"
         )
     return label
 
 
-def parse_seconds(path: Path, row: Row, column: str) -> float:
+def parse_seconds(row: Row, column: str) -> float:
     """Return the time in a cell, which must be a number of seconds from 0 to a day."""
     text = row.cells[column]
-    seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else float("nan")
-    if not 0 <= seconds < float("inf"):
-        raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a time in seconds")
+    seconds = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
+    if not 0 <= seconds < math.inf:
+        raise SedError(f"{row.place}: {column} '{text}' is not a time in seconds")
     if seconds > DAY_SECONDS:
-        raise SedError(f"{path}, line {row.line}: {column} '{text}' is more than a day; times are in seconds")
+        raise SedError(f"{row.place}: {column} '{text}' is more than a day; times are in seconds")
     return seconds
 
 
-def parse_number(path: Path, row: Row, column: str) -> float:
+def parse_number(row: Row, column: str) -> float:
     """Return the finite number in a cell."""
     text = row.cells[column]
     number = float(text) if PLAIN_NUMBER.fullmatch(text) else math.nan
     if not math.isfinite(number):
-        raise SedError(f"{path}, line {row.line}: {column} '{text}' is not a finite number")
+        raise SedError(f"{row.place}: {column} '{text}' is not a finite number")
     return number
 
 
-def parse_event(path: Path, row: Row, labels: Sequence[str]) -> Event | None:
+def parse_event(row: Row, labels: Sequence[str]) -> Event | None:
     """Return the event of a row, or None for the row of a clip without events."""
     if not any(row.cells[column] for column in STRONG_COLUMNS[1:]):
         return None
-    label = parse_label(path, row, row.cells["event_label"], labels)
-    onset, offset = (parse_seconds(path, row, column) for column in ("onset", "offset"))
+    label = parse_label(row, row.cells["event_label"], labels)
+    onset, offset = (parse_seconds(row, column) for column in ("onset", "offset"))
     if offset <= onset:
-        raise SedError(f"{path}, line {row.line}: the offset {offset} s is not after the onset {onset} s")
+        raise SedError(f"{row.place}: the offset {offset} s is not after the onset {onset} s")
     return Event(onset, offset, label)
 
 
@@ -232,16 +233,16 @@ def read_strong_table(
     events: dict[str, dict[Event | None, None]] = {}  # keys only: sets that keep their order
     for row in read_rows(path, STRONG_COLUMNS, problems):
         try:
-            name = parse_name(path, row) if names_with_folders else parse_clip_name(path, row)
+            name = parse_name(row) if names_with_folders else parse_clip_name(row)
             of_clip = events.setdefault(name, {})
-            event = parse_event(path, row, labels)
+            event = parse_event(row, labels)
         except SedError as error:
             refuse(str(error), problems)
             continue
         if event in of_clip:
-            refuse(f"{path}, line {row.line}: duplicate row of '{name}'; remove one of the rows", problems)
+            refuse(f"{row.place}: duplicate row of '{name}'; remove one of the rows", problems)
         elif of_clip and (event is None or None in of_clip):
-            refuse(f"{path}, line {row.line}: '{name}' is listed both with and without events", problems)
+            refuse(f"{row.place}: '{name}' is listed both with and without events", problems)
         of_clip[event] = None
     return [strong_clip(name, [event for event in events[name] if event]) for name in sorted(events)]
 
@@ -256,9 +257,9 @@ def read_weak_table(path: Path, labels: Sequence[str], problems: list[str] | Non
     clips = {}
     for row in read_rows(path, COLUMNS["weak"], problems):
         try:
-            name = parse_new_clip_name(path, row, clips)
+            name = parse_new_clip_name(row, clips)
             cells = [cell.strip() for cell in row.cells["event_labels"].split(",")]
-            clips[name] = Clip(name, frozenset(parse_label(path, row, cell, labels) for cell in cells))
+            clips[name] = Clip(name, frozenset(parse_label(row, cell, labels) for cell in cells))
         except SedError as error:
             refuse(str(error), problems)
     return [clips[name] for name in sorted(clips)]
@@ -269,18 +270,18 @@ def read_unlabelled_table(path: Path, problems: list[str] | None = None) -> list
     clips: dict[str, Clip] = {}
     for row in read_rows(path, COLUMNS["none"], problems):
         try:
-            name = parse_new_clip_name(path, row, clips)
+            name = parse_new_clip_name(row, clips)
             clips[name] = Clip(name)
         except SedError as error:
             refuse(str(error), problems)
     return [clips[name] for name in sorted(clips)]
 
 
-def parse_new_clip_name(path: Path, row: Row, clips: dict[str, Clip]) -> str:
+def parse_new_clip_name(row: Row, clips: dict[str, Clip]) -> str:
     """Return the row's file name, which must not be in `clips` already."""
-    name = parse_clip_name(path, row)
+    name = parse_clip_name(row)
     if name in clips:
-        raise SedError(f"{path}, line {row.line}: '{name}' is listed twice; remove one of the rows")
+        raise SedError(f"{row.place}: '{name}' is listed twice; remove one of the rows")
     return name
 
 
@@ -296,11 +297,6 @@ def write_strong_table(path: Path, clips: Iterable[Clip], *, list_eventless: boo
     list_eventless : bool
         Whether a clip without events gets a row of its own, as in a reference. A submission lists none.
     """
-    write_table(path, STRONG_COLUMNS, strong_rows(clips, list_eventless=list_eventless))
-
-
-def strong_rows(clips: Iterable[Clip], *, list_eventless: bool = True) -> list[tuple[str, ...]]:
-    """Return the rows of a table of events, whose columns are `STRONG_COLUMNS`; see `write_strong_table`."""
     rows: list[tuple[str, ...]] = []
     for clip in clips:
         rows += [
@@ -309,7 +305,7 @@ def strong_rows(clips: Iterable[Clip], *, list_eventless: bool = True) -> list[t
         ]
         if not clip.events and list_eventless:
             rows.append((clip.name, "", "", ""))
-    return rows
+    write_table(path, STRONG_COLUMNS, rows)
 
 
 def seconds_cell(seconds: float) -> str:
@@ -365,17 +361,16 @@ def read_score_table(path: Path, labels: Sequence[str]) -> tuple[np.ndarray, np.
     rows = read_rows(path, (*TIME_COLUMNS, *labels))
     if not rows:
         raise SedError(f"{path}: has no scores, only a header")
-    times = [[parse_seconds(path, row, column) for column in TIME_COLUMNS] for row in rows]
+    times = [[parse_seconds(row, column) for column in TIME_COLUMNS] for row in rows]
     for row, (onset, offset), before in zip(rows, times, [None, *times], strict=False):
         if offset <= onset:
-            raise SedError(f"{path}, line {row.line}: the offset {offset} s is not after the onset {onset} s")
+            raise SedError(f"{row.place}: the offset {offset} s is not after the onset {onset} s")
         if before and onset != before[1]:
             raise SedError(
-                f"{path}, line {row.line}: the onset {onset} s is not the offset {before[1]} s of the row "
-                "before"
+                f"{row.place}: the onset {onset} s is not the offset {before[1]} s of the row before"
             )
     edges = np.array([onset for onset, _ in times] + [times[-1][1]])
-    return edges, np.array([[parse_number(path, row, label) for label in labels] for row in rows])
+    return edges, np.array([[parse_number(row, label) for label in labels] for row in rows])
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -401,7 +396,7 @@ def read_durations(path: Path) -> dict[str, float]:
     """
     durations: dict[str, float] = {}
     for row in read_rows(path, ("filename", "duration")):
-        name, seconds = parse_name(path, row), parse_seconds(path, row, "duration")
+        name, seconds = parse_name(row), parse_seconds(row, "duration")
         if durations.setdefault(name, seconds) != seconds:
-            raise SedError(f"{path}, line {row.line}: {name} has another duration above; remove one of them")
+            raise SedError(f"{row.place}: {name} has another duration above; remove one of them")
     return durations

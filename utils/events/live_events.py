@@ -19,10 +19,7 @@ BOX_STEPS_AROUND = 4  # so far from a place, probabilities hardly move the onset
 
 
 def outputs_around(post_processing: ClassPostProcessing, outputs_per_second: float) -> int:
-    """Return how many further outputs decide whether activity that goes on would change the last events.
-
-    As many are kept before an event that is not decided yet.
-    """
+    """Return how many outputs past the present decide the last events; as many are kept before them."""
     if isinstance(post_processing, DoubleThreshold):  # enough of them to be no short event, which is dropped
         return int(post_processing.drop_length * outputs_per_second) + 2
     if isinstance(post_processing, MedianFilter):

@@ -29,7 +29,7 @@ def in_time_order(event: Event) -> tuple[float, float, str]:
     return event.onset, event.offset, event.label
 
 
-def cut_events(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
+def events_within(events: Iterable[Event], seconds: float) -> tuple[Event, ...]:
     """Return the events in a recording of so many seconds: cut at its end, without those that begin later."""
     return tuple(
         replace(event, offset=min(event.offset, seconds)) for event in events if event.onset < seconds

@@ -144,7 +144,7 @@ def read_annotations(path: Path, options: ReadingOptions) -> AnnotationFile | st
         return AnnotationFile(path, "Audacity label file", encoding)
     if is_audacity_line(first):
         return read_audacity(AnnotationFile(path, "Audacity label file", encoding), lines, options)
-    return read_table(path, text, encoding, options)
+    return read_annotation_table(path, text, encoding, options)
 
 
 def is_audacity_line(line: str) -> bool:
@@ -182,7 +182,9 @@ def columns_of(header: list[str], own: Mapping[str, str]) -> dict[str, int]:
     return found
 
 
-def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) -> AnnotationFile | str:
+def read_annotation_table(
+    path: Path, text: str, encoding: str, options: ReadingOptions
+) -> AnnotationFile | str:
     """Read a table with a header, or return why it is none."""
     if text.lower().startswith("sep="):  # Excel's first line
         text = "\n" + text.partition("\n")[2]
@@ -205,8 +207,8 @@ def read_table(path: Path, text: str, encoding: str, options: ReadingOptions) ->
     if not (has_times and (LABEL in places or options.default_label)) and not {NAME, LABEL} <= places.keys():
         return (
             f"{path}: not an annotation: no columns of file name and label, or of onset, offset and label "
-            f"(found: {', '.join(header)[:80]}); name them with --columns (what separates columns "
-            "are tabs, commas or semicolons)"
+            f"(found: {', '.join(header)[:80]}); name them with --columns (columns are "
+            "separated by tabs, commas, semicolons or |)"
         )
     file = AnnotationFile(path, "Raven selection table" if is_raven else "table", encoding)
     units = {name: unit_of(header[places[name]]) for name in TIMES if has_times and name in places}

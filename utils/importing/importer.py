@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from utils.audio.origin import table_digest
-from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, VALIDATION, WEAK, table_paths, write_table
+from utils.dataset.subsets import (
+    SUBSETS,
+    SYNTHETIC,
+    UNLABELLED,
+    VALIDATION,
+    WEAK,
+    table_paths,
+    write_subset_table,
+)
 from utils.dataset.summary import class_counts, count_table
 from utils.dataset.tables import Clip, Event
 from utils.importing.annotations import ReadingOptions
@@ -22,7 +30,7 @@ from utils.importing.sources import LABELS_SHOWN, Source, Sources, find_sources
 from utils.importing.split import choose_validation, keep_some
 from utils.settings.groups import FeatureSettings, check_labels
 from utils.settings.overrides import DATASET_SETTINGS_NAME
-from utils.system.errors import SedError
+from utils.system.errors import SedError, refuse_all
 from utils.system.files import claimed, identity, make_folder, written_whole
 from utils.system.log import logger
 from utils.system.progress import describe_seconds, progress
@@ -30,7 +38,6 @@ from utils.system.terminal import short_path
 from utils.system.words import counted, did_you_mean, name_some
 
 RECORD = "metadata/import.json"  # in the data set: what it was made from, to go on where a call was stopped
-PROBLEMS_SHOWN = 20
 LOCK = "metadata/.import.lock"
 RUNME = Path(__file__).resolve().parents[2] / "runme.sh"
 SPLIT_UNITS = ("recording", "folder", "clip")
@@ -112,7 +119,7 @@ def import_annotations(
     sources = find_sources(paths, options.reading)
     for note in sources.notes:
         logger.info(note)
-    refuse_problems(sources)
+    refuse_all(sources.problems, logger.info)
     chosen = usable_recordings(sources, options)
     clips = with_distinct_names(
         [
@@ -134,22 +141,6 @@ def import_annotations(
         else:
             write_dataset(output_dir, subsets, text)
     report(output_dir, subsets, labels, settings)
-
-
-def refuse_problems(sources: Sources) -> None:
-    """Raise SedError where there are problems, after all of them are listed."""
-    problems = sources.problems
-    if not problems:
-        return
-    if len(problems) > 1:
-        for problem in problems[:PROBLEMS_SHOWN]:
-            logger.info(f"    {problem}")
-        if len(problems) > PROBLEMS_SHOWN:
-            logger.info(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
-        raise SedError(
-            f"{len(problems)} problems in the annotations, listed above; correct them and import again"
-        )
-    raise SedError(problems[0])
 
 
 def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
@@ -236,7 +227,7 @@ def without_some_eventless(clips: list[PlannedClip], options: ImportOptions) -> 
     return [one for i, one in enumerate(clips) if i not in dropped]
 
 
-def unit_of(clip: PlannedClip, split_by: str) -> str:
+def split_unit(clip: PlannedClip, split_by: str) -> str:
     """Return the name of what must stand in one part of the split as a whole."""
     if split_by == "clip":
         return clip.clip.name
@@ -261,7 +252,7 @@ def divide(
         elif one.clip.events is None and has_times:
             subsets[WEAK].append(one)
         else:
-            units[unit_of(one, options.split_by)].append(one)
+            units[split_unit(one, options.split_by)].append(one)
     if len(units) < 2:
         raise SedError(
             f"there is only one {options.split_by} to divide into training and validation; add others, or "
@@ -341,7 +332,7 @@ def write_dataset(output_dir: Path, subsets: dict[str, list[PlannedClip]], setti
         with written_whole(path) as unfinished:
             unfinished.write_text(settings, encoding="utf-8")
     for name, part in subsets.items():
-        write_table(output_dir, SUBSETS[name], [one.clip for one in part])
+        write_subset_table(output_dir, SUBSETS[name], [one.clip for one in part])
 
 
 def report(

@@ -12,18 +12,17 @@ from utils.results.scored_models import (
     grouped_by_seed,
     scored_models,
 )
-from utils.results.statistics import validation_key
 from utils.system.errors import SedError
 from utils.system.terminal import command_to_type
 from utils.workspace.paths import RunPaths, Workspace
-from utils.workspace.run import STUDENT
+from utils.workspace.run import STUDENT, UNTUNED_STUDENT
 
 BEST = "best"
 NAMES_OF_MODELS = (
     f"{BEST}, or the number (as in the results table) or folder of a run, perhaps with :tuned, :teacher or "
     ":teacher_tuned for tuned events or the teacher's weights"
 )
-VARIANT_NAMES = {validation_key(*variant).removesuffix("_validation"): variant for variant in VARIANTS[1:]}
+BY_NAME = {variant.name: variant for variant in VARIANTS[1:]}
 VALIDATE_COMMAND = "pytorch/inference.py inference_validation, with the options of this run"
 NUMBERS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")  # of runs, as the results table has them
 SCRIPT = Path(__file__).resolve().parents[2] / "pytorch/inference.py"
@@ -45,9 +44,10 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
         raise SedError(f"{workspace.root}: no run has been validated; do it with {VALIDATE_COMMAND}")
     if name == BEST:
         return [best_model(models)]
-    run_name, _, variant = name.rpartition(":")
-    if variant not in VARIANT_NAMES:
-        run_name, variant = name, ""
+    run_name, _, variant_name = name.rpartition(":")
+    variant = BY_NAME.get(variant_name)
+    if variant is None:
+        run_name = name
     run = find_run(runs, workspace, run_name)
     if run is None:
         numbers = "; ".join(f"{number}: {run.title}" for number, run in enumerate(runs, start=1))
@@ -55,13 +55,14 @@ def find_models(runs: list[RunResults], workspace: Workspace, name: str) -> list
             f"{workspace.root}: there is no run '{name}'; name it {BEST}, by its number ({numbers}) or folder"
         )
     of_run = [model for model in models if model.results is run]
-    if variant:
-        of_run = [model for model in of_run if model.variant_name == variant]
+    if variant is not None:
+        of_run = [model for model in of_run if model.variant == variant]
     if not of_run:
-        weights, tuned = VARIANT_NAMES.get(variant, (STUDENT, False))
-        options = [f"--weights {weights}"] * (weights != STUDENT) + ["--tuned, once tune has run"] * tuned
+        asked = variant or UNTUNED_STUDENT
+        is_teacher = asked.weights != STUDENT
+        options = [f"--weights {asked.weights}"] * is_teacher + ["--tuned, once tune has run"] * asked.tuned
         how = " and ".join([VALIDATE_COMMAND, *options])
-        where = " (by mean_teacher alone, a run has a teacher)" * (weights != STUDENT)
+        where = " (by mean_teacher alone, a run has a teacher)" * is_teacher
         raise SedError(f"{name}: there are no such scores of this run{where}; make them with {how}")
     return of_run
 

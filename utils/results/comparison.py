@@ -13,7 +13,7 @@ from utils.system.terminal import aligned
 def read_resampled(model: ScoredModel) -> ResampledScores:
     """Read the scores of a model on the draws of the clips."""
     results = model.results
-    path = results.paths.resampled_scores(model.record["iteration"], model.weights, model.tuned)
+    path = results.paths.resampled_scores(model.record["iteration"], model.variant)
     with made_by(VALIDATE_COMMAND):
         resampled = ResampledScores.read(path)
     if resampled.training_id != results.training_id:

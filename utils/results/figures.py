@@ -14,11 +14,11 @@ from utils.dataset.tables import Clip
 from utils.events.probabilities import Probabilities
 from utils.results.page_media import SPECTROGRAM_COLOURS, SPECTROGRAM_RANGE
 from utils.results.runs import RunResults
-from utils.results.statistics import training_minutes, validation_key, value_at
+from utils.results.statistics import training_minutes, value_at
 from utils.scoring.sed_eval_scores import shown_segment_key
 from utils.settings.groups import FeatureSettings, ScoringSettings
 from utils.system.files import written_whole
-from utils.workspace.run import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER, UNTUNED_STUDENT, Variant
 
 DOTS_PER_INCH = 100
 CLIP_FIGURE_SIZE = (11, 9)  # inches
@@ -146,7 +146,9 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
         iterations = [record["iteration"] for record in run.evaluations]
         for axes, _, keys in panels:
             for weights, style in ((STUDENT, ".-"), (TEACHER, ".--")):
-                values = [value_at(record, (validation_key(weights), *keys)) for record in run.evaluations]
+                values = [
+                    value_at(record, (Variant(weights).scores_key, *keys)) for record in run.evaluations
+                ]
                 axes.plot(iterations, values, style, color=line.get_color())
         tagging.plot(
             iterations,
@@ -163,7 +165,7 @@ def plot_training_curves(path: Path, runs: list[RunResults], scoring: ScoringSet
         axes.yaxis.set_major_formatter(PercentFormatter(1))  # of scores from 0 to 1
     tagging.plot([], [], "k.-", label="validation")
     tagging.plot([], [], "ko:", label="training", **HOLLOW)
-    if any(validation_key(TEACHER) in record for run in runs for record in run.evaluations):
+    if any(Variant(TEACHER).scores_key in record for run in runs for record in run.evaluations):
         tagging.plot([], [], "k.--", label="validation, teacher")
     tagging.legend(fontsize="small")
     for axes in (event, segment):
@@ -187,7 +189,7 @@ def plot_scores_over_time(path: Path, runs: list[RunResults], scoring: ScoringSe
         label = (
             None if kind in colours else textwrap.fill(kind, TIME_LEGEND_CHARACTERS, break_on_hyphens=False)
         )
-        values = [value_at(record, (validation_key(STUDENT), *keys)) for record in run.evaluations]
+        values = [value_at(record, (UNTUNED_STUDENT.scores_key, *keys)) for record in run.evaluations]
         minutes = training_minutes(run.evaluations)
         (line,) = axes.plot(minutes, values, ".-", color=colours.get(kind), label=label)
         colours[kind] = line.get_color()

@@ -6,12 +6,12 @@ from pathlib import Path
 from utils.events.post_processing import PostProcessing
 from utils.results.runs import RunResults
 from utils.results.scored_models import ScoredModel
-from utils.results.statistics import training_minutes, validation_key
+from utils.results.statistics import training_minutes
 from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, PSDS
 from utils.scoring.text import percent, score_name, span
 from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
-from utils.workspace.run import TEACHER
+from utils.workspace.run import TEACHER, Variant
 
 TO_FILL_IN = "*(to fill in)*"
 
@@ -30,8 +30,7 @@ def model_card(
     post_processing: PostProcessing,
     iteration: int,
     training_id: str,
-    weights: str,
-    tuned: bool,
+    variant: Variant,
     parameters: int,
     stride_frames: int,
 ) -> str:
@@ -46,8 +45,7 @@ def model_card(
     post_processing : PostProcessing
     iteration, training_id
         Of the checkpoint; statistics of another training do not count.
-    weights, tuned
-        Whose weights, and whether the post-processing is tuned.
+    variant : Variant
     parameters : int
         How many the model has.
     stride_frames : int
@@ -55,7 +53,7 @@ def model_card(
     """
     results = results_beside(checkpoint, training_id)
     outputs_per_second = features.frames_per_second / stride_frames
-    of_teacher = "the teacher's weights, " * (weights == TEACHER)
+    of_teacher = "the teacher's weights, " * (variant.weights == TEACHER)
     what = [
         [
             "input",
@@ -90,7 +88,7 @@ def model_card(
             "",
             "## Scores",
             "",
-            *score_lines(results, iteration, weights, tuned),
+            *score_lines(results, iteration, variant),
             "",
             "## From probabilities to events",
             "",
@@ -140,14 +138,16 @@ def training_lines(results: RunResults | None, iteration: int) -> list[str]:
     return lines
 
 
-def score_lines(results: RunResults | None, iteration: int, weights: str, tuned: bool) -> list[str]:
+def score_lines(results: RunResults | None, iteration: int, variant: Variant) -> list[str]:
     """Return the scores on the validation clips, with the intervals that the statistics have."""
-    key = validation_key(weights, tuned)
+    key = variant.scores_key
     records = [] if results is None else [*results.evaluations, *results.inferences]
     scored = [record for record in records if record["iteration"] == iteration and key in record]
     if not scored:
-        return [f"Not measured: run inference_validation, then make this card again, or {TO_FILL_IN}."]
-    model = ScoredModel(results, weights, scored[-1], tuned)
+        return [
+            f"Not measured: run inference_validation, remove this card and make it again, or {TO_FILL_IN}."
+        ]
+    model = ScoredModel(results, variant, scored[-1])
     scores = model.scores
     metrics = ["event", *(f"segment/{length}" for length in scores["segment"])]
     f1 = [f"{name}/{average}/f1" for name in metrics for average in F1_AVERAGES]

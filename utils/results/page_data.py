@@ -8,12 +8,12 @@ from utils.results.figures import curve_scores
 from utils.results.page_clips import ClipReport
 from utils.results.runs import RunResults
 from utils.results.scored_models import EVENT_F1, ScoredModel, best_model, scored_models
-from utils.results.statistics import validation_key, value_at
+from utils.results.statistics import value_at
 from utils.results.table import ResultRow, described_numbers, results_table
 from utils.scoring.sed_eval_scores import shown_segment_key
 from utils.scoring.text import span
 from utils.settings.groups import ScoringSettings
-from utils.workspace.run import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER, Variant
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def groups_of_runs(runs: list[RunResults]) -> list[int]:
 
 def validation_curve(run: RunResults, number: int, weights: str, keys: tuple[str, ...]) -> Curve:
     """Return a validation score of a run over its iterations."""
-    records = [record for record in run.evaluations if validation_key(weights) in record]
-    points = [(r["iteration"], value_at(r, (validation_key(weights), *keys))) for r in records]
+    records = [record for record in run.evaluations if Variant(weights).scores_key in record]
+    points = [(r["iteration"], value_at(r, (Variant(weights).scores_key, *keys))) for r in records]
     return Curve(number, "validation" if weights == STUDENT else weights, points)
 
 

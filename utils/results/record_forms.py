@@ -3,14 +3,13 @@
 import sys
 from typing import Any
 
-from utils.results.statistics import validation_key
-from utils.workspace.run import STUDENT, TEACHER
+from utils.workspace.run import STUDENT, TEACHER, Variant
 
 EACH = "*"  # a key that stands for all keys of an object
 OPTIONAL = "?"  # ends a key that may be absent
 NUMBER = "a number or null"
 
-VARIANTS = [(STUDENT, False), (STUDENT, True), (TEACHER, False), (TEACHER, True)]  # weights, tuned or not
+VARIANTS = [Variant(weights, tuned) for weights in (STUDENT, TEACHER) for tuned in (False, True)]
 AVERAGE = {"f1": NUMBER}
 METRIC = {"macro": AVERAGE, "micro": AVERAGE, "classwise": {EACH: {}}}
 SCORES = {
@@ -21,7 +20,7 @@ SCORES = {
     "segment": {EACH: METRIC},
     f"psds{OPTIONAL}": {EACH: NUMBER},
 }
-SCORED = {f"{validation_key(*variant)}{OPTIONAL}": SCORES for variant in VARIANTS}
+SCORED = {f"{variant.scores_key}{OPTIONAL}": SCORES for variant in VARIANTS}
 SCORED |= {f"{name}{OPTIONAL}": NUMBER for name in ("loss", "train_seconds")}
 LOSS = {"loss": NUMBER}
 

@@ -8,11 +8,11 @@ from typing import Any, Self
 from utils.dataset.subsets import SYNTHETIC, UNLABELLED, WEAK
 from utils.results.published import read_published_results
 from utils.results.record_forms import LOSS, SCORED, misfit
-from utils.results.statistics import read_records, read_run_settings, validation_key
+from utils.results.statistics import read_records, read_run_settings
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError, one_line
 from utils.workspace.paths import RunPaths, Workspace
-from utils.workspace.run import STUDENT, Run
+from utils.workspace.run import UNTUNED_STUDENT, Run, Variant
 
 SHORT_NAMES = {WEAK: "weak", SYNTHETIC: "synthetic", UNLABELLED: "unlabelled"}
 
@@ -100,14 +100,13 @@ class RunResults:
         traits += ["mini data"] * run.mini_data
         return traits
 
-    def latest(self, weights: str, tuned: bool = False) -> dict[str, Any] | None:
+    def latest(self, variant: Variant) -> dict[str, Any] | None:
         """Return the record that counts: of the last inference, else of the last evaluation in training.
 
         Scores of a teacher, or of tuned post-processing, count only where inference was asked for them.
         """
-        is_of_training = weights == STUDENT and not tuned
-        records = [*self.evaluations, *self.inferences] if is_of_training else self.inferences
-        scored = [record for record in records if validation_key(weights, tuned) in record]
+        records = [*self.evaluations, *self.inferences] if variant == UNTUNED_STUDENT else self.inferences
+        scored = [record for record in records if variant.scores_key in record]
         return scored[-1] if scored else None
 
 

@@ -9,22 +9,21 @@ import numpy as np
 
 from utils.results.record_forms import VARIANTS
 from utils.results.runs import RunResults
-from utils.results.statistics import validation_key, value_at
+from utils.results.statistics import value_at
 from utils.scoring.bootstrap import MEAN_AVERAGE_PRECISION
 from utils.scoring.text import interval_name, percent
-from utils.workspace.run import STUDENT
+from utils.workspace.run import Variant
 
 EVENT_F1 = "event/macro/f1"  # the path of the score by which the best model is chosen
 
 
 @dataclass(frozen=True)
 class ScoredModel:
-    """A row of the table: a run's model with the student's or teacher's weights, tuned or not."""
+    """A row of the table: a model of a run, and the record with its scores."""
 
     results: RunResults
-    weights: str
+    variant: Variant
     record: dict[str, Any]
-    tuned: bool = False
 
     @property
     def title(self) -> str:
@@ -32,29 +31,19 @@ class ScoredModel:
 
     def title_with(self, seeds: str) -> str:
         """Return the title with other words in place of the seed."""
-        return ", ".join([self.results.title_with(seeds), *self.variant])
-
-    @property
-    def variant(self) -> list[str]:
-        """What the model differs in from the student with the settings' post-processing."""
-        return [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
-
-    @property
-    def variant_name(self) -> str:
-        """What `--run` takes behind the number of the run; empty where there is nothing."""
-        return "_".join(self.variant)
+        return ", ".join([self.results.title_with(seeds), *self.variant.traits])
 
     @property
     def scores(self) -> dict[str, Any]:
         """The model's scores, as they stand in the statistics."""
-        return self.record[validation_key(self.weights, self.tuned)]
+        return self.record[self.variant.scores_key]
 
     @property
     def without_seed(self) -> tuple[Any, ...]:
         """What is the same in models that differ only in the seed of their training."""
         results, record = self.results, self.record
         run = replace(results.run, seed=0)
-        own = (self.weights, self.tuned, record.get("iteration"), self.scores.get("clips"))
+        own = (self.variant, record.get("iteration"), self.scores.get("clips"))
         return run, results.features, results.precision, *own
 
     def score(self, path: str) -> float:
@@ -70,9 +59,8 @@ class ScoredModel:
 
 def scored_models(runs: list[RunResults]) -> list[ScoredModel]:
     """Return the models of the runs that have been validated, in the order of the runs."""
-    variants = [(run, weights, tuned) for run in runs for weights, tuned in VARIANTS]
-    records = [(run, weights, run.latest(weights, tuned), tuned) for run, weights, tuned in variants]
-    return [ScoredModel(*model) for model in records if model[2] is not None]
+    latest = [(run, variant, run.latest(variant)) for run in runs for variant in VARIANTS]
+    return [ScoredModel(run, variant, record) for run, variant, record in latest if record is not None]
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,10 @@ from typing import Any, BinaryIO, Self
 from utils.settings.groups import FeatureSettings
 from utils.system.errors import SedError
 from utils.system.files import LONGEST_WAIT_SECONDS, claim, written_whole
-from utils.workspace.run import STUDENT, Run
+from utils.workspace.run import Run
 
 SECONDS_PER_MINUTE = 60
 MOST_ITERATIONS = 2**53  # whole numbers up to here are exact in JSON readers
-
-
-def validation_key(weights: str, tuned: bool = False) -> str:
-    """Return the name that the scores of the student or the teacher have in a record."""
-    words = [weights] * (weights != STUDENT) + ["tuned"] * tuned
-    return "_".join([*words, "validation"])
 
 
 def finite_or_none(value: Any) -> Any:

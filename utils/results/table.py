@@ -7,12 +7,11 @@ from utils.dataset.subsets import SUBSETS, VALIDATION, read_challenge_labels
 from utils.results.published import PUBLISHED_COLUMNS, read_published_results
 from utils.results.runs import RunResults
 from utils.results.scored_models import ModelGroup, ScoredModel, grouped_by_seed, scored_models
-from utils.results.statistics import validation_key
 from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, PSDS
 from utils.scoring.sed_eval_scores import segment_key
 from utils.scoring.text import score_name
 from utils.settings.groups import ScoringSettings
-from utils.workspace.run import STUDENT
+from utils.workspace.run import UNTUNED_STUDENT
 
 
 def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[str, str]:
@@ -25,8 +24,8 @@ def score_paths(segment_lengths: Sequence[float], *, with_psds: bool) -> dict[st
 
 def is_challenge_data(runs: list[RunResults]) -> bool:
     """Tell whether the runs are on the challenge's data, by its labels and the number of validation clips."""
-    records = [run.latest(STUDENT) for run in runs]
-    listed = {record[validation_key(STUDENT)]["clips_listed"] for record in records if record}
+    records = [run.latest(UNTUNED_STUDENT) for run in runs]
+    listed = {record[UNTUNED_STUDENT.scores_key]["clips_listed"] for record in records if record}
     labels = {run.features.labels for run in runs}
     return labels == {tuple(read_challenge_labels())} and listed == {SUBSETS[VALIDATION].clips}
 

@@ -53,7 +53,7 @@ def score_lines(row: ResultRow, header: list[str], columns: list[str]) -> list[L
 
 
 def published_scores(row: ResultRow, header: list[str], columns: list[str]) -> Line:
-    """Return the published scores that stand beside a row; none where there are no such."""
+    """Return the published scores that stand beside a row; none if it has none."""
     if PUBLISHED_COLUMNS[0] not in header:
         return []
     scores = [row.cells[header.index(name)] for name in PUBLISHED_COLUMNS]
@@ -100,7 +100,7 @@ def row_name(row: ResultRow, shared: dict[str, list[str]]) -> str:
     first, known = row.models[0], [*shared[ALL], *shared.get(kind_of(row), [])]
     traits = [trait for trait in row_traits(row) if trait not in known]
     name = first.results.training + f" ({', '.join(traits)})" * bool(traits)
-    number = ":".join(filter(None, [described_numbers(row.numbers), first.variant_name]))
+    number = ":".join(filter(None, [described_numbers(row.numbers), first.variant.name]))
     return f"{number}. {name}"
 
 

@@ -80,7 +80,7 @@ def segment_key(seconds: float) -> str:
 
 
 def shown_segment_key(segment_lengths: Sequence[float]) -> str:
-    """Return that of the length whose scores table, curves and page show: the one nearest the challenge's."""
+    """Return the key of the length that table, curves and page show: the one nearest the challenge's."""
     return segment_key(min(segment_lengths, key=lambda length: abs(length - CHALLENGE_SEGMENT_SECONDS)))
 
 

@@ -118,7 +118,7 @@ def tuned_table(tuned: list[TunedClass]) -> list[str]:
 
 
 def describe_absent(target: np.ndarray, labels: tuple[str, ...], clips: str) -> list[str]:
-    """Return which classes the mAP leaves out, where there are such.
+    """Return a line on the classes that the mAP leaves out, if any.
 
     Parameters
     ----------
@@ -128,4 +128,4 @@ def describe_absent(target: np.ndarray, labels: tuple[str, ...], clips: str) -> 
         Words for the clips.
     """
     absent = [label for label, found in zip(labels, target.any(axis=0), strict=True) if not found]
-    return [f"The mAP is without {', '.join(absent)}: no {clips} has them"] if absent else []
+    return [f"The mAP leaves out {', '.join(absent)}, which no {clips} has"] if absent else []

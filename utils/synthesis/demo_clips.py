@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, VALIDATION, WEAK, Subset, write_table
+from utils.dataset.subsets import SUBSETS, SYNTHETIC, UNLABELLED, VALIDATION, WEAK, Subset, write_subset_table
 from utils.dataset.tables import Clip, Event
 from utils.synthesis.demo_sounds import SAMPLE_RATE, SOUNDS, background_noise, synthesize_event
 from utils.system.files import make_folder
@@ -109,7 +109,7 @@ def make_subset(output_dir: Path, subset: Subset, clips_num: int, *, clip_second
         for index in range(clips_num)
     )
     clips = list(progress(made, f"Making {subset.data_type}", clips_num))
-    write_table(output_dir, subset, clips)
+    write_subset_table(output_dir, subset, clips)
 
 
 def make_demo_dataset(

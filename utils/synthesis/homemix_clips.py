@@ -10,7 +10,7 @@ import soxr
 from numpy.random import Generator
 
 from utils.audio.reading import RESAMPLING_QUALITY
-from utils.dataset.subsets import SUBSETS, Subset, write_table
+from utils.dataset.subsets import SUBSETS, Subset, write_subset_table
 from utils.dataset.tables import Clip, Event
 from utils.synthesis import soundbank
 from utils.synthesis.soundbank import LABELS, SoundBank
@@ -160,4 +160,4 @@ def make_subset(output_dir: Path, data_type: str, clips_num: int, bank: SoundBan
     audio_folder = make_folder(output_dir / subset.audio_folder)
     made = (make_clip(audio_folder, subset, index, bank, seed) for index in range(clips_num))
     clips = list(progress(made, f"Making {data_type}", clips_num))
-    write_table(output_dir, subset, clips)
+    write_subset_table(output_dir, subset, clips)

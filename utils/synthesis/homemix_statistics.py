@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from utils.dataset.subsets import SUBSETS, read_table
+from utils.dataset.subsets import SUBSETS, read_subset_table
 from utils.dataset.tables import Clip, Event
 from utils.synthesis.soundbank import LABELS
 from utils.system.errors import SedError
@@ -40,8 +40,8 @@ def audio_statistics(folder: Path, clips: Sequence[Clip]) -> Statistics:
     return {
         "clips": f"{len(clips)}",
         "minutes": f"{sum(seconds) / 60:.1f}",
-        "clips under 10 s": percent(sum(duration < 9.99 for duration in seconds), len(seconds)),
-        "stereo clips": percent(sum(file.channels == 2 for file in files), len(files)),
+        "clips under 10 s": percentage(sum(duration < 9.99 for duration in seconds), len(seconds)),
+        "stereo clips": percentage(sum(file.channels == 2 for file in files), len(files)),
     }
 
 
@@ -50,7 +50,7 @@ def label_statistics(clips: Sequence[Clip]) -> Statistics:
     counts = Counter(label for clip in clips for label in clip.labels or ())
     return {
         "classes a clip": f"{np.mean([len(clip.labels or ()) for clip in clips]):.2f}",
-        **{f"clips with {label}": percent(counts[label], len(clips)) for label in LABELS},
+        **{f"clips with {label}": percentage(counts[label], len(clips)) for label in LABELS},
     }
 
 
@@ -66,7 +66,7 @@ def event_statistics(clips: Sequence[Clip]) -> Statistics:
         "events a clip": f"{len(events) / len(clips):.2f}",
         "clips without events": f"{sum(not clip.events for clip in clips)}",
         "event length, quartiles": " / ".join(f"{length:.2f}" for length in quartiles) + " s",
-        "event time overlapped": percent(overlap, sum(all_lengths)),
+        "event time overlapped": percentage(overlap, sum(all_lengths)),
         **{
             f"{label}: events, median": f"{len(of_label)}, {np.median(of_label):.2f} s" if of_label else "0"
             for label, of_label in lengths.items()
@@ -74,7 +74,7 @@ def event_statistics(clips: Sequence[Clip]) -> Statistics:
     }
 
 
-def percent(part: float, whole: float) -> str:
+def percentage(part: float, whole: float) -> str:
     """Return a part of a whole as text."""
     return f"{100 * part / whole if whole else 0:.0f} %"
 
@@ -88,7 +88,7 @@ def subset_statistics(dataset_dir: Path, data_type: str) -> Statistics:
         If its table is absent, wrong or empty, or a recording is absent.
     """
     subset = SUBSETS[data_type]
-    clips = read_table(dataset_dir, subset, LABELS)  # whatever the labels of the settings are
+    clips = read_subset_table(dataset_dir, subset, LABELS)  # whatever the labels of the settings are
     if not clips:
         raise SedError(f"{dataset_dir}: {data_type} lists no clips; make the data set again")
     statistics = audio_statistics(dataset_dir / subset.audio_folder, clips)

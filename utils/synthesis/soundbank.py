@@ -39,7 +39,7 @@ FOLDERS = {
 LABELS = tuple(FOLDERS)
 BACKGROUND = "background"  # the name of the room recordings beside the labels
 BACKGROUND_FOLDERS = ("baby_cry_detection/data/901 - Silence",)
-AUDIO_SUFFIXES = (".wav", ".ogg")
+SOURCE_SUFFIXES = (".wav", ".ogg")
 
 SPLIT_ENDS = {"train": 60, "validation": 80, "test": 100}  # percent of the recordings, cumulative
 SPEAKER = re.compile(r"\d+_(.+)_\d+")  # DIGIT_SPEAKER_NUMBER
@@ -96,7 +96,7 @@ def list_recordings(sources: Path, folders: tuple[str, ...]) -> list[Path]:
         path
         for folder in folders
         for path in (sources / folder).iterdir()
-        if path.suffix.lower() in AUDIO_SUFFIXES
+        if path.suffix.lower() in SOURCE_SUFFIXES
     ]
 
 

@@ -1,10 +1,12 @@
 """The exceptions for mistakes that the user can correct."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
+
+PROBLEMS_SHOWN = 50
 
 
 class SedError(Exception):
@@ -33,6 +35,19 @@ def made_by(command: str) -> Iterator[None]:
         yield
     except MissingInputError as error:
         raise SedError(f"{error}; make it with: {command}") from error
+
+
+def refuse_all(problems: Sequence[str], say: Callable[[str], None]) -> None:
+    """Raise SedError where there are problems, after all of them are listed."""
+    if len(problems) == 1:
+        raise SedError(problems[0])
+    if problems:
+        say(f"{len(problems)} problems:")
+        for problem in problems[:PROBLEMS_SHOWN]:
+            say(f"    {problem}")
+        if len(problems) > PROBLEMS_SHOWN:
+            say(f"    … and {len(problems) - PROBLEMS_SHOWN} more")
+        raise SedError(f"{len(problems)} problems, listed above; the first: {problems[0]}")
 
 
 def one_line(text: object) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.dataset.subsets import SUBSETS
 from utils.system.files import LONGEST_NAME_BYTES
-from utils.workspace.run import STUDENT, Run, variant
+from utils.workspace.run import UNTUNED_STUDENT, Run, Variant
 
 CHECKPOINT_NAME = "md_{}_iters.pth"
 RUN_SETTINGS_NAME = "run.json"
@@ -20,7 +20,7 @@ def hidden(path: Path, suffix: str) -> Path:
 
 def tuned_beside(checkpoint: Path, weights: str) -> Path:
     """Return where the post-processing is that was tuned for some weights of a checkpoint."""
-    return checkpoint.with_name(f"{checkpoint.stem}{variant(weights, True)}.json")
+    return checkpoint.with_name(f"{checkpoint.stem}{Variant(weights, tuned=True).suffix}.json")
 
 
 def result_of_recording(folder: Path, name: str, suffix: str) -> Path:
@@ -58,17 +58,17 @@ class RunPaths:
         numbers = [name.removeprefix(before).removesuffix(after) for name in names]
         return sorted(int(number) for number in numbers if number.isdecimal())
 
-    def submission(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
-        name = f"{iteration}_iters{variant(weights, tuned)}_submission.csv"
+    def submission(self, iteration: int, variant: Variant = UNTUNED_STUDENT) -> Path:
+        name = f"{iteration}_iters{variant.suffix}_submission.csv"
         return self.root / "submissions" / self.folder / name
 
-    def probabilities(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
+    def probabilities(self, iteration: int, variant: Variant = UNTUNED_STUDENT) -> Path:
         """Return the folder of a table of probabilities for each clip."""
-        name = f"{iteration}_iters{variant(weights, tuned)}_probabilities"
+        name = f"{iteration}_iters{variant.suffix}_probabilities"
         return self.root / "submissions" / self.folder / name
 
-    def clip_figures(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
-        return self.root / "figures" / self.folder / f"{iteration}_iters{variant(weights, tuned)}"
+    def clip_figures(self, iteration: int, variant: Variant = UNTUNED_STUDENT) -> Path:
+        return self.root / "figures" / self.folder / f"{iteration}_iters{variant.suffix}"
 
     @property
     def statistics(self) -> Path:
@@ -94,8 +94,8 @@ class RunPaths:
     def inference_statistics(self) -> Path:
         return self.statistics / "inference.jsonl"
 
-    def resampled_scores(self, iteration: int, weights: str = STUDENT, tuned: bool = False) -> Path:
-        return self.statistics / f"{iteration}_iters{variant(weights, tuned)}_resampled.json"
+    def resampled_scores(self, iteration: int, variant: Variant = UNTUNED_STUDENT) -> Path:
+        return self.statistics / f"{iteration}_iters{variant.suffix}_resampled.json"
 
     def new_log(self, command: str) -> Path:
         """Return a path in the run's log folder that no earlier command has written to."""

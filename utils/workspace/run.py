@@ -22,9 +22,35 @@ def join_data_types(data_types: Iterable[str]) -> str:
     return DATA_TYPE_SEPARATOR.join(sorted(data_types, key=list(SUBSETS).index))
 
 
-def variant(weights: str, tuned: bool) -> str:
-    """Return what the file names of the teacher, or of tuned post-processing, have more than others."""
-    return f"_{weights}" * (weights != STUDENT) + "_tuned" * tuned
+@dataclass(frozen=True)
+class Variant:
+    """Which model of a training: with whose weights, and whether its post-processing is tuned."""
+
+    weights: str = STUDENT
+    tuned: bool = False
+
+    @property
+    def traits(self) -> list[str]:
+        """What it differs in from the student with the settings' post-processing."""
+        return [self.weights] * (self.weights != STUDENT) + ["tuned"] * self.tuned
+
+    @property
+    def name(self) -> str:
+        """What `--run` takes behind the number of the run; empty where there is nothing."""
+        return "_".join(self.traits)
+
+    @property
+    def suffix(self) -> str:
+        """What the names of its files have more than others."""
+        return "".join(f"_{trait}" for trait in self.traits)
+
+    @property
+    def scores_key(self) -> str:
+        """The name that its scores have in a record of statistics."""
+        return "_".join([*self.traits, "validation"])
+
+
+UNTUNED_STUDENT = Variant()
 
 
 @dataclass(frozen=True)

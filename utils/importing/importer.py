@@ -145,55 +145,76 @@ def import_annotations(
 
 def usable_recordings(sources: Sources, options: ImportOptions) -> list[Source]:
     """Return the recordings that make up the data set, with the labels that are wanted."""
-    recordings = sources.recordings
+    require_annotated(sources.recordings)
+    recordings = with_unannotated(sources.recordings, options.unannotated)
+    counts = Counter(label for one in recordings for label in labels_in(one))
+    note_alike(counts, options.labels or counts)
+    if options.labels:
+        require_labels(options.labels, counts)
+        recordings = with_labels(recordings, options.labels)
+    labels = {label for one in recordings for label in labels_in(one)}
+    if not labels:
+        raise SedError("the annotations hold no labels that are wanted; look at --labels and --columns")
+    check_labels(tuple(labels))
+    return recordings
+
+
+def require_annotated(recordings: list[Source]) -> None:
+    """Raise SedError where no recording was found, or none of them has an annotation."""
     if not recordings:
         raise SedError(
             "there are no recordings in the files and folders given; name the folder that holds them"
         )
-    without = [source for source in recordings if not source.is_annotated]
-    if len(without) == len(recordings):
+    if not any(source.is_annotated for source in recordings):
         raise SedError(
             f"none of the {len(recordings)} recordings has an annotation; name a label file like its "
             "recording (a.txt for a.wav), list the recordings in a table, or put them into a "
             "folder for each class"
         )
-    if without:
-        what = {
-            "skip": "left out",
-            "unlabelled": "taken as unlabelled",
-            "eventless": "taken as without events",
-        }
-        logger.info(
-            f"Without annotation: {counted(len(without), 'recording')} "
-            f"({name_some([one.file.name for one in without])}), {what[options.unannotated]} (--unannotated)"
+
+
+def with_unannotated(recordings: list[Source], unannotated: str) -> list[Source]:
+    """Return the recordings; those that no annotation mentions become what the option says."""
+    without = [source for source in recordings if not source.is_annotated]
+    if not without:
+        return recordings
+    what = {"skip": "left out", "unlabelled": "taken as unlabelled", "eventless": "taken as without events"}
+    logger.info(
+        f"Without annotation: {counted(len(without), 'recording')} "
+        f"({name_some([one.file.name for one in without])}), {what[unannotated]} (--unannotated)"
+    )
+    if unannotated == "skip":
+        return [source for source in recordings if source.is_annotated]
+    return [
+        replace(source, is_annotated=source.is_annotated or unannotated == "eventless")
+        for source in recordings
+    ]
+
+
+def require_labels(labels: Sequence[str], counts: Counter[str]) -> None:
+    """Raise SedError where a wanted label does not occur; mention those that are left out."""
+    for label in labels:
+        if label not in counts:
+            raise SedError(
+                f"--labels: nothing is labelled '{label}'{did_you_mean(label, counts)}; the labels are "
+                f"{name_some(sorted(counts), LABELS_SHOWN)}"
+            )
+    if others := sorted(counts.keys() - set(labels)):
+        numbers = [f"{label} ({counts[label]})" for label in others]
+        logger.info(f"Left out (--labels): {name_some(numbers, LABELS_SHOWN)}")
+
+
+def with_labels(recordings: list[Source], labels: Sequence[str]) -> list[Source]:
+    """Return the recordings with these labels alone, but none that has only other labels of the whole."""
+    return [
+        replace(
+            source,
+            events={event: None for event in source.events if event.label in labels},
+            labels={label: None for label in source.labels if label in labels},
         )
-        for source in without:
-            source.is_annotated = options.unannotated == "eventless"
-        if options.unannotated == "skip":
-            recordings = [source for source in recordings if source.is_annotated]
-    counts = Counter(label for one in recordings for label in labels_in(one))
-    note_alike(counts, options.labels or counts)
-    if options.labels:
-        for label in options.labels:
-            if label not in counts:
-                raise SedError(
-                    f"--labels: nothing is labelled '{label}'{did_you_mean(label, counts)}; the labels are "
-                    f"{name_some(sorted(counts), LABELS_SHOWN)}"
-                )
-        if others := sorted(counts.keys() - set(options.labels)):
-            numbers = [f"{label} ({counts[label]})" for label in others]
-            logger.info(f"Left out (--labels): {name_some(numbers, LABELS_SHOWN)}")
-        for source in recordings:
-            source.events = {event: None for event in source.events if event.label in options.labels}
-        # A table of weak labels cannot list a recording with none.
-        recordings = [one for one in recordings if not one.labels or set(one.labels) & set(options.labels)]
-        for source in recordings:
-            source.labels = {label: None for label in source.labels if label in options.labels}
-    counts = Counter(label for one in recordings for label in labels_in(one))
-    if not counts:
-        raise SedError("the annotations hold no labels that are wanted; look at --labels and --columns")
-    check_labels(tuple(counts))
-    return recordings
+        for source in recordings
+        if not source.labels or set(source.labels) & set(labels)
+    ]
 
 
 def labels_in(source: Source) -> list[str]:

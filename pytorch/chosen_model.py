@@ -102,8 +102,8 @@ def detector_of_run(
     Raises
     ------
     SedError
-        If that iteration was never saved, is of an earlier training of the run, or the feature settings are
-        not those of the detector.
+        If that iteration was never saved, is of another training of the run than the statistics, or the
+        feature settings are not those of the detector.
     """
     path = paths.checkpoint(arguments.iteration)
     if not path.is_file():
@@ -121,7 +121,9 @@ def detector_of_run(
         choose_compute(arguments.cuda, arguments.precision), settings.loop.evaluation_batch_size
     )
     if paths.settings.is_file() and detector.training_id != read_run_settings(paths.settings).training_id:
-        raise SedError(f"{path}: is of an earlier training of this run; take an iteration of the last one")
+        raise SedError(
+            f"{path}: is of another training of this run than {paths.settings}; take an iteration of that one"
+        )
     for name in differing(detector.features, settings.features):
         value, now = getattr(detector.features, name), getattr(settings.features, name)
         raise SedError(

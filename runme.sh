@@ -77,11 +77,12 @@ NUM_WORKERS=${NUM_WORKERS:--1}      # threads that compute features; -1: one for
 GPU_ID=${GPU_ID:-}                  # the GPU to use, as nvidia-smi numbers them; empty: by CUDA_VISIBLE_DEVICES
 RESUME=${RESUME:-}                  # not empty: go on with trainings that were stopped or killed
 MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out
-VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of
+VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of; 0: none
 
 [ -n "$GPU_ID" ] && export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)
+[ "$VISUALIZE" = 0 ] && VISUALIZE=
 run_options=("${options[@]}" --dataset_dir "$DATASET_DIR" --holdout_fold "$HOLDOUT_FOLD")
 "$PYTHON" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' && run_options+=(--cuda)
 
@@ -139,7 +140,7 @@ experiment() { # experiment DATA_TYPE LOSS_TYPE MODEL_TYPE BATCH_SIZE ITERATIONS
             ${RESUME:+--resume}
         stage "validate: $name" \
             "$PYTHON" "$project/pytorch/inference.py" inference_validation "${run[@]}" --seed "$seed" \
-            --iteration "$5" --visualize "$VISUALIZE"
+            --iteration "$5" ${VISUALIZE:+--visualize "$VISUALIZE"}
     done
 }
 recipe_clips=()

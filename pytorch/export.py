@@ -10,9 +10,9 @@ if not __package__:
 from pytorch.chosen_model import ChosenModel, add_model_arguments, choose_model
 from pytorch.compute import choose_compute
 from pytorch.detector import StoredDetector
+from pytorch.model_card import model_card
 from pytorch.onnx_file import write_onnx
 from utils.config import SETTINGS
-from utils.results.model_card import model_card
 from utils.system import command_line
 from utils.system.files import written_whole
 from utils.system.log import logger, start_logging
@@ -51,19 +51,8 @@ def write_card(path: Path, model: ChosenModel, detector: StoredDetector) -> None
     if path.exists():
         logger.info(f"Model card {path} is kept as it is; remove it to have a new one")
         return
-    text = model_card(
-        model.checkpoint,
-        model_type=detector.model_type,
-        features=detector.features,
-        post_processing=detector.post_processing,
-        iteration=detector.iteration,
-        training_id=detector.training_id,
-        variant=model.variant,
-        parameters=sum(parameter.numel() for parameter in detector.model.parameters()),
-        stride_frames=detector.model.stride_frames,
-    )
     with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(model_card(model, detector), encoding="utf-8")
     logger.info(f"Model card written to {path}; fill in what is left open there")
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytorch.chosen_model import ChosenModel
+from pytorch.detector import StoredDetector
 from utils.events.post_processing import PostProcessing
 from utils.results.runs import RunResults
 from utils.results.scored_models import ScoredModel
 from utils.results.statistics import training_minutes
 from utils.scoring.bootstrap import F1_AVERAGES, MEAN_AVERAGE_PRECISION, PSDS
 from utils.scoring.text import percent, score_name, span
-from utils.settings.groups import FeatureSettings
 from utils.workspace.paths import run_paths_of_checkpoint
 from utils.workspace.run import TEACHER, Variant
 
@@ -22,39 +23,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |" for cells in lines]
 
 
-def model_card(
-    checkpoint: Path,
-    *,
-    model_type: str,
-    features: FeatureSettings,
-    post_processing: PostProcessing,
-    iteration: int,
-    training_id: str,
-    variant: Variant,
-    parameters: int,
-    stride_frames: int,
-) -> str:
-    """Return the card as Markdown, with what the statistics of the run say where they lie beside.
-
-    Parameters
-    ----------
-    checkpoint : Path
-        Below the `checkpoints` of a workspace, or alone: then the card has no data and no scores.
-    model_type : str
-    features : FeatureSettings
-    post_processing : PostProcessing
-    iteration, training_id
-        Of the checkpoint; statistics of another training do not count.
-    variant : Variant
-    parameters : int
-        How many the model has.
-    stride_frames : int
-        Frames of an output.
-    """
-    results = results_beside(checkpoint, training_id)
-    outputs_per_second = features.frames_per_second / stride_frames
+def detector_rows(detector: StoredDetector, variant: Variant) -> list[list[str]]:
+    """Return what the detector takes, gives and is."""
+    features = detector.features
+    outputs_per_second = features.frames_per_second / detector.model.stride_frames
+    parameters = sum(parameter.numel() for parameter in detector.model.parameters())
     of_teacher = "the teacher's weights, " * (variant.weights == TEACHER)
-    what = [
+    return [
         [
             "input",
             f"one channel, {features.sample_rate} Hz; clips of {features.clip_seconds:g} s in training",
@@ -63,24 +38,46 @@ def model_card(
             "output",
             f"probability of each class, {outputs_per_second:g} times a second and for the whole clip",
         ],
-        ["model", f"{model_type}, {parameters:,} parameters; {of_teacher}iteration {iteration}"],
+        [
+            "model",
+            f"{detector.model_type}, {parameters:,} parameters; {of_teacher}iteration {detector.iteration}",
+        ],
         [
             "log-mel",
             f"{features.mel_bins} bands, {features.mel_min_frequency:g} to {features.mel_max_frequency:g} "
             f"Hz; window {features.window_size}, hop {features.hop_size} samples",
         ],
     ]
+
+
+def rule_lines(post_processing: PostProcessing) -> list[str]:
+    """Return the post-processing of each class as a table."""
     rules = post_processing.to_json()
     names = list(dict.fromkeys(name for rule in rules.values() for name in rule if name != "name"))
     rows = [
         [label, rule["name"], *(f"{rule[name]:g}" if name in rule else "" for name in names)]
         for label, rule in rules.items()
     ]
+    return table(["class", "post-processing", *names], rows)
+
+
+def model_card(model: ChosenModel, detector: StoredDetector) -> str:
+    """Return the card as Markdown, with what the statistics of the run say where they lie beside.
+
+    Parameters
+    ----------
+    model : ChosenModel
+        Its checkpoint is below the `checkpoints` of a workspace, or alone: then the card has no data and no
+        scores. Statistics of another training than the checkpoint's do not count.
+    detector : StoredDetector
+        Loaded from it.
+    """
+    results, iteration = results_beside(model.checkpoint, detector.training_id), detector.iteration
     return "\n".join(
         [
-            f"# Sound event detector: {', '.join(features.labels)}",
+            f"# Sound event detector: {', '.join(detector.labels)}",
             "",
-            *table(["", ""], what),
+            *table(["", ""], detector_rows(detector, model.variant)),
             "",
             "## Data and training",
             "",
@@ -88,11 +85,11 @@ def model_card(
             "",
             "## Scores",
             "",
-            *score_lines(results, iteration, variant),
+            *score_lines(results, iteration, model.variant),
             "",
             "## From probabilities to events",
             "",
-            *table(["class", "post-processing", *names], rows),
+            *rule_lines(detector.post_processing),
             "",
             "## To fill in",
             "",

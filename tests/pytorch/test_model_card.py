@@ -6,11 +6,17 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import torch
+from torch import nn
 
+from pytorch.chosen_model import ChosenModel
+from pytorch.compute import choose_compute
+from pytorch.data_generator import Standardizer
+from pytorch.detector import StoredDetector
+from pytorch.model_card import model_card, score_lines
 from tests.commands import run_well
 from tests.settings_for_tests import SETTINGS, rule_named, same_for_all
 from tests.small import CNN, ITERATIONS
-from utils.results.model_card import model_card, score_lines
 from utils.results.runs import RunResults
 from utils.workspace.run import UNTUNED_STUDENT
 
@@ -79,17 +85,22 @@ def test_checkpoint_alone_has_a_card_without_scores(small, paths, tmp_path):
 
 def test_statistics_of_another_training_do_not_count(paths):
     def card_of(training_id: str, iteration: int) -> str:
-        return model_card(
-            paths.checkpoint(ITERATIONS),
-            model_type="Cnn_5layers_AvgPooling",
-            features=replace(SETTINGS.features, labels=("Dog|Wolf",)),
-            post_processing=same_for_all(rule_named("median_filter"), ["Dog|Wolf"]),
+        model = nn.Linear(1, 1)
+        model.stride_frames = 8
+        features = replace(SETTINGS.features, labels=("Dog|Wolf",))
+        detector = StoredDetector(
+            model,
+            "Cnn_5layers_AvgPooling",
+            Standardizer(torch.zeros(1), torch.ones(1)),
+            features,
+            SETTINGS.events,
+            choose_compute(cuda=False, precision="fp32"),
+            batch_size=1,
             iteration=iteration,
             training_id=training_id,
-            variant=UNTUNED_STUDENT,
-            parameters=1,
-            stride_frames=8,
+            tuned=same_for_all(rule_named("median_filter"), features.labels),
         )
+        return model_card(ChosenModel(paths.checkpoint(ITERATIONS), UNTUNED_STUDENT), detector)
 
     training_id = RunResults.read(paths).training_id
     assert "validation clips, in percent" in card_of(training_id, ITERATIONS)

@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from utils.config import SETTINGS
-from utils.dataset.tables import Clip, read_strong_table, strong_rows, write_strong_table
+from utils.dataset.tables import Clip, read_strong_table, write_strong_table
 from utils.system import command_line
 from utils.system.errors import SedError
 from utils.system.files import make_folder
@@ -53,7 +53,8 @@ def write_dataset(folder: Path, audio: Path, labels: list[str], tables: dict[str
     for name, clips in tables.items():
         write_strong_table(folder / name, clips)
     folder.with_suffix(".py").write_text(f"labels = {labels!r}\n", encoding="utf-8")
-    counts = ", ".join(f"{len(clips)} clips and {len(strong_rows(clips))} rows" for clips in tables.values())
+    events = {name: sum(len(clip.events or ()) for clip in clips) for name, clips in tables.items()}
+    counts = ", ".join(f"{len(clips)} clips and {events[name]} events" for name, clips in tables.items())
     print(f"{folder}: {len(labels)} classes; in training and validation: {counts}")
 
 

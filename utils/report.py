@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 if not __package__:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -38,11 +37,14 @@ from utils.system.files import file_digest
 from utils.system.terminal import short_path
 from utils.workspace.paths import Workspace
 
+if TYPE_CHECKING:
+    import numpy as np  # not before utils, which says in one line where packages are missing
+
 BYTES_PER_MEGABYTE = 1e6
 
 
 def run_model(
-    model: ScoredModel, logmel: np.ndarray, settings: Settings
+    model: ScoredModel, logmel: "np.ndarray", settings: Settings
 ) -> tuple[Probabilities, PostProcessing] | tuple[None, None]:
     """Return a model's probabilities of clips, and how they became events; None where it has no checkpoint.
 

@@ -343,7 +343,7 @@ def test_nan_loss_stops_training_with_iteration_and_clips_and_keeps_the_last_che
     result = run_command(
         "pytorch/main.py", "train", *arguments, "--iterations", 20, SED_CONFIG=str(tmp_path / "config.py")
     )
-    assert_user_error(result, "the loss is nan, of the clips ", ".wav", "learning_rate")
+    assert_user_error(result, "the loss is nan, of the clips ", ".wav", "lower the learning rate")
     broken = int(result.stderr.split("iteration ")[1].split(":")[0])
     saved = [int(path.stem.split("_")[1]) for path in tmp_path.rglob("*.pth")]
     assert max(saved) == broken - 1

@@ -1,7 +1,10 @@
 """What training promises: the same seed gives the same weights, losses fall, statistics tell the run."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from pytorch.distributed import ALONE
 from pytorch.models import create_model
 from pytorch.training import new_training, training_step
 from pytorch.training_data import batches_of, evenly_chosen
-from tests.commands import assert_user_error, run_command, run_well
+from tests.commands import PROJECT, assert_user_error, run_command, run_well
 from tests.conftest import Trained, copy_inputs
 from tests.settings_for_tests import SETTINGS
 from tests.small import CNN, ITERATIONS, new_workspace
@@ -310,3 +313,13 @@ def test_unknown_name_lists_the_known_ones(trained, argument, known):
     assert "invalid choice: 'Unknown'" in result.stderr
     assert known in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("set_before", "expected"), [({}, "10000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
+def test_waiting_threads_sleep_soon_unless_the_user_says_otherwise(set_before, expected):
+    code = "import os, pytorch.training; print(os.environ['GOMP_SPINCOUNT'])"
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"} | set_before
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == expected

@@ -330,6 +330,8 @@ def test_page_without_a_data_set_has_scores_but_no_clips(trained, tmp_path):
 
 def test_what_cannot_be_shown_is_said(trained, tmp_path):
     assert_user_error(run_command("utils/report.py", "--workspace", tmp_path), "there are no results yet")
+    missing = run_command("utils/report.py", "--workspace", tmp_path / "demo")
+    assert_user_error(missing, "demo: there is no such workspace")
     for name, message in (
         ("2", "there is no run '2'"),
         ("1:teacher", "there are no such scores"),

@@ -7,7 +7,7 @@ from utils.audio.feature_file import Scalar, open_features, read_origin, write_s
 from utils.audio.logmel import decibels
 from utils.dataset.subsets import SYNTHETIC, WEAK
 from utils.settings.groups import FeatureSettings
-from utils.settings.overrides import settings_source
+from utils.settings.overrides import CONFIG_VARIABLE, settings_file, settings_source
 from utils.system.errors import MissingInputError, SedError
 from utils.system.log import logger
 from utils.system.terminal import short_path
@@ -47,10 +47,11 @@ def require_no_others(workspace: Workspace, data_type: str) -> None:
     source = workspace.features(data_type)
     if not source.is_file() and (others := workspace.existing_features()):
         there = ", ".join(str(path.relative_to(workspace.root)) for path in others)
+        unset = "" if settings_file() else f" ({CONFIG_VARIABLE} is not set)"
         raise MissingInputError(
             source,
             f"there is no feature file yet; the workspace has {there}, which may be of another --data_type "
-            f"or of other settings than those in {settings_source()}",
+            f"or of other settings than those in {settings_source()}{unset}",
         )
 
 

@@ -162,6 +162,8 @@ def read_evaluated_runs(workspace: Workspace) -> list[RunResults]:
     SedError
         If there are none.
     """
+    if not workspace.root.is_dir():
+        raise SedError(f"{workspace.root}: there is no such workspace")
     runs = [run for run in read_runs(workspace) if run.evaluations]
     if not runs:
         raise SedError(f"{workspace.statistics}: there are no results yet; train with pytorch/main.py first")

@@ -220,6 +220,14 @@ def test_runme_takes_one_seed_as_before(tmp_path):
     assert all(" --seed 7 " in line for line in commands)
 
 
+@pytest.mark.parametrize(("value", "words"), [("0", ""), ("4", " --visualize 4")])
+def test_runme_draws_as_many_figures_as_it_is_told_and_none_for_0(tmp_path, value, words):
+    output = output_with_tables(tmp_path, "weak.csv", VISUALIZE=value)
+    commands = [line for line in output.splitlines() if "inference_validation" in line]
+    assert len(commands) == 2
+    assert all(line.partition(" --iteration ")[2].partition(" ")[2] == words.strip() for line in commands)
+
+
 def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):
     result = runme(DATASET_DIR=tmp_path / "nowhere", WORKSPACE=tmp_path)
     assert result.returncode == 2

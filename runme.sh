@@ -79,6 +79,12 @@ RESUME=${RESUME:-}                  # not empty: go on with trainings that were 
 MINI_DATA=${MINI_DATA:-}            # not empty: ten clips of each subset, to try the commands out
 VISUALIZE=${VISUALIZE:-$(config_value visualized_clips)} || exit   # clips to draw figures of; 0: none
 
+for name in ITERATIONS RECIPE_ITERATIONS MEAN_TEACHER_ITERATIONS BATCH_SIZE RECIPE_BATCH_SIZE MEAN_TEACHER_BATCH_SIZE; do
+    if ! [[ ${!name} =~ ^[1-9][0-9]*$ ]]; then # now, not after hours of features
+        echo "error: $name='${!name}' is not a whole number of at least 1" >&2
+        exit 2
+    fi
+done
 [ -n "$GPU_ID" ] && export CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=$GPU_ID
 options=(--workspace "$WORKSPACE")
 [ -n "$MINI_DATA" ] && options+=(--mini_data)

@@ -151,7 +151,7 @@ def test_runme_prints_help_and_runs_nothing():
     result = subprocess.run(["bash", PROJECT / "runme.sh", "--help"], capture_output=True, text=True)
     assert result.returncode == 0
     assert "DATASET_DIR=birds bash runme.sh" in result.stdout
-    assert "===" not in result.stdout
+    assert "=== check" not in result.stdout
     result = subprocess.run(
         ["bash", PROJECT / "runme.sh", "--iterations", "3"], capture_output=True, text=True
     )
@@ -233,6 +233,13 @@ def test_runme_stops_at_the_first_stage_that_fails_and_names_it(tmp_path):
     assert result.returncode == 2
     assert "runme.sh: stage 'check the data set' failed with exit code 2" in result.stderr
     assert "=== features" not in result.stdout
+
+
+def test_runme_stops_before_the_first_stage_where_a_number_is_wrong(tmp_path):
+    result = runme(DATASET_DIR=tmp_path, WORKSPACE=tmp_path, RECIPE_ITERATIONS="1o0")
+    assert result.returncode == 2
+    assert "error: RECIPE_ITERATIONS='1o0' is not a whole number of at least 1" in result.stderr
+    assert "=== check" not in result.stdout
 
 
 def test_runme_stops_where_there_is_no_such_python(tmp_path):

@@ -276,11 +276,12 @@ class PostProcessing:
         columns = zip(
             self.labels, self.of_classes, probabilities.framewise.T, probabilities.clipwise.T, strict=True
         )
+        edges = probabilities.edges
         return tuple(
             Event(float(first / self.frames_per_second), float(after / self.frames_per_second), label)
             for label, of_class, framewise, clipwise in columns
             for first, after in of_class.find_runs(
-                framewise, clipwise, edges=probabilities.edges, frames_per_second=self.frames_per_second
+                framewise, clipwise, edges=edges, frames_per_second=self.frames_per_second
             )
         )
 

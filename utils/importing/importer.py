@@ -205,7 +205,10 @@ def require_labels(labels: Sequence[str], counts: Counter[str]) -> None:
 
 
 def with_labels(recordings: list[Source], labels: Sequence[str]) -> list[Source]:
-    """Return the recordings with these labels alone, but none that has only other labels of the whole."""
+    """Return the recordings with these labels alone.
+
+    A recording whose labels of the whole are all others is left out: a table of weak labels cannot list it.
+    """
     return [
         replace(
             source,
